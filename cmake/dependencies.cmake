@@ -1,0 +1,43 @@
+# Every third-party library is found here, once, as an imported target.
+set(SLUICE_CACHE "$ENV{SLUICE_CACHE}" CACHE PATH "Folder where `./run setup` keeps what it built or fetched")
+if(NOT SLUICE_CACHE)
+  if(DEFINED ENV{XDG_CACHE_HOME})
+    set(SLUICE_CACHE "$ENV{XDG_CACHE_HOME}/sluice" CACHE PATH "" FORCE)
+  else()
+    set(SLUICE_CACHE "$ENV{HOME}/.cache/sluice" CACHE PATH "" FORCE)
+  endif()
+endif()
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(absl REQUIRED)
+# FindProtobuf before gRPC: gRPC's own package would look for a protobuf CONFIG that Debian lacks.
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_program(SLUICE_GRPC_PLUGIN grpc_cpp_plugin REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+find_package(GTest CONFIG REQUIRED)
+find_package(benchmark CONFIG REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
+pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
+pkg_check_modules(yaml-cpp REQUIRED IMPORTED_TARGET yaml-cpp)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+find_package(CLI11 CONFIG REQUIRED)
+
+# librdkafka before 2.8.0 skips offsets and reports false fatal errors; a system that has a newer one
+# serves, otherwise `./run setup` has built 2.8.0 into the cache.
+pkg_check_modules(rdkafka QUIET IMPORTED_TARGET rdkafka>=2.8.0)
+add_library(sluice_rdkafka INTERFACE)
+if(rdkafka_FOUND)
+  target_link_libraries(sluice_rdkafka INTERFACE PkgConfig::rdkafka)
+else()
+  set(rdkafka_root ${SLUICE_CACHE}/librdkafka-2.8.0)
+  if(NOT EXISTS ${rdkafka_root}/lib/librdkafka-static.a)
+    message(FATAL_ERROR "librdkafka >= 2.8.0 not found: run `./run setup` first")
+  endif()
+  target_include_directories(sluice_rdkafka SYSTEM INTERFACE ${rdkafka_root}/include)
+  target_link_libraries(sluice_rdkafka INTERFACE ${rdkafka_root}/lib/librdkafka-static.a
+    OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB zstd lz4 sasl2 curl m ${CMAKE_DL_LIBS} Threads::Threads)
+endif()

@@ -1,0 +1,91 @@
+# How every folder of this project is built. A file dropped into a library's folder is part of it:
+# `x.cc` of the library, `x_test.cc` of its unit tests, `x_kafka_test.cc` of its tests against a real
+# Kafka (ctest label `kafka`).
+set(SLUICE_WARNINGS -Wall -Wextra -Wno-missing-field-initializers -Werror)
+set(SLUICE_HARDENING -fstack-protector-strong -fcf-protection)
+
+add_library(sluice_flags INTERFACE)
+target_compile_options(sluice_flags INTERFACE ${SLUICE_WARNINGS} ${SLUICE_HARDENING})
+target_include_directories(sluice_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+
+# sluice_library(NAME DEPS targets...): library sluice_NAME of this folder's sources and its tests.
+function(sluice_library name)
+  cmake_parse_arguments(arg "" "" "DEPS;TEST_DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cc$")
+  if(sources)
+    add_library(sluice_${name} STATIC ${sources})
+    target_link_libraries(sluice_${name} PUBLIC ${arg_DEPS} PRIVATE sluice_flags)
+    target_include_directories(sluice_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_include_directories(sluice_${name} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/proto)
+  else()
+    add_library(sluice_${name} INTERFACE)
+    target_link_libraries(sluice_${name} INTERFACE ${arg_DEPS})
+    target_include_directories(sluice_${name} INTERFACE ${CMAKE_SOURCE_DIR})
+  endif()
+  sluice_tests(${name} DEPS sluice_${name} ${arg_TEST_DEPS})
+endfunction()
+
+# sluice_tests(NAME DEPS targets...): NAME_test and NAME_kafka_test from this folder's test sources.
+function(sluice_tests name)
+  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  file(GLOB tests CONFIGURE_DEPENDS *_test.cc)
+  set(kafka_tests ${tests})
+  list(FILTER tests EXCLUDE REGEX "_kafka_test\\.cc$")
+  list(FILTER kafka_tests INCLUDE REGEX "_kafka_test\\.cc$")
+  set(environment "SLUICE_SOURCE_DIR=${CMAKE_SOURCE_DIR};SLUICE_BINARY_DIR=${CMAKE_BINARY_DIR};SLUICE_KAFKA_LIBS=${SLUICE_CACHE}/kafka-4.1.0/libs")
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE ${arg_DEPS} sluice_flags GTest::gmock GTest::gtest_main)
+    add_test(NAME ${name}_test COMMAND ${name}_test)
+    set_tests_properties(${name}_test PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT "${environment}")
+  endif()
+  if(kafka_tests)
+    add_executable(${name}_kafka_test ${kafka_tests})
+    target_link_libraries(${name}_kafka_test PRIVATE ${arg_DEPS} sluice_test_support sluice_flags
+                          GTest::gmock GTest::gtest_main)
+    add_test(NAME ${name}_kafka_test COMMAND ${name}_kafka_test)
+    set_tests_properties(${name}_kafka_test PROPERTIES LABELS kafka TIMEOUT 900
+                         RESOURCE_LOCK kafka ENVIRONMENT "${environment}")
+  endif()
+endfunction()
+
+# sluice_binary(NAME SOURCES files... DEPS targets...): an executable of this project.
+function(sluice_binary name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS} sluice_flags)
+  target_link_options(${name} PRIVATE -Wl,-z,relro,-z,now -pie)
+endfunction()
+
+# sluice_proto(NAME [GRPC] PROTOS files...): C++ of .proto files under proto/, as library sluice_NAME.
+function(sluice_proto name)
+  cmake_parse_arguments(arg "GRPC" "" "PROTOS;DEPS;ROOT" ${ARGN})
+  set(root ${CMAKE_CURRENT_SOURCE_DIR})
+  if(arg_ROOT)
+    set(root ${arg_ROOT})
+  endif()
+  set(out ${CMAKE_BINARY_DIR}/proto)
+  file(MAKE_DIRECTORY ${out})
+  set(generated)
+  foreach(proto ${arg_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set(files ${out}/${stem}.pb.cc)
+    set(flags --cpp_out=${out})
+    if(arg_GRPC)
+      list(APPEND files ${out}/${stem}.grpc.pb.cc)
+      list(APPEND flags --grpc_out=${out} --plugin=protoc-gen-grpc=${SLUICE_GRPC_PLUGIN})
+    endif()
+    add_custom_command(OUTPUT ${files}
+      COMMAND protobuf::protoc ${flags} -I${root} -I${CMAKE_SOURCE_DIR}/proto
+              -I${SLUICE_PROTOVALIDATE_DIR} ${root}/${proto}
+      DEPENDS ${root}/${proto} VERBATIM)
+    list(APPEND generated ${files})
+  endforeach()
+  add_library(sluice_${name} STATIC ${generated})
+  target_include_directories(sluice_${name} SYSTEM PUBLIC ${out})
+  target_link_libraries(sluice_${name} PUBLIC protobuf::libprotobuf ${arg_DEPS})
+  if(arg_GRPC)
+    target_link_libraries(sluice_${name} PUBLIC gRPC::grpc++)
+  endif()
+endfunction()

@@ -1,0 +1,36 @@
+// The port between the driver, which moves records, and the work, which knows what they mean.
+#pragma once
+
+#include <span>
+
+#include "absl/status/status.h"
+#include "common/stream/record.h"
+
+namespace sluice::stream {
+
+// Takes results. Single-threaded, like the worker that owns it.
+class Output {
+ public:
+  virtual ~Output() = default;
+  // Queues one record in the open transaction. An error means that the transaction can't be completed;
+  // the driver aborts it.
+  virtual absl::Status Produce(const OutputRecord& record) = 0;
+};
+
+// One worker's work. Single-threaded. Called with records in their input order, at least one.
+//
+// All or nothing: it either produces every result of every record of the call and returns OK, or it
+// produces nothing and returns an error. kUnavailable means that a dependency is away: the driver
+// keeps the records, pauses its source while it keeps polling, and calls again with the same records.
+// Any other error stops the worker: the flow halts, nothing is skipped.
+class Transform {
+ public:
+  virtual ~Transform() = default;
+  virtual absl::Status Process(std::span<const InputRecord> records, Output& output) = 0;
+  // A transaction has been committed: what Process did since the last call is now final.
+  virtual void Committed() {}
+  // What Process did since the last Committed() will be done again: counts taken since must be dropped.
+  virtual void Discarded() {}
+};
+
+}  // namespace sluice::stream

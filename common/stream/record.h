@@ -6,24 +6,12 @@
 #include <span>
 #include <string_view>
 
+#include "common/base/record.h"
+
 namespace sluice::stream {
 
-struct Header {
-  std::string_view name;
-  std::string_view value;
-};
-
-// One record as read. The views are valid until the Transform call that was given it returns.
-struct InputRecord {
-  std::string_view topic;
-  int32_t partition = 0;
-  int64_t offset = 0;
-  int64_t timestamp_ms = -1;               // the record's own, milliseconds since the epoch; -1: none
-  std::optional<std::string_view> key;     // nullopt: null
-  std::optional<std::string_view> value;   // nullopt: null (a tombstone)
-  std::string_view traceparent;            // inbound header `traceparent`, empty when absent
-  uint32_t generation = 0;                 // inbound header `sluice-generation`, 0 when absent
-};
+using base::Header;
+using base::InputRecord;  // its views are valid until the Transform call that was given it returns
 
 // One record to write. Produce() copies what it needs before it returns.
 struct OutputRecord {

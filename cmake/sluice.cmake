@@ -77,7 +77,7 @@ function(sluice_proto name)
       list(APPEND flags --grpc_out=${out} --plugin=protoc-gen-grpc=${SLUICE_GRPC_PLUGIN})
     endif()
     add_custom_command(OUTPUT ${files}
-      COMMAND protobuf::protoc ${flags} -I${root} -I${CMAKE_SOURCE_DIR}/proto
+      COMMAND protobuf::protoc ${flags} -I${root} -I${CMAKE_CURRENT_SOURCE_DIR}
               -I${SLUICE_PROTOVALIDATE_DIR} ${root}/${proto}
       DEPENDS ${root}/${proto} VERBATIM)
     list(APPEND generated ${files})

@@ -1,12 +1,13 @@
 # How every folder of this project is built. A file dropped into a library's folder is part of it:
 # `x.cc` of the library, `x_test.cc` of its unit tests, `x_kafka_test.cc` of its tests against a real
 # Kafka (ctest label `kafka`).
+cmake_path(SET SLUICE_ROOT NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/..)
 set(SLUICE_WARNINGS -Wall -Wextra -Wno-missing-field-initializers -Werror)
 set(SLUICE_HARDENING -fstack-protector-strong -fcf-protection)
 
 add_library(sluice_flags INTERFACE)
 target_compile_options(sluice_flags INTERFACE ${SLUICE_WARNINGS} ${SLUICE_HARDENING})
-target_include_directories(sluice_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+target_include_directories(sluice_flags INTERFACE ${SLUICE_ROOT} ${CMAKE_BINARY_DIR})
 
 # sluice_library(NAME DEPS targets...): library sluice_NAME of this folder's sources and its tests.
 function(sluice_library name)
@@ -16,12 +17,12 @@ function(sluice_library name)
   if(sources)
     add_library(sluice_${name} STATIC ${sources})
     target_link_libraries(sluice_${name} PUBLIC ${arg_DEPS} PRIVATE sluice_flags)
-    target_include_directories(sluice_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_include_directories(sluice_${name} PUBLIC ${SLUICE_ROOT})
     target_include_directories(sluice_${name} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/proto)
   else()
     add_library(sluice_${name} INTERFACE)
     target_link_libraries(sluice_${name} INTERFACE ${arg_DEPS})
-    target_include_directories(sluice_${name} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_include_directories(sluice_${name} INTERFACE ${SLUICE_ROOT})
   endif()
   sluice_tests(${name} DEPS sluice_${name} ${arg_TEST_DEPS})
 endfunction()
@@ -33,7 +34,7 @@ function(sluice_tests name)
   set(kafka_tests ${tests})
   list(FILTER tests EXCLUDE REGEX "_kafka_test\\.cc$")
   list(FILTER kafka_tests INCLUDE REGEX "_kafka_test\\.cc$")
-  set(environment "SLUICE_SOURCE_DIR=${CMAKE_SOURCE_DIR};SLUICE_BINARY_DIR=${CMAKE_BINARY_DIR};SLUICE_KAFKA_LIBS=${SLUICE_CACHE}/kafka-4.1.0/libs")
+  set(environment "SLUICE_SOURCE_DIR=${SLUICE_ROOT};SLUICE_BINARY_DIR=${CMAKE_BINARY_DIR};SLUICE_KAFKA_LIBS=${SLUICE_CACHE}/kafka-4.1.0/libs")
   if(tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ${arg_DEPS} sluice_flags GTest::gmock GTest::gtest_main)

@@ -12,7 +12,8 @@ find_package(Threads REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(absl REQUIRED)
-# FindProtobuf before gRPC: gRPC's own package would look for a protobuf CONFIG that Debian lacks.
+# FindProtobuf before gRPC, whose own package would look for a protobuf CONFIG that Debian lacks. gRPC also
+# brings the target re2::re2; a variable re2_FOUND of ours would keep it from looking.
 find_package(Protobuf REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
 find_program(SLUICE_GRPC_PLUGIN grpc_cpp_plugin REQUIRED)
@@ -21,7 +22,6 @@ find_package(GTest CONFIG REQUIRED)
 find_package(benchmark CONFIG REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
-pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(yaml-cpp REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 find_package(CLI11 CONFIG REQUIRED)

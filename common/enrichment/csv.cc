@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <set>
 
-#include "absl/strings/str_cat.h"
+
 #include "common/base/status.h"
+#include "common/base/strings.h"
 #include "common/base/utf8.h"
 
 namespace sluice::enrichment {
@@ -34,7 +35,7 @@ class Parser {
 
  private:
   absl::Status Error(std::string_view what) const {
-    return absl::InvalidArgumentError(absl::StrCat("line ", line_, ": ", what));
+    return absl::InvalidArgumentError(base::StrCat("line ", line_, ": ", what));
   }
 
   bool AtLineEnd() const {
@@ -97,13 +98,13 @@ absl::StatusOr<CsvDocument> ParseCsv(std::string_view text) {
   for (const std::string& name : document.header) {
     if (name.empty()) return absl::InvalidArgumentError("line 1: a column has no name");
     if (!names.insert(name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("line 1: two columns are named '", name, "'"));
+      return absl::InvalidArgumentError(base::StrCat("line 1: two columns are named '", name, "'"));
     }
   }
   while (!parser.AtEnd()) {
     SLUICE_ASSIGN_OR_RETURN(CsvRow row, parser.Row());
     if (row.cells.size() != document.header.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("line ", row.line, ": ", row.cells.size(),
+      return absl::InvalidArgumentError(base::StrCat("line ", row.line, ": ", row.cells.size(),
                                                      " cells where the header has ",
                                                      document.header.size()));
     }

@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+
 #include "absl/strings/str_join.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "common/base/strings.h"
 #include "common/enrichment/csv.h"
 
 namespace sluice::enrichment {
 namespace {
 
 absl::Status Error(std::string_view source, std::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(source, ": ", what));
+  return absl::InvalidArgumentError(base::StrCat(source, ": ", what));
 }
 
 }  // namespace
@@ -23,12 +24,12 @@ absl::StatusOr<std::shared_ptr<const ExactTable>> ExactTable::FromCsv(std::strin
                                                                       std::string_view text,
                                                                       std::string_view source) {
   absl::StatusOr<CsvDocument> parsed = ParseCsv(text);
-  if (!parsed.ok()) return Error(source, parsed.status().message());
+  if (!parsed.ok()) return Error(source, base::View(parsed.status().message()));
   CsvDocument& document = *parsed;
 
   auto key = std::find(document.header.begin(), document.header.end(), key_column);
   if (key == document.header.end()) {
-    return Error(source, absl::StrCat("line 1: no column '", key_column, "' (the set's key); it has: ",
+    return Error(source, base::StrCat("line 1: no column '", key_column, "' (the set's key); it has: ",
                                       absl::StrJoin(document.header, ", ")));
   }
   size_t key_index = static_cast<size_t>(key - document.header.begin());
@@ -49,7 +50,7 @@ absl::StatusOr<std::shared_ptr<const ExactTable>> ExactTable::FromCsv(std::strin
   for (const std::string& name : table->columns_) hash.AddPart(name);
   for (CsvRow& row : document.rows) {
     std::string key_text = std::move(row.cells[key_index]);
-    if (key_text.empty()) return Error(source, absl::StrCat("line ", row.line, ": the key is empty"));
+    if (key_text.empty()) return Error(source, base::StrCat("line ", row.line, ": the key is empty"));
     hash.AddPart(key_text);
     for (size_t i = 0; i < row.cells.size(); ++i) {
       if (i == key_index) continue;
@@ -58,7 +59,7 @@ absl::StatusOr<std::shared_ptr<const ExactTable>> ExactTable::FromCsv(std::strin
     }
     RowId id = static_cast<RowId>(table->rows_.size());
     if (!table->rows_.emplace(std::move(key_text), id).second) {
-      return Error(source, absl::StrCat("line ", row.line, ": this key stands in an earlier line too"));
+      return Error(source, base::StrCat("line ", row.line, ": this key stands in an earlier line too"));
     }
   }
   table->id_ = hash.Hex(32);

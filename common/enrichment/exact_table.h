@@ -26,7 +26,7 @@ class ExactTable final : public Table {
   const std::vector<std::string>& columns() const override { return columns_; }
   size_t size() const override { return rows_.size(); }
   RowId Find(std::string_view key) const override {
-    auto found = rows_.find(key);
+    auto found = rows_.find(absl::string_view(key.data(), key.size()));
     return found == rows_.end() ? kNoRow : found->second;
   }
   std::string_view Cell(RowId row, size_t column) const override {

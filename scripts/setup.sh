@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# Installs what building and testing needs: Debian packages, and into the cache folder librdkafka, Kafka's jars
+# and protovalidate's rules. Each step is skipped where its result is there; an interrupted step leaves none.
+#   --verbose  say also what is there already      --lint  with the formatter and the linter
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/versions.sh
+source scripts/versions.sh
+cache="${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}"
+
+packages=(g++ cmake ninja-build ccache pkg-config git protobuf-compiler protobuf-compiler-grpc
+  libprotobuf-dev libprotoc-dev libgrpc++-dev libabsl-dev prometheus-cpp-dev libcivetweb-dev libgtest-dev
+  libgmock-dev libbenchmark-dev libsimdjson-dev libre2-dev libssl-dev libyaml-cpp-dev libcli11-dev
+  libutf8proc-dev libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev tzdata unzip
+  openjdk-17-jre-headless maven dpkg-dev make)
+verbose=
+for argument in "$@"; do
+  case "$argument" in
+    --verbose) verbose=yes ;;
+    --lint) packages+=(clang-format-16 clang-tidy-16) ;;
+    *) echo "setup: unknown argument $argument" >&2 && exit 2 ;;
+  esac
+done
+
+say() { printf 'setup: %s\n' "$1" >&2; }
+there() { [[ -z "$verbose" ]] || say "$1 is there"; }
+fail() { say "$1" && exit 1; }
+
+as_root() {
+  if [[ $(id -u) == 0 ]]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "root is needed to install: ${missing[*]}. Install them, then run this again."
+  fi
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+install_packages() {
+  missing=()
+  local package
+  local installed
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | awk '$2=="installed"{print $1}')
+  for package in "${packages[@]}"; do
+    grep -qxF "$package" <<<"$installed" || missing+=("$package")
+  done
+  if [[ ${#missing[@]} == 0 ]]; then
+    there "every Debian package"
+    return
+  fi
+  say "installing Debian packages: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+    >"$scratch/apt.log" 2>&1 || { cat "$scratch/apt.log" >&2 && fail "apt-get could not install them"; }
+}
+
+# The uri of the Debian archive that this machine itself uses.
+debian_archive() {
+  awk '/^URIs:/{print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep . ||
+    awk '$1=="deb"{for (i=2; i<=NF; i++) if ($i ~ /^http/) {print $i; exit}}' /etc/apt/sources.list
+}
+
+build_librdkafka() {
+  if pkg-config --atleast-version=$LIBRDKAFKA_VERSION rdkafka 2>/dev/null; then
+    there "the system's librdkafka"
+    return
+  fi
+  local prefix="$cache/librdkafka-$LIBRDKAFKA_VERSION"
+  if [[ -e "$prefix/lib/librdkafka-static.a" ]]; then
+    there "librdkafka $LIBRDKAFKA_VERSION"
+    return
+  fi
+  say "fetching and building librdkafka $LIBRDKAFKA_VERSION (about a minute)"
+  local work="$scratch/librdkafka"
+  mkdir -p "$work"/{lists/partial,archives/partial,src}
+  echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian_archive) trixie main" \
+    >"$work/trixie.list"
+  local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/trixie.list" -o Dir::Etc::sourceparts=/dev/null
+    -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work" -o APT::Sandbox::User="$(id -un)")
+  (cd "$work" && "${apt[@]}" update && "${apt[@]}" source --download-only librdkafka) >"$work/log" 2>&1 ||
+    { cat "$work/log" >&2 && fail "librdkafka's source could not be fetched"; }
+  local tarball="$work/librdkafka_$LIBRDKAFKA_VERSION.orig.tar.gz"
+  echo "$LIBRDKAFKA_SHA256  $tarball" | sha256sum --check --quiet || fail "librdkafka's source has another hash"
+  tar xf "$tarball" -C "$work/src" --strip-components 1
+  (cd "$work/src" && ./configure --prefix="$prefix" --disable-debug-symbols && make -j"$(nproc)" libs &&
+    make -C src install DESTDIR="$work/root") >"$work/log" 2>&1 ||
+    { tail -n 40 "$work/log" >&2 && fail "librdkafka could not be built"; }
+  mkdir -p "$cache"
+  mv "$work/root$prefix" "$cache/.librdkafka.new" && mv "$cache/.librdkafka.new" "$prefix"
+}
+
+fetch_kafka() {
+  local folder="$cache/kafka-$KAFKA_VERSION"
+  if [[ -d "$folder/libs" ]]; then
+    there "Kafka $KAFKA_VERSION"
+    return
+  fi
+  say "fetching Kafka $KAFKA_VERSION"
+  local work="$scratch/kafka"
+  mkdir -p "$work"
+  cat >"$work/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>sluice</groupId><artifactId>kafka</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>$SLF4J_VERSION</version></dependency>
+  </dependencies>
+</project>
+POM
+  (cd "$work" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=libs) >"$work/log" 2>&1 ||
+    { cat "$work/log" >&2 && fail "Kafka could not be fetched"; }
+  mkdir -p "$folder"
+  mv "$work/libs" "$cache/.kafka.new" && mv "$cache/.kafka.new" "$folder/libs"
+}
+
+fetch_protovalidate() {
+  local folder="$cache/protovalidate-$PROTOVALIDATE_VERSION"
+  if [[ -d "$folder/proto" ]]; then
+    there "protovalidate $PROTOVALIDATE_VERSION"
+    return
+  fi
+  say "fetching protovalidate $PROTOVALIDATE_VERSION"
+  local work="$scratch/protovalidate"
+  mkdir -p "$work/proto"
+  mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+    -Dartifact=build.buf:protovalidate:$PROTOVALIDATE_VERSION -DoutputDirectory="$work" >"$work/log" 2>&1 ||
+    { cat "$work/log" >&2 && fail "protovalidate could not be fetched"; }
+  unzip -q "$work/protovalidate-$PROTOVALIDATE_VERSION.jar" buf/validate/validate.proto -d "$work/proto"
+  echo "$PROTOVALIDATE_SHA256  $work/proto/buf/validate/validate.proto" | sha256sum --check --quiet ||
+    fail "protovalidate's rules have another hash"
+  mkdir -p "$folder"
+  mv "$work/proto" "$cache/.protovalidate.new" && mv "$cache/.protovalidate.new" "$folder/proto"
+}
+
+install_packages
+build_librdkafka
+fetch_kafka
+fetch_protovalidate

@@ -1,0 +1,398 @@
+#include "common/contract/plan_compiler.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/base/sha256.h"
+#include "common/base/strings.h"
+#include "re2/re2.h"
+
+namespace sluice::contract {
+namespace {
+
+namespace pb = google::protobuf;
+
+template <typename D>
+SourceLocation LocationOf(const D& descriptor, const std::string& file) {
+  pb::SourceLocation location;
+  if (!descriptor.GetSourceLocation(&location)) return {file, 0};
+  return {file, location.start_line + 1};
+}
+
+// The file and everything it imports, by name.
+void CollectFiles(const pb::FileDescriptor& file, std::map<std::string, const pb::FileDescriptor*>& files) {
+  if (!files.emplace(file.name(), &file).second) return;
+  for (int i = 0; i < file.dependency_count(); ++i) CollectFiles(*file.dependency(i), files);
+}
+
+std::string Fingerprint(const pb::Descriptor& message) {
+  std::map<std::string, const pb::FileDescriptor*> files;
+  CollectFiles(*message.file(), files);
+  base::Sha256 hash;
+  hash.AddPart(message.full_name());
+  for (const auto& [name, file] : files) {
+    pb::FileDescriptorProto proto;  // CopyTo leaves comments and positions out
+    file->CopyTo(&proto);
+    std::string bytes;
+    {
+      pb::io::StringOutputStream stream(&bytes);
+      pb::io::CodedOutputStream coded(&stream);
+      coded.SetSerializationDeterministic(true);
+      proto.SerializeToCodedStream(&coded);
+    }
+    hash.AddPart(bytes);
+  }
+  return hash.Hex();
+}
+
+bool IsText(const Node& node) { return node.type == Type::kString; }
+
+bool IsInteger(const Node& node) {
+  return node.type == Type::kInt32 || node.type == Type::kInt64 || node.type == Type::kUint32 ||
+         node.type == Type::kUint64;
+}
+
+bool IsNumber(const Node& node) {
+  return IsInteger(node) || node.type == Type::kFloat || node.type == Type::kDouble;
+}
+
+// The keys that a field is read from, from the containing message's object.
+std::vector<std::vector<std::string>> SourcesOf(const Node& node) {
+  if (!node.read.source.empty()) return {node.read.source};
+  if (node.json_name == node.name) return {{node.name}};
+  return {{node.name}, {node.json_name}};
+}
+
+}  // namespace
+
+PlanCompiler::PlanCompiler(const pb::Descriptor& descriptor, std::shared_ptr<const void> owner)
+    : descriptor_(descriptor), plan_(std::make_shared<Plan>()) {
+  plan_->owner_ = std::move(owner);
+  plan_->descriptor_ = &descriptor;
+  plan_->name_ = descriptor.full_name();
+}
+
+absl::StatusOr<std::shared_ptr<const Plan>> PlanCompiler::Compile() {
+  Node root;
+  root.id = 0;
+  root.type = Type::kMessage;
+  root.presence = true;
+  root.location = LocationOf(descriptor_, descriptor_.file()->name());
+  root.name = descriptor_.name();
+  plan_->nodes_.push_back(std::move(root));
+  pending_.push_back(0);
+  CompileEventOptions();
+  while (!pending_.empty() && plan_->nodes_.size() <= kNodesMax) {
+    NodeId next = pending_.front();
+    pending_.pop_front();
+    CompileChildren(next);
+  }
+  if (plan_->nodes_.size() > kNodesMax) {
+    ErrorAt(plan_->root().location, base::StrCat("the event has more than ", kNodesMax, " fields; split it"));
+  }
+  CompileIdAndTime();
+  if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+  plan_->fingerprint_ = Fingerprint(descriptor_);
+  return plan_;
+}
+
+void PlanCompiler::Error(const Node& node, std::string_view what) {
+  ErrorAt(node.location, base::StrCat(node.path.empty() ? node.name : node.path, ": ", what));
+}
+
+void PlanCompiler::ErrorAt(const SourceLocation& where, std::string_view what) {
+  errors_.push_back(base::StrCat(where.ToString(), ": ", what));
+}
+
+void PlanCompiler::CompileEventOptions() {
+  const Node& root = plan_->root();
+  if (!descriptor_.options().HasExtension(v1::event)) {
+    Error(root, "isn't an event; add option (sluice.contract.v1.event)");
+    return;
+  }
+  plan_->options_ = descriptor_.options().GetExtension(v1::event);
+  static const RE2 kDuration("P(?:\\d+Y)?(?:\\d+M)?(?:\\d+W)?(?:\\d+D)?(?:T(?:\\d+H)?(?:\\d+M)?(?:\\d+S)?)?");
+  const std::string& retention = plan_->options_.retention();
+  if (!retention.empty() && (!RE2::FullMatch(retention, kDuration) || retention.size() < 3)) {
+    Error(root, "retention isn't an ISO 8601 duration such as P6Y");
+  }
+}
+
+void PlanCompiler::CompileChildren(NodeId parent_id) {
+  const pb::Descriptor& message =
+      parent_id == 0 ? descriptor_ : *plan_->nodes_[parent_id].descriptor->message_type();
+  NodeId first = static_cast<NodeId>(plan_->nodes_.size());
+  if (message.extension_range_count() > 0) {
+    Error(plan_->nodes_[parent_id], "has extension ranges, which contracts can't have");
+  }
+  std::vector<Node> children;
+  for (int i = 0; i < message.field_count(); ++i) {
+    Node node = CompileField(*message.field(i), plan_->nodes_[parent_id]);
+    node.id = first + static_cast<NodeId>(i);
+    node.parent = parent_id;
+    children.push_back(std::move(node));
+  }
+  plan_->nodes_[parent_id].first_child = first;
+  plan_->nodes_[parent_id].child_count = static_cast<uint32_t>(children.size());
+  for (Node& node : children) {
+    if (node.is_message()) pending_.push_back(node.id);
+    plan_->nodes_.push_back(std::move(node));
+  }
+  CheckSources(plan_->nodes_[parent_id]);
+  CheckPoints(plan_->nodes_[parent_id]);
+}
+
+Node PlanCompiler::CompileField(const Field& field, const Node& parent) {
+  Node node;
+  node.descriptor = &field;
+  node.name = field.name();
+  node.json_name = field.json_name();
+  node.number = field.number();
+  node.location = LocationOf(field, field.file()->name());
+  bool in_list = parent.cardinality != Cardinality::kSingular;
+  node.path = parent.path.empty() ? node.name : base::StrCat(parent.path, in_list ? "[]." : ".", node.name);
+  node.repeated_path = parent.repeated_path || in_list;
+  node.cardinality = field.is_map()        ? Cardinality::kMap
+                     : field.is_repeated() ? Cardinality::kRepeated
+                                           : Cardinality::kSingular;
+  node.presence = field.has_presence();
+  node.oneof = field.real_containing_oneof() ? field.real_containing_oneof()->index() : -1;
+  if (field.is_required()) Error(node, "is `required` of proto2; use (buf.validate.field).required");
+  bool readable = CompileType(field, node);
+  if (readable && node.is_message() && IsRecursive(*field.message_type(), parent)) {
+    Error(node, "contains itself; a contract's messages can't be recursive");
+    readable = false;
+  }
+  if (readable) {
+    CompileOptions(node);
+  } else {
+    node.type = Type::kString;  // an error has been reported; nothing below it is looked at
+  }
+  return node;
+}
+
+bool PlanCompiler::CompileType(const Field& field, Node& node) {
+  switch (field.type()) {
+    case Field::TYPE_BOOL: node.type = Type::kBool; return true;
+    case Field::TYPE_INT32:
+    case Field::TYPE_SINT32:
+    case Field::TYPE_SFIXED32: node.type = Type::kInt32; return true;
+    case Field::TYPE_INT64:
+    case Field::TYPE_SINT64:
+    case Field::TYPE_SFIXED64: node.type = Type::kInt64; return true;
+    case Field::TYPE_UINT32:
+    case Field::TYPE_FIXED32: node.type = Type::kUint32; return true;
+    case Field::TYPE_UINT64:
+    case Field::TYPE_FIXED64: node.type = Type::kUint64; return true;
+    case Field::TYPE_FLOAT: node.type = Type::kFloat; return true;
+    case Field::TYPE_DOUBLE: node.type = Type::kDouble; return true;
+    case Field::TYPE_STRING: node.type = Type::kString; return true;
+    case Field::TYPE_BYTES: node.type = Type::kBytes; return true;
+    case Field::TYPE_ENUM:
+      node.type = Type::kEnum;
+      CompileEnum(node);
+      return true;
+    case Field::TYPE_GROUP:
+      Error(node, "is a group of proto2; use a message");
+      return false;
+    case Field::TYPE_MESSAGE:
+      break;
+  }
+  const std::string& name = field.message_type()->full_name();
+  node.type = Type::kMessage;
+  if (name == "google.protobuf.Timestamp") {
+    node.type = Type::kTimestamp;
+  } else if (name == "google.protobuf.Duration") {
+    node.type = Type::kDuration;
+  } else if (name.starts_with("google.protobuf.")) {
+    Error(node, base::StrCat("has the type ", name, ", whose content no contract can classify; use ",
+                             name.ends_with("Value") ? "an optional field" : "a message of your own"));
+    return false;
+  }
+  return true;
+}
+
+bool PlanCompiler::IsRecursive(const pb::Descriptor& message, const Node& parent) const {
+  int depth = 1;
+  for (const Node* at = &parent; at->id != 0; at = &plan_->nodes_[at->parent], ++depth) {
+    if (at->descriptor->message_type() == &message || depth > kDepthMax) return true;
+  }
+  return &message == &descriptor_;
+}
+
+void PlanCompiler::CompileOptions(Node& node) {
+  if (!node.descriptor->options().HasExtension(v1::field)) return;
+  const v1::FieldOptions& options = node.descriptor->options().GetExtension(v1::field);
+  node.classification.identifier = options.identifier();
+  node.classification.quasi = options.quasi();
+  node.classification.sensitive = options.sensitive();
+  node.classification.free_text = options.free_text();
+  node.check_identifier = options.check();
+  node.check_date = options.date() || options.quasi() == v1::DATE_OF_BIRTH;
+  CheckClassification(node);
+  if (options.check() && node.classification.identifier == 0) {
+    Error(node, "`check` is for identifiers; say which kind it is");
+  }
+  if (node.check_date && !IsText(node)) Error(node, "a date is a text, YYYY-MM-DD; make it a string");
+  if (options.has_read()) CheckRead(node, options.read());
+  const v1::Read& read = options.read();
+  if (!read.source().empty()) node.read.source = absl::StrSplit(read.source(), '.');
+  node.read.null_values.assign(read.null_values().begin(), read.null_values().end());
+  node.read.true_values.assign(read.true_values().begin(), read.true_values().end());
+  node.read.false_values.assign(read.false_values().begin(), read.false_values().end());
+  node.read.number_in_string = read.number_in_string();
+  node.read.trim = read.trim();
+  if (!read.time_zone().empty()) {
+    absl::TimeZone zone;
+    if (absl::LoadTimeZone(read.time_zone(), &zone)) {
+      node.read.time_zone = zone;
+    } else {
+      Error(node, base::StrCat("there is no time zone '", read.time_zone(), "'; name one of IANA's, such as Europe/London"));
+    }
+  }
+}
+
+void PlanCompiler::CheckClassification(const Node& node) {
+  const Classification& is = node.classification;
+  if (!is.classified()) return;
+  if (node.is_message()) {
+    Error(node, base::StrCat("is a message and can't be a ", is.name(), "; classify its fields"));
+    return;
+  }
+  if (is.identifier == v1::SOURCE_POSITION) {
+    Error(node, "no field is a SOURCE_POSITION; it is where the raw record stood");
+  }
+  if (is.identifier != 0 && !IsText(node) && !IsInteger(node)) {
+    Error(node, base::StrCat("a ", is.name(), " is a string or an integer"));
+  }
+  if (is.free_text && !IsText(node)) Error(node, "free text is a string");
+  bool point = is.quasi == v1::LATITUDE || is.quasi == v1::LONGITUDE;
+  if (point && (!IsNumber(node) || node.cardinality != Cardinality::kSingular)) {
+    Error(node, base::StrCat("a ", is.name(), " is one number"));
+  }
+  bool time = is.quasi == v1::OCCURRED_AT || is.quasi == v1::EVENT_TIME;
+  if (time && node.type != Type::kTimestamp) {
+    Error(node, base::StrCat("a ", is.name(), " is a google.protobuf.Timestamp"));
+  }
+}
+
+void PlanCompiler::CheckRead(const Node& node, const v1::Read& read) {
+  if (node.is_message() && (read.null_values_size() > 0 || read.trim())) {
+    Error(node, "a message has only `source` to be read by");
+  }
+  if (node.type != Type::kBool && (read.true_values_size() > 0 || read.false_values_size() > 0)) {
+    Error(node, "true_values and false_values are for bool fields");
+  }
+  if (read.number_in_string() && !IsNumber(node)) Error(node, "number_in_string is for numbers");
+  if (!read.time_zone().empty() && node.type != Type::kTimestamp) {
+    Error(node, "time_zone is for google.protobuf.Timestamp fields");
+  }
+  if (read.source().starts_with('.') || read.source().ends_with('.') ||
+      read.source().find("..") != std::string::npos) {
+    Error(node, "source is a key, or keys joined by single dots");
+  }
+  std::set<std::string> spellings;
+  for (const auto* list : {&read.null_values(), &read.true_values(), &read.false_values()}) {
+    for (const std::string& spelling : *list) {
+      if (!spellings.insert(spelling).second) {
+        Error(node, base::StrCat("the spelling '", spelling, "' means two things"));
+      }
+    }
+  }
+}
+
+void PlanCompiler::CompileEnum(Node& node) {
+  const pb::EnumDescriptor& type = *node.descriptor->enum_type();
+  std::set<std::string> names;
+  for (int i = 0; i < type.value_count(); ++i) names.insert(type.value(i)->name());
+  std::map<std::string, std::string> spelled;
+  for (int i = 0; i < type.value_count(); ++i) {
+    const pb::EnumValueDescriptor& descriptor = *type.value(i);
+    EnumValue value{descriptor.name(), descriptor.number(), {}};
+    const v1::EnumValueOptions& options = descriptor.options().GetExtension(v1::value);
+    for (const std::string& spelling : options.spellings()) {
+      auto [other, added] = spelled.emplace(spelling, descriptor.name());
+      if (!added || (names.contains(spelling) && spelling != descriptor.name())) {
+        ErrorAt(LocationOf(descriptor, type.file()->name()),
+                base::StrCat(descriptor.full_name(), ": the spelling '", spelling,
+                             "' stands for another value too"));
+      }
+      value.spellings.push_back(spelling);
+    }
+    node.enum_values.push_back(std::move(value));
+  }
+}
+
+// No key may feed two fields, and no path may lead through a key that is a field itself.
+void PlanCompiler::CheckSources(const Node& parent) {
+  if (parent.cardinality == Cardinality::kMap) return;
+  std::map<std::vector<std::string>, const Node*> seen;
+  for (const Node& node : plan_->children(parent)) {
+    for (std::vector<std::string>& source : SourcesOf(node)) {
+      std::string text = absl::StrJoin(source, ".");
+      auto [other, added] = seen.emplace(std::move(source), &node);
+      if (!added && other->second != &node) {
+        Error(node, base::StrCat("'", text, "' is read into '", other->second->name, "' already; give one of them another `source`"));
+      }
+    }
+  }
+  for (auto at = seen.begin(); at != seen.end(); ++at) {
+    auto next = std::next(at);
+    if (next == seen.end() || next->first.size() <= at->first.size()) continue;
+    if (std::equal(at->first.begin(), at->first.end(), next->first.begin())) {
+      Error(*next->second, base::StrCat("its source leads through '", absl::StrJoin(at->first, "."),
+                                        "', which is read into '", at->second->name, "'"));
+    }
+  }
+}
+
+void PlanCompiler::CheckPoints(const Node& parent) {
+  int latitudes = 0, longitudes = 0;
+  const Node* point = nullptr;
+  for (const Node& node : plan_->children(parent)) {
+    if (node.classification.quasi == v1::LATITUDE) ++latitudes, point = &node;
+    if (node.classification.quasi == v1::LONGITUDE) ++longitudes, point = &node;
+  }
+  if (point != nullptr && (latitudes != 1 || longitudes != 1)) {
+    Error(*point, "a point is one LATITUDE and one LONGITUDE in the same message");
+  }
+}
+
+void PlanCompiler::CompileIdAndTime() {
+  const v1::EventOptions& options = plan_->options_;
+  auto find = [&](const std::string& path, std::string_view what) -> Node* {
+    if (path.empty()) return nullptr;
+    NodeId id = plan_->Find(path);
+    if (id == kNoNode) {
+      Error(plan_->root(), base::StrCat("its `", what, "` names the field '", path, "', which isn't there"));
+      return nullptr;
+    }
+    Node* node = &plan_->nodes_[id];
+    if (node->repeated_path || node->cardinality != Cardinality::kSingular) {
+      Error(*node, base::StrCat("has many values; the event's ", what, " has one"));
+      return nullptr;
+    }
+    return node;
+  };
+  if (Node* id = find(options.id(), "id")) {
+    if (!IsText(*id)) Error(*id, "the event's id is a string");
+    if (!id->classification.classified()) id->classification.identifier = v1::EVENT_ID;
+    plan_->id_node_ = id->id;
+  }
+  if (Node* time = find(options.time(), "time")) {
+    if (time->type != Type::kTimestamp) Error(*time, "the event's time is a google.protobuf.Timestamp");
+    if (!time->classification.classified()) time->classification.quasi = v1::OCCURRED_AT;
+    plan_->time_node_ = time->id;
+  } else if (options.time().empty() && descriptor_.options().HasExtension(v1::event)) {
+    Error(plan_->root(), "its option says no `time`; name the field that says when the event happened");
+  }
+}
+
+}  // namespace sluice::contract

@@ -22,4 +22,12 @@ struct OutputRecord {
   std::optional<int64_t> timestamp_ms;     // nullopt: the time of publishing
 };
 
+// What a record counts for against Output::record_bytes_max: its bytes and, for every header, the most
+// that its two lengths take (a varint of 5 bytes each).
+inline size_t RecordBytes(const OutputRecord& record) {
+  size_t bytes = record.key.value_or("").size() + record.value.value_or("").size();
+  for (const Header& header : record.headers) bytes += header.name.size() + header.value.size() + 10;
+  return bytes;
+}
+
 }  // namespace sluice::stream

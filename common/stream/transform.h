@@ -15,6 +15,9 @@ class Output {
   // Queues one record in the open transaction. An error means that the transaction can't be completed;
   // the driver aborts it.
   virtual absl::Status Produce(const OutputRecord& record) = 0;
+  // The largest record, by RecordBytes(), that the topic takes now. It can shrink between two
+  // transactions, when the broker turns out to take less than it said.
+  virtual size_t record_bytes_max(size_t topic) const = 0;
 };
 
 // One worker's work. Single-threaded. Called with records in their input order, at least one.

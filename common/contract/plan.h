@@ -22,6 +22,10 @@ namespace sluice::contract {
 using NodeId = uint32_t;
 inline constexpr NodeId kNoNode = ~NodeId{0};
 
+// A contract with more is a mistake, and readers' tables have these sizes.
+inline constexpr size_t kNodesMax = 4096;
+inline constexpr uint32_t kFieldsPerMessageMax = 1024;
+
 // What one value of a field is.
 enum class Type : uint8_t {
   kBool,

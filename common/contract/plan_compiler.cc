@@ -132,6 +132,10 @@ void PlanCompiler::CompileChildren(NodeId parent_id) {
   if (message.extension_range_count() > 0) {
     Error(plan_->nodes_[parent_id], "has extension ranges, which contracts can't have");
   }
+  if (message.field_count() > static_cast<int>(kFieldsPerMessageMax)) {
+    Error(plan_->nodes_[parent_id], base::StrCat("has more than ", kFieldsPerMessageMax, " fields; split it"));
+    return;
+  }
   std::vector<Node> children;
   for (int i = 0; i < message.field_count(); ++i) {
     Node node = CompileField(*message.field(i), plan_->nodes_[parent_id]);

@@ -14,10 +14,8 @@ namespace sluice::contract {
 
 class PlanCompiler {
  public:
-  // An event deeper than this can't be read (readers have the same limit), and a contract with more fields than
-  // this is a mistake.
+  // An event deeper than this can't be read: readers have the same limit.
   static constexpr int kDepthMax = 32;
-  static constexpr size_t kNodesMax = 4096;
 
   // `owner` keeps the descriptor alive; the plan holds on to it.
   PlanCompiler(const google::protobuf::Descriptor& descriptor, std::shared_ptr<const void> owner);

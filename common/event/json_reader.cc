@@ -543,8 +543,9 @@ void JsonReader::SetUnsigned(const Node& node, uint64_t value, Value& out) {
 }
 
 void JsonReader::SetDouble(const Node& node, double value, Value& out) {
-  if (node.type == Type::kFloat && std::fabs(value) > std::numeric_limits<float>::max()) {
-    return Violate("json.range", node);
+  if (node.type == Type::kFloat) {
+    if (std::fabs(value) > std::numeric_limits<float>::max()) return Violate("json.range", node);
+    value = static_cast<float>(value);
   }
   out = Value::Double(value);
 }

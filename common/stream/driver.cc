@@ -120,7 +120,7 @@ void Driver::Step() {
                  [this](const Interrupted& interrupted) {
                    Fail({Verdict::kAbort, interrupted.reason});
                  },
-                 [this](const Unreadable& unreadable) { Halt(unreadable.reason); },
+                 [this](const Unreadable& unreadable) { Handle(unreadable); },
              },
              event);
   if (CommitDue()) Commit();
@@ -135,6 +135,15 @@ void Driver::Handle(const Revoked& revoked) {
     Commit();
   }
   source_.Acknowledge();
+}
+
+void Driver::Handle(const Unreadable& unreadable) {
+  if (absl::IsAlreadyExists(unreadable.reason)) {
+    // This member is dead to the group for good, and what it had open with it.
+    terminal_ = unreadable.reason;
+  } else {
+    Halt(unreadable.reason);
+  }
 }
 
 void Driver::Process(const Records& records) {
@@ -240,8 +249,10 @@ void Driver::Fail(const Result& result) {
   next_.clear();
   transform_.Discarded();
 
+  // The broker also fences whose transaction it has aborted for its age; that says nothing of a twin.
+  bool expired = facts.open >= milliseconds(options_.transaction_timeout_ms);
   RecreateCause cause = RecreateCause::kAbort;
-  if (result.verdict == Verdict::kFenced) {
+  if (result.verdict == Verdict::kFenced && !expired) {
     cause = RecreateCause::kFenced;
     if (fenced_at_ && clock_.Now() - *fenced_at_ < kTwinWindow) {
       terminal_ = absl::AlreadyExistsError(base::StrCat(
@@ -249,7 +260,7 @@ void Driver::Fail(const Result& result) {
           "own: ", result.text));
     }
     fenced_at_ = clock_.Now();
-  } else if (result.verdict == Verdict::kRecreate) {
+  } else if (result.verdict == Verdict::kRecreate || result.verdict == Verdict::kFenced) {
     cause = RecreateCause::kFatal;
   } else if (open_ && terminal_.ok()) {
     // Abort although Recreate would: a transaction that is found open costs the new epoch half a second.

@@ -116,6 +116,7 @@ class Driver {
 
   void Step();
   void Handle(const Revoked& revoked);
+  void Handle(const Unreadable& unreadable);
   void Process(const Records& records);
   void Commit();
   void VerifyCommit(const std::vector<Position>& sent);

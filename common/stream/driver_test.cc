@@ -475,6 +475,23 @@ TEST_F(DriverTest, FencedTwiceInALongTimeGoesOn) {
   ExpectExactlyOnce();
 }
 
+TEST_F(DriverTest, FencedForTheAgeOfATransactionIsNoTwin) {
+  Fill(1);
+  for (int i = 0; i < 3; ++i) {
+    // The first call outlives the transaction, the second is told so.
+    transaction_.next["offsets"].push_back({Verdict::kRetry, ""});
+    transaction_.next["offsets"].push_back({Verdict::kFenced, "expired"});
+  }
+  options_.sleep = [this](milliseconds) { clock_.Advance(milliseconds(options_.transaction_timeout_ms)); };
+  ASSERT_TRUE(RunUntilVisible(1).ok());
+  ExpectExactlyOnce();
+}
+
+TEST_F(DriverTest, ALiveTwinOfTheMemberEndsTheRun) {
+  source_.events.push_back(Unreadable{absl::AlreadyExistsError("same instance name")});
+  EXPECT_TRUE(absl::IsAlreadyExists(RunUntil([] { return false; })));
+}
+
 TEST_F(DriverTest, RevocationCommitsBeforeItIsAcknowledged) {
   Fill(4);
   during_ = [&] {

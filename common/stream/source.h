@@ -53,7 +53,8 @@ struct Interrupted {
 };
 
 // Records can't be read and waiting won't help: the log was truncated or aged past the position, the
-// topic is gone, or reading it is forbidden. Going on would skip records.
+// topic is gone, or reading it is forbidden. Going on would skip records. kAlreadyExists: a live twin has
+// taken this member's place, so that the source is of no more use.
 struct Unreadable {
   absl::Status reason;
 };

@@ -1,0 +1,184 @@
+#include "common/kafka/admin.h"
+
+#include <algorithm>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/kafka/status.h"
+
+namespace sluice::kafka {
+namespace {
+
+struct EventDeleter {
+  void operator()(rd_kafka_event_t* event) const { rd_kafka_event_destroy(event); }
+};
+using EventPtr = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
+
+struct ResourceDeleter {
+  void operator()(rd_kafka_ConfigResource_t* resource) const {
+    rd_kafka_ConfigResource_destroy(resource);
+  }
+};
+using ResourcePtr = std::unique_ptr<rd_kafka_ConfigResource_t, ResourceDeleter>;
+
+// Sends one admin request and waits for its answer.
+template <typename Send>
+absl::StatusOr<EventPtr> Ask(rd_kafka_t* client, rd_kafka_admin_op_t op, int timeout_ms,
+                             std::string_view what, Send send) {
+  rd_kafka_AdminOptions_t* options = rd_kafka_AdminOptions_new(client, op);
+  char text[256];
+  rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof(text));
+  QueuePtr queue(rd_kafka_queue_new(client));
+  send(options, queue.get());
+  rd_kafka_AdminOptions_destroy(options);
+  EventPtr event(rd_kafka_queue_poll(queue.get(), timeout_ms + 1'000));
+  if (event == nullptr) return absl::UnavailableError(base::StrCat(what, ": no broker answered in time"));
+  SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_event_error(event.get()), what));
+  return event;
+}
+
+}  // namespace
+
+Admin::Admin(ConnectionOptions options, int timeout_ms)
+    : timeout_ms_(timeout_ms), context_{options.log}, options_(std::move(options)) {}
+
+absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(ConnectionOptions options, int timeout_ms) {
+  std::unique_ptr<Admin> admin(new Admin(std::move(options), timeout_ms));
+  // A consumer without a group: the one kind of client that never has a broker create a topic, and that
+  // asks for offsets as a read_committed reader sees them.
+  SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(admin->options_,
+                                                 {{"allow.auto.create.topics", "false"},
+                                                  {"isolation.level", "read_committed"}},
+                                                 &admin->context_));
+  SLUICE_ASSIGN_OR_RETURN(admin->client_, MakeClient(ClientKind::kConsumer, std::move(conf)));
+  return admin;
+}
+
+absl::Status Admin::CreateTopics(std::span<const NewTopic> topics) {
+  std::vector<rd_kafka_NewTopic_t*> requests;
+  for (const NewTopic& topic : topics) {
+    char text[256];
+    rd_kafka_NewTopic_t* request = rd_kafka_NewTopic_new(
+        topic.name.c_str(), topic.partitions, topic.replication_factor, text, sizeof(text));
+    if (request == nullptr) {
+      rd_kafka_NewTopic_destroy_array(requests.data(), requests.size());
+      return absl::InvalidArgumentError(base::StrCat("topic ", topic.name, ": ", text));
+    }
+    for (const auto& [name, value] : topic.config) {
+      rd_kafka_NewTopic_set_config(request, name.c_str(), value.c_str());
+    }
+    requests.push_back(request);
+  }
+  auto event = Ask(client_.get(), RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms_, "create topics",
+                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                     rd_kafka_CreateTopics(client_.get(), requests.data(), requests.size(), options, queue);
+                   });
+  rd_kafka_NewTopic_destroy_array(requests.data(), requests.size());
+  if (!event.ok()) return event.status();
+  size_t count = 0;
+  const rd_kafka_topic_result_t** results =
+      rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
+  for (size_t i = 0; i < count; ++i) {
+    SLUICE_RETURN_IF_ERROR(
+        ToStatus(rd_kafka_topic_result_error(results[i]),
+                 base::StrCat("create topic ", rd_kafka_topic_result_name(results[i]))));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  SLUICE_RETURN_IF_ERROR(
+      ToStatus(rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, timeout_ms_), "list brokers"));
+  std::vector<int32_t> brokers;
+  for (int i = 0; i < metadata->broker_cnt; ++i) brokers.push_back(metadata->brokers[i].id);
+  rd_kafka_metadata_destroy(metadata);
+  return brokers;
+}
+
+absl::StatusOr<int> Admin::PartitionCount(const std::string& name) {
+  TopicPtr topic(rd_kafka_topic_new(client_.get(), name.c_str(), nullptr));
+  const rd_kafka_metadata_t* metadata = nullptr;
+  SLUICE_RETURN_IF_ERROR(
+      ToStatus(rd_kafka_metadata(client_.get(), 0, topic.get(), &metadata, timeout_ms_),
+               base::StrCat("look up topic ", name)));
+  rd_kafka_resp_err_t error = metadata->topics[0].err;
+  int count = metadata->topics[0].partition_cnt;
+  rd_kafka_metadata_destroy(metadata);
+  SLUICE_RETURN_IF_ERROR(ToStatus(error, base::StrCat("topic ", name)));
+  return count;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> Admin::Describe(int type, const std::string& name) {
+  ResourcePtr resource(
+      rd_kafka_ConfigResource_new(static_cast<rd_kafka_ResourceType_t>(type), name.c_str()));
+  std::string what = base::StrCat("describe configuration of ", name);
+  SLUICE_ASSIGN_OR_RETURN(EventPtr event,
+                          Ask(client_.get(), RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms_, what,
+                              [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                                rd_kafka_ConfigResource_t* resources[] = {resource.get()};
+                                rd_kafka_DescribeConfigs(client_.get(), resources, 1, options, queue);
+                              }));
+  size_t count = 0;
+  const rd_kafka_ConfigResource_t** results = rd_kafka_DescribeConfigs_result_resources(
+      rd_kafka_event_DescribeConfigs_result(event.get()), &count);
+  std::map<std::string, std::string> config;
+  for (size_t i = 0; i < count; ++i) {
+    SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_ConfigResource_error(results[i]), what));
+    size_t entries = 0;
+    const rd_kafka_ConfigEntry_t** entry = rd_kafka_ConfigResource_configs(results[i], &entries);
+    for (size_t j = 0; j < entries; ++j) {
+      const char* value = rd_kafka_ConfigEntry_value(entry[j]);
+      config[rd_kafka_ConfigEntry_name(entry[j])] = value == nullptr ? "" : value;
+    }
+  }
+  return config;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> Admin::DescribeTopic(const std::string& topic) {
+  return Describe(RD_KAFKA_RESOURCE_TOPIC, topic);
+}
+
+absl::StatusOr<std::map<std::string, std::string>> Admin::DescribeBroker(int32_t broker) {
+  return Describe(RD_KAFKA_RESOURCE_BROKER, std::to_string(broker));
+}
+
+absl::Status Admin::AlterTopic(const std::string& topic, const std::string& name,
+                               const std::string& value) {
+  ResourcePtr resource(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
+  ErrorPtr refused(rd_kafka_ConfigResource_add_incremental_config(
+      resource.get(), name.c_str(), RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET, value.c_str()));
+  if (refused != nullptr) return absl::InvalidArgumentError(rd_kafka_error_string(refused.get()));
+  std::string what = base::StrCat("set ", name, " of topic ", topic);
+  SLUICE_ASSIGN_OR_RETURN(
+      EventPtr event, Ask(client_.get(), RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, timeout_ms_, what,
+                          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                            rd_kafka_ConfigResource_t* resources[] = {resource.get()};
+                            rd_kafka_IncrementalAlterConfigs(client_.get(), resources, 1, options, queue);
+                          }));
+  size_t count = 0;
+  const rd_kafka_ConfigResource_t** results = rd_kafka_IncrementalAlterConfigs_result_resources(
+      rd_kafka_event_IncrementalAlterConfigs_result(event.get()), &count);
+  for (size_t i = 0; i < count; ++i) {
+    SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_ConfigResource_error(results[i]), what));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<PartitionRange>> Admin::Ranges(const std::string& topic) {
+  SLUICE_ASSIGN_OR_RETURN(int count, PartitionCount(topic));
+  std::vector<PartitionRange> ranges(count);
+  for (int partition = 0; partition < count; ++partition) {
+    PartitionRange& range = ranges[partition];
+    range.partition = partition;
+    SLUICE_RETURN_IF_ERROR(ToStatus(
+        rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition, &range.begin,
+                                         &range.end, timeout_ms_),
+        base::StrCat("look up offsets of ", topic, "/", partition)));
+  }
+  return ranges;
+}
+
+}  // namespace sluice::kafka

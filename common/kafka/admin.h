@@ -1,0 +1,56 @@
+// Looks at and changes topics.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/kafka/connection.h"
+
+namespace sluice::kafka {
+
+struct NewTopic {
+  std::string name;
+  int partitions = 1;
+  int replication_factor = 1;
+  std::map<std::string, std::string> config;
+};
+
+// Offsets [begin, end) that a read_committed reader can see now.
+struct PartitionRange {
+  int32_t partition = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+// Every call waits at most `timeout_ms`. kUnavailable: no broker answered; kNotFound: no such topic;
+// kPermissionDenied: an ACL is missing. Single-threaded.
+class Admin {
+ public:
+  static absl::StatusOr<std::unique_ptr<Admin>> Create(ConnectionOptions options, int timeout_ms = 10'000);
+
+  absl::Status CreateTopics(std::span<const NewTopic> topics);
+  absl::StatusOr<std::vector<int32_t>> Brokers();
+  absl::StatusOr<std::map<std::string, std::string>> DescribeTopic(const std::string& topic);
+  absl::StatusOr<std::map<std::string, std::string>> DescribeBroker(int32_t broker);
+  absl::Status AlterTopic(const std::string& topic, const std::string& name, const std::string& value);
+  // In order of partition.
+  absl::StatusOr<std::vector<PartitionRange>> Ranges(const std::string& topic);
+  absl::StatusOr<int> PartitionCount(const std::string& topic);
+
+ private:
+  Admin(ConnectionOptions options, int timeout_ms);
+  absl::StatusOr<std::map<std::string, std::string>> Describe(int resource, const std::string& name);
+
+  const int timeout_ms_;
+  ClientContext context_;
+  ConnectionOptions options_;
+  ClientPtr client_;
+};
+
+}  // namespace sluice::kafka

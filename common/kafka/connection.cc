@@ -1,0 +1,155 @@
+#include "common/kafka/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+
+namespace sluice::kafka {
+namespace {
+
+constexpr size_t kSecretBytesMax = 64 * 1024;
+constexpr std::string_view kFileSuffix = ".file";
+
+constexpr std::array<std::string_view, 6> kSecrets = {
+    "sasl.password",      "sasl.oauthbearer.client.secret", "ssl.key.password",
+    "ssl.key.pem",        "ssl.keystore.password",          "ssl.certificate.pem"};
+
+// What starts a command or loads code, and what would switch off the check of who the broker is.
+constexpr std::array<std::string_view, 7> kDenied = {
+    "sasl.kerberos.kinit.cmd", "ssl.engine.location", "ssl.engine.id", "ssl.providers",
+    "enable.ssl.certificate.verification", "enable.sasl.oauthbearer.unsecure.jwt", "debug"};
+
+constexpr std::array<std::string_view, 6> kAllowed = {
+    "security.protocol", "client.rack", "client.dns.lookup", "metadata.max.age.ms",
+    "topic.metadata.refresh.interval.ms", "connections.max.idle.ms"};
+constexpr std::array<std::string_view, 5> kAllowedPrefixes = {"sasl.", "ssl.", "socket.",
+                                                              "reconnect.backoff.", "broker.address."};
+
+template <size_t size>
+bool Contains(const std::array<std::string_view, size>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string_view WithoutFileSuffix(std::string_view name) {
+  if (name.ends_with(kFileSuffix)) name.remove_suffix(kFileSuffix.size());
+  return name;
+}
+
+absl::StatusOr<std::string> ReadSecret(std::string_view property, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string secret(std::istreambuf_iterator<char>(file), {});
+  if (!file || secret.empty() || secret.size() > kSecretBytesMax) {
+    return absl::InvalidArgumentError(
+        base::StrCat("kafka.properties: ", property, " names a file that can't be read, is empty or "
+                     "larger than 64 KiB"));
+  }
+  while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
+  return secret;
+}
+
+absl::Status Set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
+  char text[512];
+  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text, sizeof(text)) != RD_KAFKA_CONF_OK) {
+    // librdkafka's own text repeats the value, which may be a secret.
+    return absl::InvalidArgumentError(
+        base::StrCat("Kafka property ", name, ": unknown, or its value is refused by librdkafka"));
+  }
+  return absl::OkStatus();
+}
+
+void Log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
+  auto* context = static_cast<ClientContext*>(rd_kafka_opaque(client));
+  if (context != nullptr && context->log) context->log(level, facility, text);
+}
+
+}  // namespace
+
+absl::Status CheckProperties(const std::map<std::string, std::string>& properties) {
+  for (const auto& [name, value] : properties) {
+    std::string_view base = WithoutFileSuffix(name);
+    if (Contains(kSecrets, name)) {
+      return absl::InvalidArgumentError(base::StrCat(
+          "kafka.properties: ", name, " is a secret; give ", name, ".file, a file that holds it"));
+    }
+    if (base != name && !Contains(kSecrets, base)) {
+      return absl::InvalidArgumentError(
+          base::StrCat("kafka.properties: ", base, " takes its value, not a file; drop .file"));
+    }
+    bool allowed = Contains(kAllowed, base) ||
+                   std::any_of(kAllowedPrefixes.begin(), kAllowedPrefixes.end(),
+                               [&](std::string_view prefix) { return base.starts_with(prefix); });
+    if (!allowed || Contains(kDenied, base)) {
+      return absl::InvalidArgumentError(base::StrCat(
+          "kafka.properties: ", name, " is not allowed: only properties of the connection are "
+          "(security.protocol, sasl.*, ssl.*, socket.*, reconnect.backoff.*, broker.address.*); what "
+          "delivery rests on can't be changed, and limits have options of their own"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Settings& settings,
+                                 ClientContext* context) {
+  if (options.brokers.empty()) {
+    return absl::InvalidArgumentError("kafka.brokers is empty; name at least one host:port");
+  }
+  SLUICE_RETURN_IF_ERROR(CheckProperties(options.properties));
+  std::string brokers;
+  for (const std::string& broker : options.brokers) {
+    base::StrAppend(brokers, brokers.empty() ? "" : ",", broker);
+  }
+  ConfPtr conf(rd_kafka_conf_new());
+  Settings all = {{"bootstrap.servers", brokers},
+                  {"client.id", options.client_id},
+                  {"enable.metrics.push", "false"},
+                  {"socket.nagle.disable", "true"},
+                  {"socket.keepalive.enable", "true"},
+                  {"log.connection.close", "false"}};
+  for (const auto& [name, value] : options.properties) {
+    std::string property(WithoutFileSuffix(name));
+    if (property == name) {
+      all.emplace_back(property, value);
+    } else {
+      SLUICE_ASSIGN_OR_RETURN(std::string secret, ReadSecret(name, value));
+      all.emplace_back(property, std::move(secret));
+    }
+  }
+  all.insert(all.end(), settings.begin(), settings.end());
+  for (const auto& [name, value] : all) SLUICE_RETURN_IF_ERROR(Set(conf.get(), name, value));
+  rd_kafka_conf_set_opaque(conf.get(), context);
+  rd_kafka_conf_set_log_cb(conf.get(), Log);
+  return conf;
+}
+
+absl::StatusOr<ClientPtr> MakeClient(ClientKind kind, ConfPtr conf) {
+  char text[512];
+  ClientPtr client(rd_kafka_new(kind == ClientKind::kProducer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
+                                conf.get(), text, sizeof(text)));
+  if (client == nullptr) {
+    return absl::InvalidArgumentError(base::StrCat("librdkafka refuses the configuration: ", text));
+  }
+  (void)conf.release();  // rd_kafka_new has taken it
+  return client;
+}
+
+int64_t SumStatistic(std::string_view json, std::string_view name) {
+  std::string key = base::StrCat("\"", name, "\":");
+  int64_t sum = 0;
+  for (size_t at = json.find(key); at != json.npos; at = json.find(key, at)) {
+    at += key.size();
+    while (at < json.size() && json[at] == ' ') ++at;
+    int64_t value = 0;
+    std::from_chars(json.data() + at, json.data() + json.size(), value);
+    sum += value;
+  }
+  return sum;
+}
+
+}  // namespace sluice::kafka

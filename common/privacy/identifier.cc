@@ -1,0 +1,491 @@
+#include "common/privacy/identifier.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "common/privacy/fold.h"
+
+namespace sluice::privacy {
+namespace {
+
+using contract::v1::IdentifierKind;
+
+constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
+constexpr char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
+constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+bool In(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+bool AllDigits(std::string_view text) { return std::all_of(text.begin(), text.end(), IsDigit); }
+
+// A value without what people put between its characters, upper case. Nothing that this file reads is longer.
+class Compact {
+ public:
+  Compact(std::string_view value, std::string_view separators) {
+    for (char c : value) {
+      if (In(c, separators)) continue;
+      if (size_ == sizeof(text_)) {
+        size_ = 0;
+        return;  // an empty text has no format
+      }
+      text_[size_++] = Upper(c);
+    }
+  }
+  std::string_view view() const { return {text_, size_}; }
+
+ private:
+  char text_[64];
+  size_t size_ = 0;
+};
+
+constexpr std::string_view kSpaces = " \t\r\n";
+constexpr std::string_view kSpacesAndHyphens = " \t\r\n-";
+
+void AppendPadded(std::string_view digits, size_t width, std::string& out) {
+  if (digits.size() < width) out.append(width - digits.size(), '0');
+  out.append(digits);
+}
+
+// Police references end in a letter: the number before it modulo 23 (DOMAIN: no I, O, S).
+constexpr std::string_view kCheckLetters = "ZABCDEFGHJKLMNPQRTUVWXY";
+
+class Modulus23 {
+ public:
+  Modulus23& Add(std::string_view text) {
+    for (char c : text) {
+      if (IsDigit(c)) value_ = (value_ * 10 + static_cast<unsigned>(c - '0')) % 23;
+    }
+    return *this;
+  }
+  Modulus23& AddPadded(std::string_view digits, size_t width) {
+    for (size_t i = digits.size(); i < width; ++i) value_ = value_ * 10 % 23;
+    return Add(digits);
+  }
+  bool Is(char letter) const { return kCheckLetters[value_] == letter; }
+
+ private:
+  unsigned value_ = 0;
+};
+
+// False after appending the form that no valid value has.
+bool Fallback(std::string_view value, std::string& out) {
+  out.push_back('?');
+  AppendFolded(value, out);
+  return false;
+}
+
+bool Name(std::string_view value, std::string& out) {
+  size_t before = out.size();
+  AppendFolded(value, out);
+  return out.size() > before;
+}
+
+bool Phone(std::string_view value, std::string& out) {
+  char digits[20];
+  size_t size = 0;
+  bool plus = false, any = false;
+  for (size_t i = 0; i < value.size(); ++i) {
+    char c = value[i];
+    if (c == '+' && !any && !plus) {
+      plus = true;
+    } else if (IsDigit(c)) {
+      if (size == sizeof(digits)) return Fallback(value, out);
+      // The trunk zero in +44 (0)20 ...
+      if (c == '0' && i > 0 && value[i - 1] == '(' && i + 1 < value.size() && value[i + 1] == ')' && plus) continue;
+      digits[size++] = c;
+      any = true;
+    } else if (!In(c, " -.()/\t")) {
+      return Fallback(value, out);
+    }
+  }
+  std::string_view number(digits, size);
+  bool international = plus;
+  if (!plus && number.starts_with("00")) {
+    number.remove_prefix(2);
+    international = true;
+  }
+  std::string_view national = number;
+  bool british = !international;
+  if (international && number.starts_with("44")) {
+    british = true;
+    national.remove_prefix(2);
+  } else if (!international && number.size() >= 11 && number.starts_with("44")) {
+    national.remove_prefix(2);
+  }
+  if (!british) {
+    if (number.size() < 7 || number.size() > 15 || number[0] == '0') return Fallback(value, out);
+    out.push_back('+');
+    out.append(number);
+    return true;
+  }
+  if (national.starts_with('0')) national.remove_prefix(1);
+  // libphonenumber's general description of GB: [1-357-9]\d{9}|[18]\d{8}|8\d{6}.
+  bool valid = (national.size() == 10 && In(national[0], "1235789")) ||
+               (national.size() == 9 && In(national[0], "18")) || (national.size() == 7 && national[0] == '8');
+  if (!valid) return Fallback(value, out);
+  out.append("+44");
+  out.append(national);
+  return true;
+}
+
+bool Email(std::string_view value, std::string& out) {
+  size_t begin = value.find_first_not_of(kSpaces);
+  if (begin == std::string_view::npos) return Fallback(value, out);
+  std::string_view text = value.substr(begin, value.find_last_not_of(kSpaces) - begin + 1);
+  size_t at = text.rfind('@');
+  bool valid = at != std::string_view::npos && at > 0 && text.size() <= 254 && at <= 64 && IsAscii(text) &&
+               text.find_first_of(" \t\r\n,;<>()[]\\\"") == std::string_view::npos && text.find('@') == at;
+  if (valid) {
+    std::string_view domain = text.substr(at + 1);
+    valid = domain.find('.') != std::string_view::npos && domain.front() != '.' && domain.back() != '.' &&
+            domain.find("..") == std::string_view::npos;
+  }
+  if (!valid) return Fallback(value, out);
+  std::transform(text.begin(), text.end(), std::back_inserter(out), Lower);
+  return true;
+}
+
+bool PncId(std::string_view value, std::string& out) {
+  Compact compact(value, " \t\r\n");
+  std::string_view text = compact.view();
+  if (text.size() < 4 || !In(text.back(), kCheckLetters)) return Fallback(value, out);
+  char letter = text.back();
+  text.remove_suffix(1);
+  size_t slash = text.find('/');
+  std::string_view year, serial;
+  if (slash != std::string_view::npos) {
+    year = text.substr(0, slash);
+    serial = text.substr(slash + 1);
+  } else {
+    // Without a slash, the long form has all of its 11 digits.
+    year = text.substr(0, text.size() < 11 ? 2 : 4);
+    serial = text.substr(year.size());
+  }
+  if ((year.size() != 2 && year.size() != 4) || serial.empty() || serial.size() > 7 || !AllDigits(year) ||
+      !AllDigits(serial)) {
+    return Fallback(value, out);
+  }
+  std::string_view short_year = year.substr(year.size() - 2);
+  if (year.size() == 2) {
+    int number = (year[0] - '0') * 10 + (year[1] - '0');
+    out.append(number <= kYearPivot ? "20" : "19");
+  }
+  out.append(year);
+  out.push_back('/');
+  AppendPadded(serial, 7, out);
+  out.push_back(letter);
+  return Modulus23().Add(short_year).AddPadded(serial, 7).Is(letter);
+}
+
+bool Cro(std::string_view value, std::string& out) {
+  Compact compact(value, kSpaces);
+  std::string_view text = compact.view();
+  if (text.empty() || !In(text.back(), kCheckLetters)) return Fallback(value, out);
+  char letter = text.back();
+  text.remove_suffix(1);
+  size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return Fallback(value, out);
+  std::string_view first = text.substr(0, slash), second = text.substr(slash + 1);
+  if (first.starts_with("SF")) {
+    first.remove_prefix(2);
+    if (first.size() != 2 || second.empty() || second.size() > 6 || !AllDigits(first) || !AllDigits(second)) {
+      return Fallback(value, out);
+    }
+    out.append("SF");
+    out.append(first);
+    out.push_back('/');
+    out.append(second);
+    out.push_back(letter);
+    return Modulus23().Add(first).Add(second).Is(letter);
+  }
+  if (first.empty() || first.size() > 6 || second.size() != 2 || !AllDigits(first) || !AllDigits(second)) {
+    return Fallback(value, out);
+  }
+  AppendPadded(first, 6, out);
+  out.push_back('/');
+  out.append(second);
+  out.push_back(letter);
+  return Modulus23().Add(second).AddPadded(first, 6).Is(letter);
+}
+
+// YY [f] FF UU SS, 11 digits, letter: year, an optional force letter or digit, force, unit, system. The display form
+// YY/FFUU/SS/nL leaves the sequence's leading zeros out.
+bool Asn(std::string_view value, std::string& out) {
+  std::array<std::string_view, 4> parts;
+  size_t count = 0;
+  Compact spaced(value, kSpaces);
+  for (std::string_view rest = spaced.view(); count < parts.size();) {
+    size_t slash = rest.find('/');
+    parts[count++] = rest.substr(0, slash);
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+    if (count == parts.size()) return Fallback(value, out);
+  }
+  char text[32];
+  size_t size = 0;
+  auto add = [&](std::string_view part) {
+    if (size + part.size() > sizeof(text)) return false;
+    std::memcpy(text + size, part.data(), part.size());
+    size += part.size();
+    return true;
+  };
+  bool fits = true;
+  if (count == 4 && parts[3].size() >= 2 && parts[3].size() <= 12) {
+    for (size_t i = 0; i < 3; ++i) fits = fits && add(parts[i]);
+    fits = fits && add(std::string_view("00000000000").substr(parts[3].size() - 1)) && add(parts[3]);
+  } else if (count == 1) {
+    fits = add(parts[0]);
+  } else {
+    fits = false;
+  }
+  std::string_view asn(text, size);
+  if (!fits || (asn.size() != 20 && asn.size() != 21) || !In(asn.back(), kCheckLetters)) return Fallback(value, out);
+  std::string_view year = asn.substr(0, 2);
+  std::string_view sequence = asn.substr(asn.size() - 12, 11);
+  std::string_view codes = asn.substr(2, asn.size() - 14);  // [f] FF UU SS
+  bool formatted = AllDigits(year) && AllDigits(sequence) &&
+                   std::all_of(codes.begin(), codes.end(), [](char c) { return IsDigit(c) || IsUpper(c); });
+  if (!formatted) return Fallback(value, out);
+  out.append(asn);
+  std::string_view force = codes.substr(codes.size() - 6, 2), system = codes.substr(codes.size() - 2);
+  return Modulus23().Add(force).Add(system).Add(year).Add(sequence).Is(asn.back());
+}
+
+bool NhsNumber(std::string_view value, std::string& out) {
+  Compact compact(value, kSpacesAndHyphens);
+  std::string_view text = compact.view();
+  if (text.size() != 10 || !AllDigits(text)) return Fallback(value, out);
+  out.append(text);
+  int sum = 0;
+  for (int i = 0; i < 9; ++i) sum += (10 - i) * (text[static_cast<size_t>(i)] - '0');
+  int check = 11 - sum % 11;
+  return check != 10 && check % 11 == text[9] - '0';
+}
+
+bool Nino(std::string_view value, std::string& out) {
+  Compact compact(value, kSpacesAndHyphens);
+  std::string_view text = compact.view();
+  if (text.size() != 8 && text.size() != 9) return Fallback(value, out);
+  if (!IsUpper(text[0]) || !IsUpper(text[1]) || !AllDigits(text.substr(2, 6)) ||
+      (text.size() == 9 && !In(text[8], "ABCD"))) {
+    return Fallback(value, out);
+  }
+  out.append(text);
+  // HMRC NIM39110: letters that never stand there, prefixes that were never issued.
+  static constexpr std::string_view kNever[] = {"BG", "GB", "KN", "NK", "NT", "TN", "ZZ"};
+  return !In(text[0], "DFIQUV") && !In(text[1], "DFIOQUV") &&
+         std::none_of(std::begin(kNever), std::end(kNever),
+                      [&](std::string_view prefix) { return text.starts_with(prefix); });
+}
+
+// A run of `text` from `at` whose characters are of one class; how long it is.
+template <typename Class>
+size_t Run(std::string_view text, size_t at, Class is) {
+  size_t end = at;
+  while (end < text.size() && is(text[end])) ++end;
+  return end - at;
+}
+
+bool IsMark(std::string_view text) {
+  auto letters_in = [&](std::string_view part, std::string_view never) {
+    return std::all_of(part.begin(), part.end(), [&](char c) { return IsUpper(c) && !In(c, never); });
+  };
+  // Current: AB12CDE. No I, Q or Z in front, no I or Q behind; 00, 01 and 50 were never issued.
+  if (text.size() == 7 && letters_in(text.substr(0, 2), "IQZ") && AllDigits(text.substr(2, 2)) &&
+      letters_in(text.substr(4), "IQ")) {
+    std::string_view age = text.substr(2, 2);
+    return age != "00" && age != "01" && age != "50";
+  }
+  size_t first = Run(text, 0, IsUpper);
+  size_t digits = Run(text, first, IsDigit);
+  size_t last = Run(text, first + digits, IsUpper);
+  if (first + digits + last != text.size()) return false;
+  if (first == 0) {  // dateless, digits first
+    return digits >= 1 && digits <= 4 && last >= 1 && last <= 3;
+  }
+  std::string_view front = text.substr(0, first), back = text.substr(first + digits);
+  if (last == 0) return digits >= 1 && digits <= 4 && first <= 3;                      // dateless, Northern Ireland
+  if (digits < 1 || digits > 3) return false;
+  if (first == 1 && last == 3) {                                                       // prefix: A123BCD
+    return letters_in(front, "IOQUZ") && letters_in(back.substr(0, 1), "IQZ") && letters_in(back.substr(1), "IQ");
+  }
+  return first == 3 && last == 1 && letters_in(front, "IQ") && letters_in(back, "IOQUZ");  // suffix: ABC123D
+}
+
+bool Vrm(std::string_view value, std::string& out) {
+  Compact compact(value, kSpacesAndHyphens);
+  std::string_view text = compact.view();
+  if (text.empty() || !IsMark(text)) return Fallback(value, out);
+  out.append(text);
+  return true;
+}
+
+bool DrivingLicence(std::string_view value, std::string& out) {
+  Compact compact(value, kSpaces);
+  std::string_view text = compact.view();
+  if (text.size() != 16) return Fallback(value, out);
+  auto alnum = [](char c) { return IsDigit(c) || IsUpper(c); };
+  bool surname = true, padding = false;
+  for (size_t i = 0; i < 5; ++i) {
+    if (text[i] == '9') padding = true;
+    surname = surname && (text[i] == '9' || (IsUpper(text[i]) && !padding));
+  }
+  int month = (text[6] - '0') * 10 + (text[7] - '0');
+  int day = (text[8] - '0') * 10 + (text[9] - '0');
+  bool valid = surname && AllDigits(text.substr(5, 6)) && ((month >= 1 && month <= 12) || (month >= 51 && month <= 62)) &&
+               day >= 1 && day <= 31 && (IsUpper(text[11]) || text[11] == '9') && (IsUpper(text[12]) || text[12] == '9') &&
+               alnum(text[13]) && IsUpper(text[14]) && IsUpper(text[15]);
+  if (!valid) return Fallback(value, out);
+  out.append(text);
+  return true;
+}
+
+bool Passport(std::string_view value, std::string& out) {
+  Compact compact(value, kSpacesAndHyphens);
+  std::string_view text = compact.view();
+  bool valid = text.size() >= 6 && text.size() <= 9 &&
+               std::all_of(text.begin(), text.end(), [](char c) { return IsDigit(c) || IsUpper(c); }) &&
+               std::any_of(text.begin(), text.end(), IsDigit);
+  if (!valid) return Fallback(value, out);
+  out.append(text);
+  return true;
+}
+
+bool Number(std::string_view value, size_t digits_max, std::string& out) {
+  Compact compact(value, kSpaces);
+  std::string_view text = compact.view();
+  if (text.empty() || !AllDigits(text)) return Fallback(value, out);
+  text.remove_prefix(std::min(text.find_first_not_of('0'), text.size() - 1));
+  if (text.size() > digits_max) return Fallback(value, out);
+  out.append(text);
+  return true;
+}
+
+bool ShoulderNumber(std::string_view value, std::string& out) {
+  Compact compact(value, kSpacesAndHyphens);
+  std::string_view text = compact.view();
+  size_t digits = Run(text, 0, IsDigit);
+  if (digits < 1 || digits > 4 || Run(text, digits, IsUpper) != 2 || text.size() != digits + 2) {
+    return Fallback(value, out);
+  }
+  out.append(text);
+  return true;
+}
+
+// The outward part's formats: A9, A99, A9A, AA9, AA99, AA9A, each with the letters that stand in their places (BS 7666).
+bool IsOutward(std::string_view text) {
+  constexpr std::string_view kNotFirst = "QVX", kNotSecond = "IJZ";
+  if (text.size() < 2 || text.size() > 4 || !IsUpper(text[0]) || In(text[0], kNotFirst)) return false;
+  bool two = IsUpper(text[1]);
+  if (two && In(text[1], kNotSecond)) return false;
+  std::string_view rest = text.substr(two ? 2 : 1);
+  if (rest.empty() || rest.size() > 2 || !IsDigit(rest[0])) return false;
+  if (rest.size() == 1 || IsDigit(rest[1])) return true;
+  return In(rest[1], two ? "ABEHMNPRVWXY" : "ABCDEFGHJKPSTUW");
+}
+
+bool Postcode(std::string_view value, std::string& out) {
+  Compact compact(value, kSpacesAndHyphens);
+  std::string_view text = compact.view();
+  if (text.size() < 5 || text.size() > 7) return Fallback(value, out);
+  std::string_view outward = text.substr(0, text.size() - 3), inward = text.substr(text.size() - 3);
+  constexpr std::string_view kNotInward = "CIKMOV";
+  bool valid = IsDigit(inward[0]) && IsUpper(inward[1]) && IsUpper(inward[2]) && !In(inward[1], kNotInward) &&
+               !In(inward[2], kNotInward) && (IsOutward(outward) || text == "GIR0AA");
+  if (!valid) return Fallback(value, out);
+  out.append(outward);
+  out.push_back(' ');
+  out.append(inward);
+  return true;
+}
+
+bool Address(std::string_view value, std::string& out) {
+  // Its punctuation becomes white space, which folding makes one.
+  constexpr size_t kShort = 256;
+  if (value.size() > kShort) {
+    std::string copy(value);
+    std::replace_if(copy.begin(), copy.end(), [](char c) { return c == ',' || c == '.'; }, ' ');
+    return Name(copy, out);
+  }
+  char copy[kShort];
+  std::transform(value.begin(), value.end(), copy, [](char c) { return c == ',' || c == '.' ? ' ' : c; });
+  return Name({copy, value.size()}, out);
+}
+
+bool IpAddress(std::string_view value, std::string& out) {
+  size_t begin = value.find_first_not_of(kSpaces);
+  if (begin == std::string_view::npos) return Fallback(value, out);
+  std::string_view trimmed = value.substr(begin, value.find_last_not_of(kSpaces) - begin + 1);
+  char text[INET6_ADDRSTRLEN + 1];
+  if (trimmed.size() >= sizeof(text) || trimmed.find('\0') != std::string_view::npos) return Fallback(value, out);
+  std::memcpy(text, trimmed.data(), trimmed.size());
+  text[trimmed.size()] = '\0';
+  unsigned char address[16];
+  char canonical[INET6_ADDRSTRLEN];
+  for (int family : {AF_INET, AF_INET6}) {
+    if (inet_pton(family, text, address) != 1) continue;
+    out.append(inet_ntop(family, address, canonical, sizeof(canonical)));
+    return true;
+  }
+  return Fallback(value, out);
+}
+
+bool EventId(std::string_view value, std::string& out) {
+  bool uuid = value.size() == 36;
+  for (size_t i = 0; uuid && i < value.size(); ++i) {
+    bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+    char c = Lower(value[i]);
+    uuid = hyphen ? c == '-' : IsDigit(c) || (c >= 'a' && c <= 'f');
+  }
+  if (uuid) {
+    std::transform(value.begin(), value.end(), std::back_inserter(out), Lower);
+  } else {
+    out.append(value);
+  }
+  return !value.empty();
+}
+
+}  // namespace
+
+bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& out) {
+  using namespace contract::v1;
+  // A canonical form that was made for want of a format is canonical.
+  if (value.starts_with('?') && kind != EVENT_ID && kind != SOURCE_POSITION) return Fallback(value.substr(1), out);
+  switch (kind) {
+    case PERSON_NAME: return Name(value, out);
+    case PHONE: return Phone(value, out);
+    case EMAIL: return Email(value, out);
+    case PNC_ID: return PncId(value, out);
+    case CRO: return Cro(value, out);
+    case ASN: return Asn(value, out);
+    case NHS_NUMBER: return NhsNumber(value, out);
+    case NINO: return Nino(value, out);
+    case VRM: return Vrm(value, out);
+    case DRIVING_LICENCE: return DrivingLicence(value, out);
+    case PASSPORT: return Passport(value, out);
+    case WARRANT_NUMBER: return Number(value, 6, out);
+    case SHOULDER_NUMBER: return ShoulderNumber(value, out);
+    case POSTCODE: return Postcode(value, out);
+    case UPRN: return Number(value, 12, out);
+    case ADDRESS: return Address(value, out);
+    case IP_ADDRESS: return IpAddress(value, out);
+    case FREE_IDENTIFIER: return Name(value, out);
+    case EVENT_ID: return EventId(value, out);
+    default: out.append(value); return !value.empty();
+  }
+}
+
+std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part) {
+  size_t space = canonical.find(' ');
+  switch (part) {
+    case PostcodePart::kSector: return canonical.substr(0, space + 2);
+    case PostcodePart::kDistrict: return canonical.substr(0, space);
+    case PostcodePart::kArea: break;
+  }
+  return canonical.substr(0, IsUpper(canonical[1]) ? 2 : 1);
+}
+
+}  // namespace sluice::privacy

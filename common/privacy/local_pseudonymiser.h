@@ -1,0 +1,57 @@
+// Pseudonyms made in this process, from a keyring.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#include "absl/status/statusor.h"
+#include "common/privacy/keyring.h"
+#include "common/privacy/pseudonymiser.h"
+
+namespace sluice::privacy {
+
+// inner = the first 128 bits of HMAC-SHA256(K(kind), canonical value); outer = AES-256(K(domain, epoch), inner).
+//
+// The two SHA-256 states after a key's inner and outer pad (RFC 2104) are kept: twice as fast as the fastest use of
+// OpenSSL's own HMAC. They are key material, and are wiped at the end. A batch's blocks are enciphered domain by domain,
+// one call each. Allocates nothing in the steady state.
+class LocalPseudonymiser final : public Pseudonymiser {
+ public:
+  // Derives every key there is. The keyring isn't needed afterwards.
+  static absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> Create(const Keyring& keyring);
+  ~LocalPseudonymiser() override;
+
+  absl::StatusOr<uint16_t> Domain(std::string_view name) override;
+  absl::Status Pseudonymise(const PseudonymBatch& batch, PseudonymAnswer& answer) override;
+
+ private:
+  struct HmacState {
+    SHA256_CTX inner;
+    SHA256_CTX outer;
+  };
+  struct CipherFree {
+    void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+  };
+  struct DomainState {
+    std::string name;
+    DomainEpoch epoch;
+    std::unique_ptr<EVP_CIPHER_CTX, CipherFree> cipher;
+    std::vector<uint32_t> targets;  // of the batch at hand
+  };
+
+  LocalPseudonymiser() = default;
+  absl::Status AddKind(const Keyring& keyring, IdentifierKind kind);
+  void Inner(IdentifierKind kind, std::string_view value, PseudonymBlock& out) const;
+
+  std::vector<HmacState> kinds_;  // by IdentifierKind
+  std::vector<DomainState> domains_;
+  std::vector<PseudonymBlock> inner_;    // of the batch at hand, by value
+  std::vector<PseudonymBlock> blocks_;   // one domain's, in the order of its targets
+};
+
+}  // namespace sluice::privacy

@@ -1,0 +1,275 @@
+// Pseudonyms, keys, sealing and generalisation.
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/escaping.h"
+#include "common/base/strings.h"
+#include "common/privacy/generalise.h"
+#include "common/privacy/keyring.h"
+#include "common/privacy/local_pseudonymiser.h"
+#include "common/privacy/pseudonym.h"
+#include "common/privacy/seal.h"
+
+namespace sluice::privacy {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+std::string Hex(std::string_view hex) { return absl::HexStringToBytes(absl::string_view(hex.data(), hex.size())); }
+std::span<const uint8_t> Bytes(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+std::string Text(const base::SecretBytes& secret) {
+  auto bytes = secret.Reveal(base::SecretAccess());
+  return std::string(bytes.begin(), bytes.end());
+}
+
+TEST(Hkdf, KeepsRfc5869TestCase3) {
+  auto key = Hkdf(Bytes(Hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b")), "", 42);
+  ASSERT_TRUE(key.ok());
+  EXPECT_EQ(Text(*key), Hex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"));
+}
+
+TEST(AesGcm, KeepsNistTestCase16) {
+  auto cipher = AesGcm::Create(Bytes(Hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")));
+  ASSERT_TRUE(cipher.ok());
+  std::string out, nonce = Hex("cafebabefacedbaddecaf888");
+  ASSERT_TRUE(cipher->Encrypt(Bytes(nonce), Hex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
+                              Hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b52"
+                                  "5b16aedf5aa0de657ba637b39"), out).ok());
+  EXPECT_EQ(out, Hex("522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61"
+                     "e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b"));
+}
+
+class KeyringTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "keyring-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    ring_ = (folder_ / "ring").string();
+    kek_ = (folder_ / "kek").string();
+    ASSERT_TRUE(Keyring::CreateKeyFile(kek_, random_).ok());
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Keyring Make() {
+    auto keyring = Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
+    EXPECT_TRUE(keyring.ok()) << keyring.status();
+    return *std::move(keyring);
+  }
+  std::string Read(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }
+  std::string LoadError() { return std::string(base::View(Keyring::Load(ring_, kek_).status().message())); }
+
+  base::SystemRandom random_;
+  fs::path folder_;
+  std::string ring_, kek_;
+};
+
+TEST_F(KeyringTest, ComesBackFromItsFile) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  auto loaded = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->domains()[1].label, "pub");
+  EXPECT_TRUE(loaded->KindKey(contract::v1::PHONE)->Equals(*keyring.KindKey(contract::v1::PHONE)));
+  EXPECT_TRUE(loaded->DomainKey("public", 1)->Equals(*keyring.DomainKey("public", 1)));
+  struct stat info;
+  ASSERT_EQ(stat(ring_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(KeyringTest, EveryKeyIsAnother) {
+  Keyring keyring = Make();
+  std::set<std::string> keys;
+  for (int kind = 1; kind <= contract::v1::IdentifierKind_MAX; ++kind) {
+    keys.insert(Text(*keyring.KindKey(static_cast<contract::v1::IdentifierKind>(kind))));
+  }
+  for (uint32_t epoch = 1; epoch <= 3; ++epoch) {
+    keys.insert(Text(*keyring.DomainKey("intelligence", epoch)));
+    keys.insert(Text(*keyring.DomainKey("public", epoch)));
+  }
+  EXPECT_EQ(keys.size(), contract::v1::IdentifierKind_MAX + 6u);
+}
+
+TEST_F(KeyringTest, RefusesWhatIsDamagedOrAnothers) {
+  ASSERT_TRUE(Make().Save(ring_, kek_, random_).ok());
+  std::string good = Read(ring_);
+  auto write = [&](const std::string& text) { std::ofstream(ring_, std::ios::binary) << text; };
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 1);
+    write(bad);
+    EXPECT_FALSE(Keyring::Load(ring_, kek_).ok()) << "byte " << i;
+  }
+  for (size_t size : {size_t{0}, size_t{5}, size_t{20}, good.size() - 1}) {
+    write(good.substr(0, size));
+    EXPECT_FALSE(Keyring::Load(ring_, kek_).ok()) << "cut to " << size;
+  }
+  write("SLUICE-KEYRING 2\n" + good.substr(17));
+  EXPECT_THAT(LoadError(), HasSubstr("of a version that this program doesn't know"));
+  write(good);
+  fs::remove(kek_);
+  ASSERT_TRUE(Keyring::CreateKeyFile(kek_, random_).ok());
+  EXPECT_THAT(LoadError(), HasSubstr("it is another keyring's key"));
+  EXPECT_EQ(Read(ring_), good);
+}
+
+TEST_F(KeyringTest, RefusesKeyFilesThatOthersCanRead) {
+  ASSERT_TRUE(Make().Save(ring_, kek_, random_).ok());
+  chmod(kek_.c_str(), 0644);
+  EXPECT_THAT(LoadError(), HasSubstr("make it mode 0400"));
+  EXPECT_THAT(std::string(Keyring::CreateKeyFile(kek_, random_).message()), HasSubstr("exists already"));
+}
+
+TEST_F(KeyringTest, RefusesDomainsThatCannotBeToldApart) {
+  EXPECT_FALSE(Keyring::Create({{"a", "x"}, {"a", "y"}}, random_).ok());
+  EXPECT_FALSE(Keyring::Create({{"a", "x"}, {"b", "x"}}, random_).ok());
+  EXPECT_FALSE(Keyring::Create({{"a", "X1"}}, random_).ok());
+}
+
+TEST_F(KeyringTest, PseudonymsDifferByKindDomainAndValueAndNeverCollide) {
+  auto pseudonymiser = LocalPseudonymiser::Create(Make());
+  ASSERT_TRUE(pseudonymiser.ok()) << pseudonymiser.status();
+  uint16_t a = *(*pseudonymiser)->Domain("intelligence"), b = *(*pseudonymiser)->Domain("public");
+  EXPECT_EQ((*pseudonymiser)->Domain("none").status().code(), absl::StatusCode::kNotFound);
+  std::set<PseudonymBlock> seen;
+  PseudonymBatch batch;
+  PseudonymAnswer answer;
+  constexpr int kValues = 100'000;
+  for (int i = 0; i < kValues; i += 1000) {
+    batch.Clear();
+    for (int j = i; j < i + 1000; ++j) {
+      batch.Add(j % 2 ? contract::v1::PHONE : contract::v1::PNC_ID, base::StrCat(j / 2), std::vector<uint16_t>{a, b});
+    }
+    ASSERT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
+    seen.insert(answer.blocks.begin(), answer.blocks.end());
+  }
+  EXPECT_EQ(seen.size(), 2u * kValues);
+  PseudonymBlock last = answer.blocks.back();
+  ASSERT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
+  EXPECT_EQ(answer.blocks.back(), last);
+  EXPECT_EQ(PseudonymPrefix(answer.domains[a]), "int1-");
+}
+
+TEST(Pseudonym, TextComesBack) {
+  PseudonymBlock block;
+  for (size_t i = 0; i < block.size(); ++i) block[i] = static_cast<uint8_t>(i * 17 + 3);
+  char text[kBlockTextBytes];
+  EXPECT_EQ(WriteBlock(block, text), text + kBlockTextBytes);
+  std::string pseudonym = PseudonymPrefix({"int", 12}) + std::string(text, kBlockTextBytes);
+  auto parsed = ParsePseudonym(pseudonym);
+  ASSERT_TRUE(parsed.has_value());
+  EXPECT_EQ(parsed->label, "int");
+  EXPECT_EQ(parsed->epoch, 12u);
+  EXPECT_EQ(parsed->block, block);
+  // RFC 4648's alphabet, checked against its own vector for "foobar" by padding it to 16 bytes.
+  PseudonymBlock foobar{};
+  std::copy_n("foobar", 6, foobar.begin());
+  WriteBlock(foobar, text);
+  EXPECT_EQ(std::string_view(text, 9), "mzxw6ytbo");
+  for (std::string_view bad : {"", "int1-", "int-aaaaaaaaaaaaaaaaaaaaaaaaaa", "int01-aaaaaaaaaaaaaaaaaaaaaaaaaa",
+                               "INT1-aaaaaaaaaaaaaaaaaaaaaaaaaa", "int1-aaaaaaaaaaaaaaaaaaaaaaaaa1",
+                               "int1-aaaaaaaaaaaaaaaaaaaaaaaaab", "int99999999999-aaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+    EXPECT_FALSE(ParsePseudonym(bad).has_value()) << bad;
+  }
+}
+
+TEST(Seal, OpensOnlyWithItsKeyAndUnchanged) {
+  base::SystemRandom random;
+  auto keys = NewSealingKeys(random), others = NewSealingKeys(random);
+  ASSERT_TRUE(keys.ok() && others.ok());
+  auto sealer = Sealer::Create(keys->public_pem, random);
+  ASSERT_TRUE(sealer.ok()) << sealer.status();
+  std::string first, second;
+  ASSERT_TRUE((*sealer)->Seal("raw/0/1", "payload", first).ok());
+  (*sealer)->NewBatch();
+  ASSERT_TRUE((*sealer)->Seal("raw/0/2", "", second).ok());
+  EXPECT_EQ(first.size(), Sealer::Overhead() + 7);
+  EXPECT_EQ(first.find("payload"), std::string::npos);
+  auto unsealer = Unsealer::Create(keys->private_pem);
+  ASSERT_TRUE(unsealer.ok()) << unsealer.status();
+  EXPECT_EQ(*(*unsealer)->Unseal("raw/0/1", first), "payload");
+  EXPECT_EQ(*(*unsealer)->Unseal("raw/0/2", second), "");
+  EXPECT_FALSE((*unsealer)->Unseal("raw/0/2", first).ok());
+  EXPECT_FALSE((*Unsealer::Create(others->private_pem))->Unseal("raw/0/1", first).ok());
+  for (size_t i = 0; i < first.size(); ++i) {
+    std::string bad = first;
+    bad[i] = static_cast<char>(bad[i] ^ 0x40);
+    EXPECT_FALSE((*unsealer)->Unseal("raw/0/1", bad).ok()) << "byte " << i;
+    EXPECT_FALSE((*unsealer)->Unseal("raw/0/1", first.substr(0, i)).ok()) << "cut to " << i;
+  }
+  EXPECT_THAT(std::string(Sealer::Create(keys->private_pem, random).status().message()), HasSubstr("public key in PEM"));
+}
+
+TEST(Generalise, AgesTurnOnBirthdays) {
+  EXPECT_EQ(AgeOn({2008, 3, 4}, {2026, 3, 3}), 17);
+  EXPECT_EQ(AgeOn({2008, 3, 4}, {2026, 3, 4}), 18);
+  EXPECT_EQ(AgeOn({2008, 2, 29}, {2026, 2, 28}), 17);
+  EXPECT_EQ(AgeOn({2008, 2, 29}, {2026, 3, 1}), 18);
+  EXPECT_EQ(AgeOn({2026, 3, 5}, {2026, 3, 4}), std::nullopt);
+  EXPECT_EQ(AgeOn({1850, 1, 1}, {2026, 3, 4}), std::nullopt);
+}
+
+TEST(Generalise, BandsMeetAtTheirBounds) {
+  constexpr int32_t kFrom[] = {18, 25, 35, 50};
+  auto band = [&](int32_t age) {
+    char out[8];
+    return std::string(out, WriteAgeBand(age, kFrom, out));
+  };
+  EXPECT_EQ(band(0), "0-17");
+  EXPECT_EQ(band(17), "0-17");
+  EXPECT_EQ(band(18), "18-24");
+  EXPECT_EQ(band(49), "35-49");
+  EXPECT_EQ(band(50), "50+");
+  EXPECT_EQ(band(150), "50+");
+}
+
+TEST(Generalise, DatesLoseTheirEnds) {
+  char out[10];
+  EXPECT_EQ(std::string(out, WriteDatePart({2026, 3, 4}, 4, out)), "2026");
+  EXPECT_EQ(std::string(out, WriteDatePart({2026, 3, 4}, 7, out)), "2026-03");
+  EXPECT_EQ(std::string(out, WriteDatePart({2026, 3, 4}, 10, out)), "2026-03-04");
+}
+
+TEST(Generalise, PointsOfOneSquareBecomeItsCentre) {
+  for (int metres : {10, 500, 10'000}) {
+    for (double latitude = 51.2; latitude < 51.8; latitude += 0.0173) {
+      for (double longitude = -0.6; longitude < 0.4; longitude += 0.0331) {
+        Point centre = GridCentre({latitude, longitude}, metres);
+        Point again = GridCentre(centre, metres);
+        EXPECT_EQ(centre.latitude, again.latitude);
+        EXPECT_EQ(centre.longitude, again.longitude);
+        EXPECT_LT(std::abs(centre.latitude - latitude) * 111'195, metres * 0.51);
+        EXPECT_LT(std::abs(centre.longitude - longitude) * 69'700, metres * 0.51);
+      }
+    }
+  }
+}
+
+TEST(Generalise, MasksWholeCharacters) {
+  auto masked = [](std::string_view text, size_t first, size_t last) {
+    std::string out;
+    AppendMasked(text, first, last, '*', out);
+    return out;
+  };
+  EXPECT_EQ(masked("12345678", 0, 4), "****5678");
+  EXPECT_EQ(masked("12345678", 2, 1), "12*****8");
+  EXPECT_EQ(masked("Zo\xC3\xAB", 0, 1), "**\xC3\xAB");
+  EXPECT_EQ(masked("ab", 5, 0), "ab");
+  EXPECT_EQ(BucketOf(47, 10), 40);
+  EXPECT_EQ(BucketOf(-1, 10), -10);
+}
+
+}  // namespace
+}  // namespace sluice::privacy

@@ -1,0 +1,36 @@
+// A pseudonym as text: `<label><epoch>-<26 characters>`, for example int3-aaaq... It says whose and of when it is,
+// and is safe in file names, URLs and SQL: [a-z]{1,8}[1-9][0-9]{0,9}-[a-z2-7]{26}.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/privacy/pseudonymiser.h"
+
+namespace sluice::privacy {
+
+inline constexpr size_t kBlockTextBytes = 26;
+// Label of 8, epoch of 10, hyphen, block.
+inline constexpr size_t kPseudonymBytesMax = 8 + 10 + 1 + kBlockTextBytes;
+
+// [a-z]{1,8}
+bool IsDomainLabel(std::string_view label);
+
+// What stands before the block.
+std::string PseudonymPrefix(const DomainEpoch& domain);
+
+// The block's 128 bits in lower-case base32 (RFC 4648 §6, without padding). `out` has room for kBlockTextBytes; returns
+// the end.
+char* WriteBlock(const PseudonymBlock& block, char* out);
+
+struct ParsedPseudonym {
+  std::string_view label;
+  uint32_t epoch = 0;
+  PseudonymBlock block{};
+};
+// nullopt: not exactly what this file writes.
+std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text);
+
+}  // namespace sluice::privacy

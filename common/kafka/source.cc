@@ -149,7 +149,7 @@ absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Create(SourceOptions o
       {"queued.max.messages.kbytes", std::to_string(o.read_ahead_kib)},
       {"queued.min.messages", "100000"},
       {"fetch.message.max.bytes", std::to_string(o.fetch_partition_kib * 1024)},
-      {"fetch.max.bytes", std::to_string(std::max(o.read_ahead_kib / 4, o.fetch_partition_kib) * 1024)},
+      {"fetch.max.bytes", std::to_string(std::max(o.read_ahead_kib / 8, o.fetch_partition_kib) * 1024)},
       {"fetch.wait.max.ms", std::to_string(o.fetch_wait_max_ms)},
       {"fetch.queue.backoff.ms", "5"},
       {"fetch.error.backoff.ms", "100"},

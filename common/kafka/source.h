@@ -32,7 +32,7 @@ struct SourceOptions {
   int poll_interval_max_ms = 120'000;  // the same for a worker that doesn't poll
   // Memory for records read ahead of the worker; when full, fetching pauses. 1,024 to 1,048,576.
   int read_ahead_kib = 16 * 1024;
-  int fetch_partition_kib = 1024;   // per partition and fetch; 16 to 65,536
+  int fetch_partition_kib = 256;    // per partition and fetch; 16 to 65,536
   int fetch_wait_max_ms = 20;       // 0 to 1,000
 };
 

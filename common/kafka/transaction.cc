@@ -324,7 +324,9 @@ Result KafkaTransaction::Classify(rd_kafka_error_t* error, std::string_view call
   if (rd_kafka_error_is_fatal(error)) {
     char fatal[512];
     rd_kafka_resp_err_t cause = rd_kafka_fatal_error(epoch_->client.get(), fatal, sizeof(fatal));
-    return {IsFenced(code) || IsFenced(cause) ? Verdict::kFenced : Verdict::kRecreate, std::move(text)};
+    Verdict verdict = IsFenced(code) || IsFenced(cause) ? Verdict::kFenced : Verdict::kRecreate;
+    if (VerdictOf(cause) == Verdict::kHalt) verdict = Verdict::kHalt;
+    return {verdict, std::move(text)};
   }
   if (rd_kafka_error_txn_requires_abort(error)) {
     rd_kafka_poll(epoch_->client.get(), 0);

@@ -1,0 +1,96 @@
+#include "common/kafka/connection.h"
+
+#include <cstdio>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <librdkafka/rdkafka.h>
+
+namespace sluice::kafka {
+namespace {
+
+using testing::HasSubstr;
+
+ConnectionOptions With(std::map<std::string, std::string> properties) {
+  return {.brokers = {"127.0.0.1:1"}, .properties = std::move(properties)};
+}
+
+TEST(ConnectionTest, WantsABroker) {
+  EXPECT_THAT(std::string(MakeConf({}, {}, nullptr).status().message()), HasSubstr("kafka.brokers"));
+}
+
+TEST(ConnectionTest, PassesPropertiesOfTheConnection) {
+  EXPECT_TRUE(CheckProperties({{"security.protocol", "ssl"},
+                               {"ssl.ca.location", "ca.pem"},
+                               {"sasl.mechanisms", "SCRAM-SHA-512"},
+                               {"socket.timeout.ms", "6000"}})
+                  .ok());
+}
+
+TEST(ConnectionTest, RefusesByNameWhatWouldBreakTheGuarantees) {
+  for (const char* name :
+       {"enable.auto.commit", "isolation.level", "enable.idempotence", "transactional.id", "acks",
+        "auto.offset.reset", "group.instance.id", "debug", "plugin.library.paths", "message.timeout.ms",
+        "partition.assignment.strategy", "max.in.flight", "ssl.engine.location",
+        "sasl.kerberos.kinit.cmd", "enable.ssl.certificate.verification"}) {
+    absl::Status status = CheckProperties({{name, "x"}});
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << name;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(name));
+  }
+}
+
+TEST(ConnectionTest, RefusesInlineSecretsAndNeverRepeatsThem) {
+  for (const char* name : {"sasl.password", "ssl.key.password", "ssl.key.pem"}) {
+    absl::Status status = CheckProperties({{name, "hunter2"}});
+    EXPECT_THAT(std::string(status.message()), HasSubstr(std::string(name) + ".file"));
+    EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("hunter2")));
+  }
+}
+
+TEST(ConnectionTest, ReadsASecretFromItsFileWithoutTheLineEnd) {
+  std::string path = testing::TempDir() + "/connection_test_secret";
+  std::ofstream(path) << "hunter2\n";
+  auto conf = MakeConf(With({{"sasl.password.file", path}}), {}, nullptr);
+  std::remove(path.c_str());
+  ASSERT_TRUE(conf.ok()) << conf.status();
+  char value[64];
+  size_t size = sizeof(value);
+  ASSERT_EQ(rd_kafka_conf_get(conf->get(), "sasl.password", value, &size), RD_KAFKA_CONF_OK);
+  EXPECT_STREQ(value, "hunter2");
+}
+
+TEST(ConnectionTest, AMissingSecretFileIsAnError) {
+  EXPECT_THAT(std::string(MakeConf(With({{"sasl.password.file", "/none"}}), {}, nullptr).status().message()),
+              HasSubstr("sasl.password.file"));
+}
+
+TEST(ConnectionTest, OnlySecretsComeFromFiles) {
+  EXPECT_FALSE(CheckProperties({{"security.protocol.file", "x"}}).ok());
+}
+
+TEST(ConnectionTest, ARefusedValueIsNotRepeated) {
+  absl::Status status = MakeConf(With({{"security.protocol", "hunter2"}}), {}, nullptr).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("security.protocol"));
+  EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("hunter2")));
+}
+
+TEST(ConnectionTest, TheLibraryCanCompressAndAuthenticate) {
+  ConfPtr conf(rd_kafka_conf_new());
+  char value[512];
+  size_t size = sizeof(value);
+  ASSERT_EQ(rd_kafka_conf_get(conf.get(), "builtin.features", value, &size), RD_KAFKA_CONF_OK);
+  for (const char* feature : {"zstd", "lz4", "ssl", "sasl_scram", "sasl_oauthbearer"}) {
+    EXPECT_THAT(std::string(value), HasSubstr(feature));
+  }
+}
+
+TEST(ConnectionTest, SumsAStatisticAndNotItsNamesakes) {
+  EXPECT_EQ(SumStatistic(R"({"msg_size":7,"msg_size_max":100})", "msg_size"), 7);
+  EXPECT_EQ(SumStatistic(R"({"a":{"fetchq_size": 3},"b":{"fetchq_size":4}})", "fetchq_size"), 7);
+  EXPECT_EQ(SumStatistic(R"({"fetchq_size":)", "fetchq_size"), 0);
+  EXPECT_EQ(SumStatistic("", "fetchq_size"), 0);
+}
+
+}  // namespace
+}  // namespace sluice::kafka

@@ -1,0 +1,653 @@
+#include "common/engine/engine.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/event/json_writer.h"
+#include "common/event/protobuf_writer.h"
+#include "common/event/time_text.h"
+#include "common/privacy/generalise.h"
+#include "common/privacy/identifier.h"
+#include "common/privacy/pseudonym.h"
+#include "sluice/quarantine/v1/payload.pb.h"
+
+namespace sluice::engine {
+
+using contract::Cardinality;
+using contract::kNoNode;
+using contract::Node;
+using contract::Type;
+using event::Value;
+using event::ValueKind;
+
+namespace {
+
+constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits
+
+event::Limits LimitsOf(const Pipeline& pipeline) {
+  event::Limits limits;
+  if (int32_t bytes = pipeline.config().input().event_bytes_max(); bytes > 0) {
+    limits.event_bytes_max = static_cast<size_t>(bytes);
+  }
+  return limits;
+}
+
+// The first second of the year, month, day or hour that a time is in.
+int64_t Truncated(int64_t seconds, Part part) {
+  auto floored = [](int64_t value, int64_t unit) { return (value >= 0 ? value : value - unit + 1) / unit * unit; };
+  if (part == Part::kHour) return floored(seconds, 3600);
+  int64_t day = floored(seconds, 86400);
+  if (part == Part::kDay) return day;
+  event::CivilDate date = event::CivilFromDays(day / 86400);
+  return event::DaysFromCivil(date.year, part == Part::kYear ? 1 : date.month, 1) * 86400;
+}
+
+// Characters of an RFC 3339 time that are left.
+size_t DigitsOf(Part part) {
+  switch (part) {
+    case Part::kYear: return 4;
+    case Part::kMonth: return 7;
+    case Part::kDay: return 10;
+    default: return 13;
+  }
+}
+
+privacy::PostcodePart PostcodePartOf(Part part) {
+  switch (part) {
+    case Part::kSector: return privacy::PostcodePart::kSector;
+    case Part::kDistrict: return privacy::PostcodePart::kDistrict;
+    default: return privacy::PostcodePart::kArea;
+  }
+}
+
+double NumberOf(const Value& value) {
+  switch (value.kind) {
+    case ValueKind::kInt: return static_cast<double>(value.integer);
+    case ValueKind::kUint: return static_cast<double>(value.unsigned_integer);
+    default: return value.number;
+  }
+}
+
+}  // namespace
+
+void Tally::Add(const Tally& other) {
+  in += other.in;
+  clean += other.clean;
+  quarantined += other.quarantined;
+  suppressed += other.suppressed;
+  unknown_fields += other.unknown_fields;
+  for (const auto& [rule, count] : other.violations) violations[rule] += count;
+  repairs.resize(std::max(repairs.size(), other.repairs.size()));
+  for (size_t i = 0; i < other.repairs.size(); ++i) repairs[i] += other.repairs[i];
+}
+
+void Tally::Clear() {
+  in = clean = quarantined = suppressed = unknown_fields = 0;
+  for (auto& [rule, count] : violations) count = 0;
+  std::fill(repairs.begin(), repairs.end(), 0);
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Pipeline> pipeline,
+                                                       privacy::Pseudonymiser& pseudonymiser,
+                                                       privacy::Sealer& sealer) {
+  auto engine = std::unique_ptr<Engine>(new Engine(std::move(pipeline), pseudonymiser, sealer));
+  for (const std::string& name : engine->pipeline_->domains()) {
+    SLUICE_ASSIGN_OR_RETURN(uint16_t domain, pseudonymiser.Domain(name));
+    engine->domains_.push_back(domain);
+  }
+  for (const IdentifierNode& node : engine->pipeline_->identifiers()) {
+    std::vector<uint16_t>& domains = engine->identifier_domains_.emplace_back();
+    for (uint32_t domain : node.domains) domains.push_back(engine->domains_[domain]);
+  }
+  for (uint32_t domain : engine->pipeline_->position_domains()) {
+    engine->position_domains_.push_back(engine->domains_[domain]);
+  }
+  return engine;
+}
+
+Engine::Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser,
+               privacy::Sealer& sealer)
+    : pipeline_(std::move(pipeline)),
+      pseudonymiser_(pseudonymiser),
+      sealer_(sealer),
+      reader_(std::shared_ptr<const contract::Plan>(pipeline_, &pipeline_->contract()), LimitsOf(*pipeline_)),
+      prepared_(pipeline_->streams().size()) {
+  tally_.repairs.resize(pipeline_->contract().nodes().size() * event::kRepairKinds);
+  source_header_ = "/" + pipeline_->contract().name();
+  for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
+    base::StrAppend(reference_header_, i == 0 ? "" : ",", pipeline_->joins()[i].set, '=', pipeline_->tables()[i]->id());
+  }
+}
+
+absl::Status Engine::Process(std::span<const InputRecord> records, OutcomeSink& sink) {
+  Read(records);
+  SLUICE_RETURN_IF_ERROR(Pseudonymise());
+  return Write(sink);
+}
+
+void Engine::Read(std::span<const InputRecord> records) {
+  records_ = records;
+  arena_.Reset();
+  batch_.Clear();
+  first_targets_.clear();
+  rows_.clear();
+  if (entries_.size() < records.size()) entries_.resize(records.size());
+  for (size_t i = 0; i < records.size(); ++i) ReadOne(records[i], entries_[i]);
+}
+
+void Engine::ReadOne(const InputRecord& record, Entry& entry) {
+  entry.event.Clear();
+  entry.fate = Fate::kClean;
+  entry.has_time = false;
+  entry.identifier_count = 0;
+  entry.first_identifier = static_cast<uint32_t>(first_targets_.size());
+  entry.first_row = rows_.size();
+  scratch_.clear();
+  base::StrAppend(scratch_, record.topic, '/', record.partition, '/', record.offset);
+  entry.position = arena_.Copy(scratch_);
+
+  if (!record.value) {
+    if (pipeline_->config().input().tombstones() == config::v1::Input::suppress) {
+      entry.fate = Fate::kSuppressed;
+      return;
+    }
+    entry.event.violations.push_back({"event.tombstone", ""});
+  } else if (std::string_view value = *record.value; Unframe(value, entry.event)) {
+    reader_.Read(value, arena_, entry.event);
+  }
+  if (entry.event.fields != nullptr) {
+    pipeline_->validator().Check(entry.event, arena_);
+    CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
+    Join(entry);
+    if (const Value* time = Find(pipeline_->time_positions(), entry)) {
+      entry.has_time = true;
+      entry.seconds = time->seconds;
+    }
+  }
+  if (!entry.event.violations.empty()) {
+    entry.fate = Fate::kQuarantined;
+  } else if (!position_domains_.empty()) {
+    entry.position_target = batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
+  }
+}
+
+// Takes a schema registry's frame off: a zero byte and a four-byte id, which must be one of the pipeline's.
+bool Engine::Unframe(std::string_view& value, event::Event& event) const {
+  const auto& ids = pipeline_->config().input().schema_ids();
+  if (ids.empty()) return true;
+  if (value.size() < 5 || value[0] != 0) {
+    event.violations.push_back({"framing.missing", ""});
+    return false;
+  }
+  uint32_t id = 0;
+  for (size_t i = 1; i < 5; ++i) id = id << 8 | static_cast<unsigned char>(value[i]);
+  if (std::find(ids.begin(), ids.end(), static_cast<int32_t>(id)) == ids.end()) {
+    event.violations.push_back({"framing.schema_id", ""});
+    return false;
+  }
+  value.remove_prefix(5);
+  return true;
+}
+
+void Engine::CollectIdentifiers(const IdentifierNode& parent, Value* record, Entry& entry) {
+  const auto& identifiers = pipeline_->identifiers();
+  for (uint32_t i = parent.first_child; i < parent.first_child + parent.child_count; ++i) {
+    const IdentifierNode& identifier = identifiers[i];
+    Value& value = record[identifier.position];
+    if (!value.present()) continue;
+    const Node& node = pipeline_->contract().node(identifier.node);
+    if (node.cardinality == Cardinality::kSingular) {
+      if (node.is_message()) {
+        CollectIdentifiers(identifier, value.values, entry);
+      } else {
+        Identify(identifier, value, entry);
+      }
+      continue;
+    }
+    indexes_.push_back(0);
+    for (uint32_t item = 0; item < value.size; ++item, ++indexes_.back()) {
+      if (!value.values[item].present()) continue;
+      if (node.is_message()) {
+        CollectIdentifiers(identifier, value.values[item].values, entry);
+      } else {
+        Identify(identifier, value.values[item], entry);
+      }
+    }
+    indexes_.pop_back();
+  }
+}
+
+void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& entry) {
+  const Node& node = pipeline_->contract().node(identifier.node);
+  char digits[24];
+  std::string_view text;
+  if (value.kind == ValueKind::kText) {
+    text = value.text();
+  } else {
+    char* end = value.kind == ValueKind::kInt ? std::to_chars(digits, digits + 24, value.integer).ptr
+                                              : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
+    text = {digits, static_cast<size_t>(end - digits)};
+  }
+  size_t before = batch_.bytes().size();
+  bool valid = privacy::AppendCanonical(node.classification.identifier, text, batch_.bytes());
+  if (!valid && node.check_identifier && !text.empty()) Violate(entry, "sluice.identifier", node.id);
+  const std::vector<uint16_t>& domains = identifier_domains_[&identifier - pipeline_->identifiers().data()];
+  // An empty text identifies nobody, and its pseudonym would link all who have none.
+  if (domains.empty() || text.empty()) {
+    batch_.bytes().resize(before);
+    return;
+  }
+  if (entry.identifier_count == kIdentifiersMax) {
+    batch_.bytes().resize(before);
+    return Violate(entry, "sluice.too_many_identifiers", node.id);
+  }
+  first_targets_.push_back(static_cast<uint32_t>(batch_.AddTargets(node.classification.identifier, domains)));
+  value.identifier = static_cast<uint16_t>(++entry.identifier_count);
+}
+
+void Engine::Join(Entry& entry) {
+  for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
+    const JoinPlan& join = pipeline_->joins()[i];
+    const Value* key = Find(join.key_positions, entry);
+    enrichment::RowId row = key == nullptr ? enrichment::kNoRow : pipeline_->tables()[i]->Find(key->text());
+    rows_.push_back(row);
+    if (row == enrichment::kNoRow && join.on_missing == config::v1::Enrichment::quarantine) {
+      Violate(entry, "sluice.reference_missing", join.key);
+    }
+  }
+}
+
+void Engine::Violate(Entry& entry, std::string_view rule, contract::NodeId node) {
+  if (entry.event.violations.size() >= event::kViolationsMax) return;
+  entry.event.violations.push_back(
+      {rule, event::RenderPath(pipeline_->contract().node(node), indexes_.data(), indexes_.size(), arena_)});
+}
+
+absl::Status Engine::Pseudonymise() {
+  if (batch_.targets().empty()) return absl::OkStatus();
+  SLUICE_RETURN_IF_ERROR(pseudonymiser_.Pseudonymise(batch_, answer_));
+  prefixes_.resize(answer_.domains.size());
+  for (size_t i = 0; i < prefixes_.size(); ++i) {
+    const privacy::DomainEpoch& domain = answer_.domains[i];
+    prefixes_[i].clear();
+    base::StrAppend(prefixes_[i], domain.label, domain.epoch, '-');
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Write(OutcomeSink& sink) {
+  for (size_t i = 0; i < records_.size(); ++i) {
+    SLUICE_RETURN_IF_ERROR(WriteOne(records_[i], entries_[i], sink));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink) {
+  const auto& streams = pipeline_->streams();
+  if (entry.fate == Fate::kClean) {
+    out_.Clear();
+    bool treated = true;
+    for (size_t i = 0; i < streams.size() && treated; ++i) {
+      prepared_[i].record.stream = i;
+      treated = Prepare(record, entry, streams[i], prepared_[i]);
+    }
+    for (size_t i = 0; i < streams.size() && treated; ++i) {
+      Prepared& prepared = prepared_[i];
+      prepared.record.value = out_.view().substr(prepared.begin, prepared.end - prepared.begin);
+      prepared.record.headers = prepared.headers;
+      if (sink.Fits(prepared.record)) continue;
+      entry.event.violations.push_back({"sluice.output_too_large", ""});
+      treated = false;
+    }
+    if (!treated) entry.fate = Fate::kQuarantined;
+  }
+  ++tally_.in;
+  tally_.unknown_fields += entry.event.unknown_fields;
+  for (const event::Repair& repair : entry.event.repairs) {
+    ++tally_.repairs[repair.node * event::kRepairKinds + static_cast<size_t>(repair.kind)];
+  }
+  switch (entry.fate) {
+    case Fate::kClean:
+      ++tally_.clean;
+      for (Prepared& prepared : prepared_) SLUICE_RETURN_IF_ERROR(sink.Clean(record, prepared.record));
+      return absl::OkStatus();
+    case Fate::kSuppressed:
+      ++tally_.suppressed;
+      sink.Suppressed(record);
+      return absl::OkStatus();
+    case Fate::kQuarantined:
+      break;
+  }
+  ++tally_.quarantined;
+  for (const event::Violation& violation : entry.event.violations) ++tally_.violations[violation.rule];
+  return Quarantine(record, entry, sink);
+}
+
+bool Engine::Prepare(const InputRecord& record, Entry& entry, const StreamPlan& stream, Prepared& prepared) {
+  prepared.begin = out_.size();
+  bool written = stream.format == config::v1::json ? WriteEvent(event::JsonWriter(out_), stream, entry)
+                                                   : WriteEvent(event::ProtobufWriter(out_), stream, entry);
+  prepared.end = out_.size();
+  if (!written) return false;
+  PrepareHeaders(record, entry, stream, prepared.record.stream, prepared);
+  switch (stream.key) {
+    case KeySource::kEventId:
+      break;  // set with the header of the same text
+    case KeySource::kRaw:
+      prepared.record.key = record.key;
+      break;
+    case KeySource::kField: {
+      const OutputNode& node = stream.nodes[stream.key_node];
+      const Value* record_value = entry.event.fields;
+      for (uint32_t position : stream.key_positions) {
+        record_value = record_value[position].present() ? record_value[position].values : nullptr;
+        if (record_value == nullptr) break;
+      }
+      prepared.record.key = std::nullopt;
+      if (record_value == nullptr || !record_value[node.position].present()) break;
+      Value treated;
+      if (!Treat(node, record_value[node.position], record_value, entry, treated)) return false;
+      if (treated.kind == ValueKind::kText) {
+        prepared.record.key = treated.text();
+      } else {
+        base::Buffer text;
+        event::JsonWriter(text).Item(node.field, treated);
+        prepared.record.key = arena_.Copy(text.view().substr(1));
+      }
+      break;
+    }
+  }
+  prepared.record.timestamp_ms =
+      stream.internal && record.timestamp_ms >= 0 ? std::optional(record.timestamp_ms) : std::nullopt;
+  return true;
+}
+
+void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream, size_t,
+                            Prepared& prepared) {
+  std::vector<Header>& headers = prepared.headers;
+  headers.clear();
+  std::string_view position = entry.position;
+  if (!stream.internal) {
+    const auto& domains = pipeline_->position_domains();
+    size_t rank = static_cast<size_t>(std::find(domains.begin(), domains.end(), stream.domain) - domains.begin());
+    position = PseudonymText(entry.position_target + rank);
+  }
+  bool treated = false;
+  std::string_view id = EventId(stream, entry, treated);
+  if (!treated) id = position;
+  if (stream.key == KeySource::kEventId) prepared.record.key = id;
+  headers.push_back({"ce_specversion", "1.0"});
+  headers.push_back({"ce_id", id});
+  headers.push_back({"ce_source", source_header_});
+  headers.push_back({"ce_type", pipeline_->contract().name()});
+  if (std::string_view time = EventTime(stream, entry); !time.empty()) headers.push_back({"ce_time", time});
+  headers.push_back({"content-type", stream.format == config::v1::json ? "application/json" : "application/protobuf"});
+  headers.push_back({"sluice-src", position});
+  headers.push_back({"sluice-plan", pipeline_->fingerprint()});
+  if (!reference_header_.empty()) headers.push_back({"sluice-ref", reference_header_});
+  if (stream.internal && !record.traceparent.empty()) headers.push_back({"traceparent", record.traceparent});
+}
+
+// The event's id as the stream has it, if it has it in a form that still identifies.
+std::string_view Engine::EventId(const StreamPlan& stream, Entry& entry, bool& treated) {
+  treated = false;
+  if (stream.id_node == 0) return {};
+  const OutputNode& node = stream.nodes[stream.id_node];
+  const Value* value = Find(pipeline_->id_positions(), entry);
+  if (value == nullptr || value->size == 0) return {};
+  if (node.op == Op::kKeep) {
+    treated = true;
+    return value->text();
+  }
+  if (node.op != Op::kPseudonymise || value->identifier == 0) return {};
+  treated = true;
+  return PseudonymText(first_targets_[entry.first_identifier + value->identifier - 1] + node.domain_rank);
+}
+
+std::string_view Engine::EventTime(const StreamPlan& stream, const Entry& entry) {
+  if (stream.time_node == 0 || !entry.has_time) return {};
+  const OutputNode& node = stream.nodes[stream.time_node];
+  const Value* value = Find(pipeline_->time_positions(), entry);
+  int64_t seconds = value->seconds;
+  int32_t nanos = value->nanos;
+  if (node.op == Op::kTimePart) {
+    seconds = Truncated(seconds, node.part);
+    nanos = 0;
+  } else if (node.op != Op::kKeep) {
+    return {};
+  }
+  char* text = arena_.Allocate(event::kTimestampBytes);
+  return {text, static_cast<size_t>(event::WriteTimestamp(seconds, nanos, text) - text)};
+}
+
+absl::Status Engine::Quarantine(const InputRecord& record, Entry& entry, OutcomeSink& sink) {
+  std::string reasons, paths;
+  for (const event::Violation& violation : entry.event.violations) {
+    base::StrAppend(reasons, reasons.empty() ? "" : ",", violation.rule);
+    base::StrAppend(paths, paths.empty() ? "" : ",", violation.path.empty() ? "." : violation.path);
+  }
+  char generation[12];
+  char* end = std::to_chars(generation, generation + sizeof(generation), record.generation).ptr;
+  std::vector<Header> headers = {
+      {"sluice-src", entry.position},
+      {"sluice-reason", reasons},
+      {"sluice-path", paths},
+      {"sluice-generation", {generation, static_cast<size_t>(end - generation)}},
+      {"sluice-plan", pipeline_->fingerprint()},
+      {"content-type", "application/vnd.sluice.sealed"},
+  };
+  quarantine::v1::Payload payload;
+  if (record.key) payload.set_key(record.key->data(), record.key->size());
+  if (record.value) payload.set_value(record.value->data(), record.value->size());
+  std::string sealed;
+  SLUICE_RETURN_IF_ERROR(sealer_.Seal(entry.position, payload.SerializeAsString(), sealed));
+  QuarantineRecord quarantined{entry.position, std::string_view(sealed), headers, entry.event.violations};
+  if (!sink.Fits(quarantined)) {
+    // Nothing is lost: the raw record stands where the reference says, for as long as its topic keeps it.
+    quarantined.value = std::nullopt;
+    headers.back().value = "application/vnd.sluice.reference";
+    quarantined.headers = headers;
+  }
+  return sink.Quarantined(record, quarantined);
+}
+
+template <typename Writer>
+bool Engine::WriteEvent(Writer writer, const StreamPlan& stream, Entry& entry) {
+  size_t mark = writer.BeginEvent();
+  if (!WriteFields(writer, stream, stream.nodes[0], entry.event.fields, entry)) return false;
+  for (size_t join : stream.joins) WriteJoin(writer, join, entry);
+  writer.EndEvent(mark);
+  return true;
+}
+
+template <typename Writer>
+bool Engine::WriteFields(Writer& writer, const StreamPlan& stream, const OutputNode& message, const Value* record,
+                         Entry& entry) {
+  for (uint32_t i = message.first_child; i < message.first_child + message.child_count; ++i) {
+    const OutputNode& node = stream.nodes[i];
+    const Value& value = record[node.position];
+    if (!value.present()) continue;
+    if (node.field.cardinality == Cardinality::kRepeated) {
+      if (!WriteList(writer, stream, node, value, record, entry)) return false;
+    } else if (node.field.cardinality == Cardinality::kMap) {
+      if (!WriteMap(writer, stream, node, value, entry)) return false;
+    } else if (node.op == Op::kMessage) {
+      size_t mark = writer.BeginMessage(node.field);
+      if (!WriteFields(writer, stream, node, value.values, entry)) return false;
+      writer.EndMessage(mark);
+    } else if (node.op == Op::kKeep) {
+      writer.Field(node.field, value);
+    } else {
+      Value treated;
+      if (!Treat(node, value, record, entry, treated)) return false;
+      if (treated.present()) writer.Field(node.field, treated);
+    }
+  }
+  return true;
+}
+
+template <typename Writer>
+bool Engine::WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node, const Value& list,
+                       const Value* record, Entry& entry) {
+  size_t mark = writer.BeginList(node.field);
+  indexes_.push_back(0);
+  for (uint32_t i = 0; i < list.size; ++i, ++indexes_.back()) {
+    const Value& item = list.values[i];
+    if (node.op == Op::kMessage) {
+      size_t item_mark = writer.BeginItemMessage(node.field);
+      if (!WriteFields(writer, stream, node, item.values, entry)) return indexes_.clear(), false;
+      writer.EndItemMessage(item_mark);
+      continue;
+    }
+    Value treated;
+    if (!Treat(node, item, record, entry, treated)) return indexes_.clear(), false;
+    if (treated.present()) writer.Item(node.field, treated);
+  }
+  indexes_.pop_back();
+  writer.EndList(node.field, mark);
+  return true;
+}
+
+template <typename Writer>
+bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node, const Value& map, Entry& entry) {
+  // Without its keys a map has no form: a stream whose treatment drops them drops the map (see the compiler).
+  const OutputNode& key = stream.nodes[node.first_child];
+  const OutputNode& value = stream.nodes[node.first_child + 1];
+  size_t mark = writer.BeginMap(node.field);
+  indexes_.push_back(0);
+  for (uint32_t i = 0; i < map.size; ++i, ++indexes_.back()) {
+    const Value* parts = map.values[i].values;
+    Value treated_key, treated_value;
+    if (!Treat(key, parts[0], parts, entry, treated_key)) return indexes_.clear(), false;
+    if (!treated_key.present()) treated_key = Value::Text("");
+    size_t entry_mark = writer.BeginEntry(node.field, treated_key);
+    if (value.op == Op::kMessage) {
+      size_t message = writer.BeginEntryMessage(node.field);
+      if (!WriteFields(writer, stream, value, parts[1].values, entry)) return indexes_.clear(), false;
+      writer.EndMessage(message);
+    } else {
+      if (!Treat(value, parts[1], parts, entry, treated_value)) return indexes_.clear(), false;
+      writer.EntryValue(node.field, treated_value);
+    }
+    writer.EndEntry(entry_mark);
+  }
+  indexes_.pop_back();
+  writer.EndMap(mark);
+  return true;
+}
+
+template <typename Writer>
+void Engine::WriteJoin(Writer& writer, size_t index, const Entry& entry) {
+  const JoinPlan& join = pipeline_->joins()[index];
+  enrichment::RowId row = rows_[entry.first_row + index];
+  if (row == enrichment::kNoRow) {
+    if (join.on_missing == config::v1::Enrichment::null) writer.Null(join.field);
+    return;
+  }
+  size_t mark = writer.BeginMessage(join.field);
+  for (size_t i = 0; i < join.columns.size(); ++i) {
+    writer.Field(join.columns[i], Value::Text(pipeline_->tables()[index]->Cell(row, join.column_indexes[i])));
+  }
+  writer.EndMessage(mark);
+}
+
+bool Engine::Treat(const OutputNode& node, const Value& value, const Value* record, Entry& entry, Value& out) {
+  auto untreatable = [&] {
+    Violate(entry, "sluice.untreatable", node.node);
+    return false;
+  };
+  auto text_of = [&](size_t room, auto write) {
+    char* text = arena_.Allocate(room);
+    out = Value::Text({text, static_cast<size_t>(write(text) - text)});
+    return true;
+  };
+  switch (node.op) {
+    case Op::kKeep:
+    case Op::kMessage:
+      out = value;
+      return true;
+    case Op::kConstant:
+      out = Value::Text(node.constant);
+      return true;
+    case Op::kMask:
+      scratch_.clear();
+      privacy::AppendMasked(value.text(), static_cast<size_t>(node.mask.keep_first()),
+                            static_cast<size_t>(node.mask.keep_last()), node.mask.with()[0], scratch_);
+      out = Value::Text(arena_.Copy(scratch_));
+      return true;
+    case Op::kPseudonymise:
+      if (value.identifier == 0) {
+        // Only an empty text has none.
+        if (value.kind == ValueKind::kText && value.size == 0) return true;
+        return untreatable();
+      }
+      out = Value::Text(
+          PseudonymText(first_targets_[entry.first_identifier + value.identifier - 1] + node.domain_rank));
+      return true;
+    case Op::kAgeBand: {
+      if (value.size == 0) return true;
+      std::optional<event::CivilDate> birth = event::ParseDate(value.text());
+      if (!birth || !entry.has_time) return untreatable();
+      int64_t day = Truncated(entry.seconds, Part::kDay) / 86400;
+      std::optional<int32_t> age = privacy::AgeOn(*birth, event::CivilFromDays(day));
+      if (!age) return untreatable();
+      return text_of(8, [&](char* at) { return privacy::WriteAgeBand(*age, node.bands, at); });
+    }
+    case Op::kDatePart: {
+      if (value.size == 0) return true;
+      std::optional<event::CivilDate> date = event::ParseDate(value.text());
+      if (!date) return untreatable();
+      return text_of(10, [&](char* at) { return privacy::WriteDatePart(*date, DigitsOf(node.part), at); });
+    }
+    case Op::kTimePart:
+      return text_of(event::kTimestampBytes, [&](char* at) {
+        event::WriteTimestamp(value.seconds, 0, at);
+        return at + DigitsOf(node.part);
+      });
+    case Op::kPostcodePart:
+      if (value.size == 0) return true;
+      scratch_.clear();
+      if (!privacy::AppendCanonical(contract::v1::POSTCODE, value.text(), scratch_)) return untreatable();
+      out = Value::Text(arena_.Copy(privacy::PartOfPostcode(scratch_, PostcodePartOf(node.part))));
+      return true;
+    case Op::kGridLatitude:
+    case Op::kGridLongitude: {
+      const Value& other = record[node.other_position];
+      if (!other.present()) return true;  // half a point is no place
+      bool latitude = node.op == Op::kGridLatitude;
+      privacy::Point point{NumberOf(latitude ? value : other), NumberOf(latitude ? other : value)};
+      if (!(std::fabs(point.latitude) <= 90 && std::fabs(point.longitude) <= 180)) return untreatable();
+      privacy::Point centre = privacy::GridCentre(point, node.grid_metres);
+      out = Value::Double(latitude ? centre.latitude : centre.longitude);
+      return true;
+    }
+    case Op::kBucket:
+      out = Value::Double(privacy::BucketOf(NumberOf(value), node.bucket));
+      return true;
+  }
+  return untreatable();
+}
+
+std::string_view Engine::PseudonymText(size_t target) {
+  const std::string& prefix = prefixes_[batch_.targets()[target].domain];
+  char* text = arena_.Allocate(prefix.size() + privacy::kBlockTextBytes);
+  std::memcpy(text, prefix.data(), prefix.size());
+  char* end = privacy::WriteBlock(answer_.blocks[target], text + prefix.size());
+  return {text, static_cast<size_t>(end - text)};
+}
+
+const Value* Engine::Find(const std::vector<uint32_t>& positions, const Entry& entry) const {
+  if (positions.empty() || entry.event.fields == nullptr) return nullptr;
+  const Value* record = entry.event.fields;
+  for (size_t i = 0; i + 1 < positions.size(); ++i) {
+    if (!record[positions[i]].present()) return nullptr;
+    record = record[positions[i]].values;
+  }
+  const Value* value = &record[positions.back()];
+  return value->present() ? value : nullptr;
+}
+
+}  // namespace sluice::engine

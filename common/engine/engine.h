@@ -1,0 +1,135 @@
+// One batch of raw bytes -> outcomes. No I/O, no thread, no clock: the same input gives the same bytes.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/arena.h"
+#include "common/base/buffer.h"
+#include "common/engine/outcome.h"
+#include "common/engine/pipeline.h"
+#include "common/event/json_reader.h"
+#include "common/privacy/pseudonymiser.h"
+#include "common/privacy/seal.h"
+
+namespace sluice::engine {
+
+// One per worker; single-threaded. Allocates nothing per event in the steady state.
+//
+// The work on a chunk has three steps, so that its owner can time them and the second may go over a network:
+// Read -> Pseudonymise -> Write. Only Write hands anything to the sink, so that a chunk whose pseudonyms can't be had
+// leaves nothing behind.
+class Engine {
+ public:
+  // Pseudonymiser and sealer outlive the engine and are its alone. An error names a domain that isn't there.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(std::shared_ptr<const Pipeline> pipeline,
+                                                        privacy::Pseudonymiser& pseudonymiser,
+                                                        privacy::Sealer& sealer);
+
+  // Parses, checks and joins. The records must stay until Write.
+  void Read(std::span<const InputRecord> records);
+  // kUnavailable: try again, with the same chunk.
+  absl::Status Pseudonymise();
+  // An error is the sink's.
+  absl::Status Write(OutcomeSink& sink);
+
+  // The three steps.
+  absl::Status Process(std::span<const InputRecord> records, OutcomeSink& sink);
+
+  // The next quarantine records are sealed under another key. Call it at every batch border.
+  void NewBatch() { sealer_.NewBatch(); }
+
+  // What Write has done since the tally was last cleared; the owner clears it.
+  Tally& tally() { return tally_; }
+  // Of the chunk at hand, by record.
+  const event::Event& event(size_t record) const { return entries_[record].event; }
+  // Bytes that are held for the chunk.
+  size_t memory_bytes() const { return arena_.capacity() + out_.capacity() + batch_.bytes().capacity(); }
+
+ private:
+  enum class Fate : uint8_t { kClean, kQuarantined, kSuppressed };
+  struct Entry {
+    event::Event event;
+    Fate fate = Fate::kClean;
+    std::string_view position;      // topic/partition/offset
+    uint32_t first_identifier = 0;  // in first_targets_
+    uint32_t identifier_count = 0;
+    size_t position_target = 0;
+    int64_t seconds = 0;            // the event's time
+    bool has_time = false;
+    size_t first_row = 0;           // in rows_, one for each join
+  };
+  // A stream's record of the event that is being written.
+  struct Prepared {
+    CleanRecord record;
+    size_t begin = 0;  // of the value, in out_
+    size_t end = 0;
+    std::vector<Header> headers;
+  };
+
+  Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser, privacy::Sealer& sealer);
+
+  void ReadOne(const InputRecord& record, Entry& entry);
+  bool Unframe(std::string_view& value, event::Event& event) const;
+  void CollectIdentifiers(const IdentifierNode& parent, event::Value* record, Entry& entry);
+  void Identify(const IdentifierNode& identifier, event::Value& value, Entry& entry);
+  void Join(Entry& entry);
+  void Violate(Entry& entry, std::string_view rule, contract::NodeId node);
+
+  absl::Status WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink);
+  bool Prepare(const InputRecord& record, Entry& entry, const StreamPlan& stream, Prepared& prepared);
+  void PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream, size_t index, Prepared& prepared);
+  absl::Status Quarantine(const InputRecord& record, Entry& entry, OutcomeSink& sink);
+  template <typename Writer>
+  bool WriteEvent(Writer writer, const StreamPlan& stream, Entry& entry);
+  template <typename Writer>
+  bool WriteFields(Writer& writer, const StreamPlan& stream, const OutputNode& message, const event::Value* record,
+                   Entry& entry);
+  template <typename Writer>
+  bool WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node, const event::Value& list,
+                 const event::Value* record, Entry& entry);
+  template <typename Writer>
+  bool WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node, const event::Value& map, Entry& entry);
+  template <typename Writer>
+  void WriteJoin(Writer& writer, size_t join, const Entry& entry);
+
+  // The value as the stream has it; false, and a violation, when it can't be treated so.
+  bool Treat(const OutputNode& node, const event::Value& value, const event::Value* record, Entry& entry,
+             event::Value& out);
+  std::string_view PseudonymText(size_t target);
+  const event::Value* Find(const std::vector<uint32_t>& positions, const Entry& entry) const;
+  std::string_view EventId(const StreamPlan& stream, Entry& entry, bool& treated);
+  std::string_view EventTime(const StreamPlan& stream, const Entry& entry);
+
+  const std::shared_ptr<const Pipeline> pipeline_;
+  privacy::Pseudonymiser& pseudonymiser_;
+  privacy::Sealer& sealer_;
+  event::JsonReader reader_;
+
+  // By the pipeline's indexes, as the pseudonymiser numbers them.
+  std::vector<uint16_t> domains_;
+  std::vector<std::vector<uint16_t>> identifier_domains_;  // by identifier node
+  std::vector<uint16_t> position_domains_;
+  std::string reference_header_;
+  std::string source_header_;
+
+  // The chunk at hand.
+  std::span<const InputRecord> records_;
+  std::vector<Entry> entries_;
+  base::Arena arena_;
+  privacy::PseudonymBatch batch_;
+  privacy::PseudonymAnswer answer_;
+  std::vector<std::string> prefixes_;      // of pseudonyms, by the pseudonymiser's domains
+  std::vector<uint32_t> first_targets_;    // by identifier
+  std::vector<enrichment::RowId> rows_;
+  std::vector<uint32_t> indexes_;          // of lists that are open
+  base::Buffer out_;
+  std::vector<Prepared> prepared_;
+  std::string scratch_;
+  Tally tally_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,397 @@
+#include "common/engine/engine.h"
+
+#include <set>
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "common/base/strings.h"
+#include "common/contract/testing.h"
+#include "common/enrichment/exact_table.h"
+#include "common/privacy/keyring.h"
+#include "common/privacy/local_pseudonymiser.h"
+#include "common/privacy/pseudonym.h"
+#include "sluice/quarantine/v1/payload.pb.h"
+
+namespace sluice::engine {
+
+size_t AllocationCount();  // allocation_count_test.cc
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kContract = R"(
+message E {
+  option (sluice.contract.v1.event) = {id: "event_id" time: "occurred_at"};
+  string event_id = 1 [(buf.validate.field).string.min_len = 1];
+  google.protobuf.Timestamp occurred_at = 2 [(buf.validate.field).required = true];
+  Person subject = 3;
+  Location location = 4;
+  string borough_code = 5;
+  string outcome = 6 [(buf.validate.field).string = {in: ["", "arrest", "nothing"]}];
+  repeated Person others = 7;
+  string narrative = 8 [(sluice.contract.v1.field).free_text = true];
+  bool linked = 9;
+  map<string, string> notes = 10;
+}
+message Person {
+  string name = 1 [(sluice.contract.v1.field).identifier = PERSON_NAME];
+  string phone = 2 [(sluice.contract.v1.field).identifier = PHONE];
+  string pnc_id = 3 [(sluice.contract.v1.field) = {identifier: PNC_ID check: true}];
+  string date_of_birth = 4 [(sluice.contract.v1.field).quasi = DATE_OF_BIRTH];
+}
+message Location {
+  double latitude = 1 [(sluice.contract.v1.field).quasi = LATITUDE];
+  double longitude = 2 [(sluice.contract.v1.field).quasi = LONGITUDE];
+  string postcode = 3 [(sluice.contract.v1.field).identifier = POSTCODE];
+}
+)";
+
+constexpr std::string_view kPipeline = R"(
+contract: "test.E"
+input { topic: "raw.e" }
+quarantine { topic: "quarantine.e" public_key: "key.pem" }
+enrich { set: "boroughs" key: "borough_code" into: "borough" on_missing: null }
+streams {
+  name: "intelligence" topic: "clean.e.intelligence" domain: "intelligence" internal: true
+  treat { key: "PERSON_NAME" value { pseudonymise {} } }
+  treat { key: "PHONE" value { pseudonymise {} } }
+  treat { key: "PNC_ID" value { pseudonymise {} } }
+  treat { key: "DATE_OF_BIRTH" value { generalise { age_bands { from: 18 from: 25 } } as: "age_band" } }
+  treat { key: "LOCATION" value { keep {} } }
+  treat { key: "POSTCODE" value { generalise { district {} } } }
+  treat { key: "FREE_TEXT" value { drop {} } }
+}
+streams {
+  name: "public" topic: "clean.e.public" domain: "public"
+  treat { key: "PERSON_NAME" value { pseudonymise {} } }
+  treat { key: "PHONE" value { drop {} } }
+  treat { key: "PNC_ID" value { mask { keep_last: 1 } } }
+  treat { key: "DATE_OF_BIRTH" value { generalise { year {} } } }
+  treat { key: "LOCATION" value { generalise { grid_metres: 1000 } } }
+  treat { key: "POSTCODE" value { generalise { area {} } } }
+  treat { key: "FREE_TEXT" value { constant: "[removed]" } }
+  treat { key: "OCCURRED_AT" value { generalise { month {} } } }
+}
+)";
+
+constexpr std::string_view kEvent =
+    R"({"event_id":"e-1","occurred_at":"2026-03-04T05:06:07.5+00:00","subject":{"name":"Ann Archer","phone":"07700 900123",)"
+    R"("pnc_id":"1981/0000034U","date_of_birth":"2004-03-05"},"location":{"latitude":51.512345,"longitude":-0.123456,)"
+    R"("postcode":"sw1a1aa"},"borough_code":"E07","outcome":"arrest","others":[{"name":"ANN  ARCHER"}],"linked":false,)"
+    R"("narrative":"Ann was seen","notes":{"a":"b"},"extra":1})";
+
+config::v1::Pipeline ParsePipeline(std::string_view text) {
+  config::v1::Pipeline config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(std::string(text), &config));
+  return config;
+}
+
+Pipeline::Options Options(config::v1::Pipeline config, std::string_view contract = kContract) {
+  Pipeline::Options options;
+  options.contract = contract::PlanFromProto(contract, "E");
+  options.config = std::move(config);
+  options.tables = {*enrichment::ExactTable::FromCsv("boroughs", "code", "code,name\nE07,Camden\n", "b.csv")};
+  return options;
+}
+
+// Keeps what it is given.
+class Collected final : public OutcomeSink {
+ public:
+  struct Record {
+    size_t stream;
+    std::optional<std::string> key;
+    std::string value;
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::string header(std::string_view name) const {
+      for (const auto& [header_name, text] : headers) {
+        if (header_name == name) return text;
+      }
+      return "";
+    }
+  };
+  absl::Status Clean(const InputRecord&, const CleanRecord& r) override {
+    clean.push_back({r.stream, r.key ? std::optional<std::string>(*r.key) : std::nullopt, std::string(r.value), {}});
+    for (const Header& h : r.headers) clean.back().headers.emplace_back(h.name, h.value);
+    return absl::OkStatus();
+  }
+  absl::Status Quarantined(const InputRecord&, const QuarantineRecord& r) override {
+    quarantined.push_back({0, std::string(r.key), std::string(r.value.value_or("")), {}});
+    for (const Header& h : r.headers) quarantined.back().headers.emplace_back(h.name, h.value);
+    return absl::OkStatus();
+  }
+  void Suppressed(const InputRecord&) override { ++suppressed; }
+  bool Fits(const CleanRecord& r) const override { return r.value.size() <= bytes_max; }
+  bool Fits(const QuarantineRecord& r) const override { return r.value->size() <= bytes_max; }
+
+  std::vector<Record> clean, quarantined;
+  int suppressed = 0;
+  size_t bytes_max = 1'000'000;
+};
+
+// The same bytes every time.
+class CountingRandom final : public base::RandomSource {
+ public:
+  bool Fill(std::span<uint8_t> out) override {
+    for (uint8_t& byte : out) byte = next_++;
+    return true;
+  }
+
+ private:
+  uint8_t next_ = 1;
+};
+
+class EngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Make(ParsePipeline(kPipeline)); }
+
+  void Make(config::v1::Pipeline config) {
+    auto pipeline = Pipeline::Compile(Options(std::move(config)));
+    ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
+    pseudonymiser_ = *privacy::LocalPseudonymiser::Create(*keyring);
+    keys_ = *privacy::NewSealingKeys(random_);
+    sealer_ = *privacy::Sealer::Create(keys_.public_pem, random_);
+    auto engine = Engine::Create(*pipeline, *pseudonymiser_, *sealer_);
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    engine_ = *std::move(engine);
+  }
+
+  InputRecord Record(std::string_view value, int64_t offset = 7) {
+    InputRecord record;
+    record.topic = "raw.e";
+    record.partition = 3;
+    record.offset = offset;
+    record.timestamp_ms = 1000;
+    record.key = "k";
+    record.value = value;
+    return record;
+  }
+
+  Collected Run(std::vector<InputRecord> records) {
+    Collected out;
+    EXPECT_TRUE(engine_->Process(records, out).ok());
+    return out;
+  }
+  Collected Run(std::string_view value) { return Run(std::vector<InputRecord>{Record(value)}); }
+  std::string ReasonOf(std::string_view value) {
+    Collected out = Run(value);
+    if (out.quarantined.size() != 1 || !out.clean.empty()) return "";
+    return out.quarantined[0].header("sluice-reason") + "@" + out.quarantined[0].header("sluice-path");
+  }
+
+  CountingRandom random_;
+  std::unique_ptr<privacy::LocalPseudonymiser> pseudonymiser_;
+  privacy::SealingKeys keys_;
+  std::unique_ptr<privacy::Sealer> sealer_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(EngineTest, EveryStreamGetsItsOwnForm) {
+  Collected out = Run(kEvent);
+  ASSERT_EQ(out.clean.size(), 2u);
+  EXPECT_EQ(out.clean[0].value,
+            R"({"event_id":"e-1","occurred_at":"2026-03-04T05:06:07.500Z","subject":{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq",)"
+            R"("phone":"int1-s2j6e5eq72cwavk4ddfzhwakhi","pnc_id":"int1-ozuttykzugqbnlf6j2wp4c7gom","age_band":"18-24"},)"
+            R"("location":{"latitude":51.512345,"longitude":-0.123456,"postcode":"SW1A"},"borough_code":"E07","outcome":"arrest",)"
+            R"("others":[{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq"}],"linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
+  EXPECT_EQ(out.clean[1].value,
+            R"({"event_id":"pub1-6sa4xlxofs6yguprl2iygtn4uy","occurred_at":"2026-03","subject":{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka",)"
+            R"("pnc_id":"************U","date_of_birth":"2004"},"location":{"latitude":51.508574,"longitude":-0.122819,"postcode":"SW"},)"
+            R"("borough_code":"E07","outcome":"arrest","others":[{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka"}],"narrative":"[removed]",)"
+            R"("linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
+}
+
+TEST_F(EngineTest, HeadersFollowTheStream) {
+  Collected out = Run(kEvent);
+  ASSERT_EQ(out.clean.size(), 2u);
+  const auto& internal = out.clean[0];
+  EXPECT_EQ(internal.key, "e-1");
+  EXPECT_EQ(internal.header("ce_id"), "e-1");
+  EXPECT_EQ(internal.header("ce_time"), "2026-03-04T05:06:07.500Z");
+  EXPECT_EQ(internal.header("sluice-src"), "raw.e/3/7");
+  EXPECT_THAT(internal.header("sluice-ref"), ::testing::StartsWith("boroughs="));
+  EXPECT_EQ(internal.header("sluice-plan").size(), 32u);
+  const auto& open = out.clean[1];
+  EXPECT_EQ(open.header("ce_time"), "2026-03-01T00:00:00Z");
+  EXPECT_TRUE(privacy::ParsePseudonym(open.header("ce_id")).has_value());
+  EXPECT_TRUE(privacy::ParsePseudonym(open.header("sluice-src")).has_value());
+  EXPECT_EQ(open.key, open.header("ce_id"));
+}
+
+TEST_F(EngineTest, TwoStreamsThatAreNotInternalShareNoValueThatJoinsThem) {
+  config::v1::Pipeline config = ParsePipeline(kPipeline);
+  config.mutable_streams(0)->set_internal(false);
+  auto month = config.streams(1).treat().at("OCCURRED_AT");
+  (*config.mutable_streams(0)->mutable_treat())["OCCURRED_AT"] = month;
+  (*config.mutable_streams(0)->mutable_treat())["LOCATION"].mutable_generalise()->set_grid_metres(5000);
+  Make(config);
+  std::vector<std::string> events;
+  for (int i = 0; i < 200; ++i) {
+    events.push_back(base::StrCat(R"({"event_id":"id-)", i, R"(","occurred_at":"2026-03-04T05:06:)", 10 + i % 50,
+                                  R"(Z","subject":{"name":"Person )", i, R"("}})"));
+  }
+  std::vector<InputRecord> records;
+  for (size_t i = 0; i < events.size(); ++i) records.push_back(Record(events[i], static_cast<int64_t>(i)));
+  Collected out = Run(records);
+  ASSERT_EQ(out.clean.size(), 400u);
+  // Of each event: all texts of more than a few characters that one stream has and the other too.
+  std::set<std::string> shared_everywhere;
+  for (size_t i = 0; i < out.clean.size(); i += 2) {
+    std::string other = out.clean[i + 1].value + *out.clean[i + 1].key;
+    for (const auto& [name, text] : out.clean[i + 1].headers) other += text;
+    EXPECT_EQ(other.find(*out.clean[i].key), std::string::npos);
+    for (const auto& [name, text] : out.clean[i].headers) {
+      if (other.find(text) != std::string::npos) shared_everywhere.insert(name + "=" + text);
+    }
+    EXPECT_EQ(other.find(out.clean[i].value.substr(out.clean[i].value.find("int1-"), 31)), std::string::npos);
+  }
+  // What is left is the same for all events.
+  EXPECT_EQ(shared_everywhere.size(), 7u) << ::testing::PrintToString(shared_everywhere);
+}
+
+TEST_F(EngineTest, SamePersonHasOnePseudonymInADomainWhateverTheSpelling) {
+  Collected out = Run(kEvent);
+  std::string name = out.clean[0].value.substr(out.clean[0].value.find("int1-"), 31);
+  EXPECT_NE(out.clean[0].value.rfind(name), out.clean[0].value.find(name));
+}
+
+TEST_F(EngineTest, NothingOfADroppedFieldIsLeft) {
+  Collected out = Run(kEvent);
+  for (const auto& record : out.clean) {
+    std::string all = record.value + *record.key;
+    for (const auto& [name, text] : record.headers) all += text;
+    for (std::string_view secret : {"Ann", "Archer", "900123", "0000034", "2004", "1AA", "seen", "extra"}) {
+      if (record.stream == 1 && secret == "2004") continue;  // its year is what that stream keeps
+      EXPECT_THAT(all, Not(HasSubstr(std::string(secret))));
+    }
+  }
+}
+
+TEST_F(EngineTest, BrokenEventsAreSealedWithReasonsInTheClear) {
+  EXPECT_EQ(ReasonOf(R"({"event_id":"","occurred_at":"x"})"), "json.timestamp,string.min_len,required@occurred_at,event_id,occurred_at");
+  EXPECT_EQ(ReasonOf("{"), "json.syntax@.");
+  EXPECT_EQ(ReasonOf(R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","others":[{},{"pnc_id":"1981/0000034A"}]})"),
+            "sluice.identifier@others[1].pnc_id");
+  EXPECT_EQ(ReasonOf(R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","location":{"postcode":"nowhere"}})"),
+            "sluice.untreatable@location.postcode");
+  EXPECT_EQ(ReasonOf(R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","subject":{"date_of_birth":"2026-02-01"}})"),
+            "sluice.untreatable@subject.date_of_birth");
+  Collected out = Run("{\"secret\"");
+  ASSERT_EQ(out.quarantined.size(), 1u);
+  EXPECT_EQ(out.quarantined[0].key, "raw.e/3/7");
+  EXPECT_THAT(out.quarantined[0].value, Not(HasSubstr("secret")));
+  auto payload = (*privacy::Unsealer::Create(keys_.private_pem))->Unseal("raw.e/3/7", out.quarantined[0].value);
+  ASSERT_TRUE(payload.ok()) << payload.status();
+  quarantine::v1::Payload parsed;
+  ASSERT_TRUE(parsed.ParseFromString(*payload));
+  EXPECT_EQ(parsed.value(), "{\"secret\"");
+  EXPECT_EQ(parsed.key(), "k");
+}
+
+TEST_F(EngineTest, WhatIsTooLargeBecomesAReference) {
+  Collected out;
+  out.bytes_max = 100;
+  std::vector<InputRecord> records = {Record(kEvent)};
+  ASSERT_TRUE(engine_->Process(records, out).ok());
+  ASSERT_EQ(out.quarantined.size(), 1u);
+  EXPECT_EQ(out.quarantined[0].header("sluice-reason"), "sluice.output_too_large");
+  EXPECT_EQ(out.quarantined[0].header("content-type"), "application/vnd.sluice.reference");
+  EXPECT_EQ(out.quarantined[0].value, "");
+}
+
+TEST_F(EngineTest, EveryRecordHasOneOutcomeAndTheTallyAgrees) {
+  InputRecord tombstone = Record("");
+  tombstone.value = std::nullopt;
+  Collected out = Run(std::vector<InputRecord>{Record(kEvent), Record("{}"), tombstone, Record(kEvent)});
+  EXPECT_EQ(out.clean.size(), 4u);
+  EXPECT_EQ(out.quarantined.size(), 2u);
+  EXPECT_EQ(out.quarantined[1].header("sluice-reason"), "event.tombstone");
+  EXPECT_EQ(engine_->tally().in, 4u);
+  EXPECT_EQ(engine_->tally().clean, 2u);
+  EXPECT_EQ(engine_->tally().quarantined, 2u);
+  EXPECT_EQ(engine_->tally().unknown_fields, 2u);
+  EXPECT_EQ(engine_->tally().violations.at("event.tombstone"), 1u);
+}
+
+TEST_F(EngineTest, SameInputGivesSameBytes) {
+  Collected first = Run(kEvent), second = Run(kEvent);
+  EXPECT_EQ(first.clean[1].value, second.clean[1].value);
+  EXPECT_EQ(first.clean[1].headers, second.clean[1].headers);
+}
+
+TEST_F(EngineTest, AllocatesNothingPerEventInTheSteadyState) {
+  class Discard final : public OutcomeSink {
+    absl::Status Clean(const InputRecord&, const CleanRecord&) override { return absl::OkStatus(); }
+    absl::Status Quarantined(const InputRecord&, const QuarantineRecord&) override { return absl::OkStatus(); }
+    void Suppressed(const InputRecord&) override {}
+  } sink;
+  std::vector<InputRecord> records(64, Record(kEvent));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine_->Process(records, sink).ok());
+  size_t before = AllocationCount();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(engine_->Process(records, sink).ok());
+  EXPECT_EQ(AllocationCount() - before, 0u);
+}
+
+TEST(Pipeline, AClassifiedFieldWithoutTreatmentIsAnErrorAtLoad) {
+  for (const char* name : {"PERSON_NAME", "PHONE", "PNC_ID", "DATE_OF_BIRTH", "LOCATION", "POSTCODE", "FREE_TEXT", "OCCURRED_AT"}) {
+    config::v1::Pipeline config = ParsePipeline(kPipeline);
+    config.mutable_streams(1)->mutable_treat()->erase(name);
+    auto pipeline = Pipeline::Compile(Options(config));
+    ASSERT_FALSE(pipeline.ok()) << name;
+    EXPECT_THAT(std::string(pipeline.status().message()), HasSubstr("doesn't say what becomes of it")) << name;
+  }
+}
+
+std::string ErrorOf(const std::function<void(config::v1::Pipeline&)>& change) {
+  config::v1::Pipeline config = ParsePipeline(kPipeline);
+  change(config);
+  auto pipeline = Pipeline::Compile(Options(std::move(config)));
+  return pipeline.ok() ? "" : std::string(base::View(pipeline.status().message()));
+}
+
+TEST(Pipeline, NamesEachMistake) {
+  using P = config::v1::Pipeline;
+  auto field = [](P& p, int stream, const char* path) -> config::v1::Treatment& {
+    return (*p.mutable_streams(stream)->mutable_fields())[path];
+  };
+  EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_streams(0)->mutable_treat())["FONE"].mutable_keep(); }), HasSubstr("treat[FONE]: no such classification"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "subject.nam").mutable_keep(); }), HasSubstr("fields[subject.nam]: the contract has no such field"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_pseudonymise(); }), HasSubstr("only identifiers can"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_generalise()->mutable_month(); }), HasSubstr("neither a time nor a date"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "subject").mutable_mask(); }), HasSubstr("can only be dropped as a whole"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 1, "event_id").mutable_keep(); }), HasSubstr("an event's id links audiences"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 1, "occurred_at").mutable_keep(); }), HasSubstr("an exact time links audiences"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_keep(); field(p, 0, "outcome").set_as("linked"); }), HasSubstr("two fields of 'intelligence' are named 'linked'"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->clear_domain(); }), HasSubstr("is pseudonymised"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->clear_domain(); }), HasSubstr("isn't internal needs one"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->set_topic("raw.e"); }), HasSubstr("the topic 'raw.e' is used twice"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->set_name("intelligence"); }), HasSubstr("two streams are named"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->set_key("others.name"); }), HasSubstr("isn't an output field with one value"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->set_key("raw"); }), HasSubstr("doesn't say that the raw key isn't personal"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_set("wards"); }), HasSubstr("there is no reference set 'wards'"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_key("subject.age"); }), HasSubstr("the contract has no field 'subject.age'"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_into("outcome"); }), HasSubstr("has a field 'outcome' already"));
+  EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_enrich(0)->mutable_fields())["x"] = "y"; }), HasSubstr("the set has no column 'x'; it has: name"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.clear_streams(); }), HasSubstr("name at least one"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_input()->set_format(config::v1::protobuf); }), HasSubstr("read from json only"));
+  EXPECT_EQ(ErrorOf([&](P& p) { field(p, 1, "subject").mutable_drop(); p.mutable_streams(1)->mutable_treat()->erase("PNC_ID"); field(p, 1, "others").mutable_drop(); }), "");
+}
+
+TEST(Pipeline, FingerprintFollowsTheConfiguration) {
+  auto fingerprint = [](const std::function<void(config::v1::Pipeline&)>& change) {
+    config::v1::Pipeline config = ParsePipeline(kPipeline);
+    change(config);
+    return (*Pipeline::Compile(Options(config)))->fingerprint();
+  };
+  std::string same = fingerprint([](auto&) {});
+  EXPECT_EQ(fingerprint([](auto& p) { p.mutable_quarantine()->set_public_key("elsewhere.pem"); }), same);
+  EXPECT_NE(fingerprint([](auto& p) { p.mutable_streams(1)->set_purpose("other"); }), same);
+}
+
+}  // namespace
+}  // namespace sluice::engine

@@ -1,0 +1,156 @@
+// A pipeline, compiled: what is done with every field for every audience, in flat tables.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/contract/plan.h"
+#include "common/enrichment/table.h"
+#include "common/event/output_field.h"
+#include "common/validation/validator.h"
+#include "sluice/config/v1/pipeline.pb.h"
+
+namespace sluice::engine {
+
+// What is done with a field's value for one stream.
+enum class Op : uint8_t {
+  kKeep,
+  kMessage,  // its fields, each by its own treatment
+  kConstant,
+  kMask,
+  kPseudonymise,
+  kAgeBand,
+  kDatePart,  // of a date in text
+  kTimePart,  // of a timestamp
+  kPostcodePart,
+  kGridLatitude,
+  kGridLongitude,
+  kBucket,
+};
+
+// What remains of a date or time, or of a postcode, when it is generalised.
+enum class Part : uint8_t { kYear, kMonth, kDay, kHour, kSector, kDistrict, kArea };
+
+// One field of a stream's output, at one path. Children of one message are neighbours.
+struct OutputNode {
+  event::OutputField field;
+  contract::NodeId node = contract::kNoNode;
+  uint32_t position = 0;  // of the value in its message's record
+  Op op = Op::kKeep;
+  Part part = Part::kYear;
+  bool mask_first = false;
+  uint32_t domain_rank = 0;      // kPseudonymise: which of the field's domains is the stream's
+  uint32_t other_position = 0;   // kGridLatitude, kGridLongitude: where the point's other number stands
+  int32_t grid_metres = 0;
+  double bucket = 0;
+  std::string constant;
+  config::v1::Mask mask;
+  std::vector<int32_t> bands;
+  uint32_t first_child = 0;
+  uint32_t child_count = 0;
+};
+
+// A join: the row of a reference set that an event's key names.
+struct JoinPlan {
+  std::string set;
+  std::vector<uint32_t> key_positions;  // from the event's record down to the key's value
+  contract::NodeId key = contract::kNoNode;
+  config::v1::Enrichment::OnMissing on_missing = config::v1::Enrichment::keep;
+  event::OutputField field;                 // the message that carries the row
+  std::vector<event::OutputField> columns;  // its fields
+  std::vector<size_t> column_indexes;       // by field: the table's column
+};
+
+// Where a stream's record key comes from.
+enum class KeySource : uint8_t { kEventId, kRaw, kField };
+
+struct StreamPlan {
+  std::string name;
+  std::string topic;
+  config::v1::Format format = config::v1::json;
+  bool internal = false;
+  std::vector<OutputNode> nodes;  // nodes[0] is the event
+  std::vector<size_t> joins;      // the pipeline's joins that this stream carries
+  uint32_t domain = 0;            // index into Pipeline::domains; meaningful where has_domain
+  bool has_domain = false;
+  KeySource key = KeySource::kEventId;
+  uint32_t key_node = 0;                // kField: index into nodes
+  std::vector<uint32_t> key_positions;  // kField: from the event's record down to its message
+  // The event's id and time as this stream's headers have them: an index into nodes with the treatment that
+  // they get; 0 (the event itself): none.
+  uint32_t id_node = 0;
+  uint32_t time_node = 0;
+  // By contract node: what is done, in words: `keep`, `generalise: month`; empty for messages.
+  std::vector<std::string> treatments;
+};
+
+// An identifier that is checked or pseudonymised, or a message on the way to one.
+struct IdentifierNode {
+  contract::NodeId node = contract::kNoNode;
+  uint32_t position = 0;
+  std::vector<uint32_t> domains;  // indexes into Pipeline::domains; empty: only checked
+  uint32_t first_child = 0;
+  uint32_t child_count = 0;
+};
+
+// Immutable, shared by all workers.
+class Pipeline {
+ public:
+  struct Options {
+    std::shared_ptr<const contract::Plan> contract;
+    config::v1::Pipeline config;
+    // The reference sets that `enrich` may name.
+    std::vector<std::shared_ptr<const enrichment::Table>> tables;
+    // Where a key of the configuration stands (`pipeline.streams[0].treat[PHONE]` -> `stops.yaml:14`), for
+    // errors. May be null.
+    std::function<std::string(std::string_view path)> locate;
+  };
+
+  // Every mistake is reported at once, one line each: where, which field, what to change. In particular, a
+  // classified field without a treatment in some stream is an error here, not a leak later.
+  static absl::StatusOr<std::shared_ptr<const Pipeline>> Compile(Options options);
+
+  const contract::Plan& contract() const { return *contract_; }
+  const validation::Validator& validator() const { return *validator_; }
+  const config::v1::Pipeline& config() const { return config_; }
+  const std::vector<StreamPlan>& streams() const { return streams_; }
+  const std::vector<JoinPlan>& joins() const { return joins_; }
+  // identifiers()[0] is the event.
+  const std::vector<IdentifierNode>& identifiers() const { return identifiers_; }
+  // Names of all domains that streams pseudonymise in.
+  const std::vector<std::string>& domains() const { return domains_; }
+  // By index into domains(): those of the streams that aren't internal, which know an event only by the
+  // pseudonyms of its position.
+  const std::vector<uint32_t>& position_domains() const { return position_domains_; }
+  // Positions from the event's record down to its time; empty when a message on the way repeats.
+  const std::vector<uint32_t>& time_positions() const { return time_positions_; }
+  const std::vector<uint32_t>& id_positions() const { return id_positions_; }
+  // The tables that the joins look in, join by join.
+  const std::vector<std::shared_ptr<const enrichment::Table>>& tables() const { return tables_; }
+
+  // SHA-256 of contract and pipeline, 32 hex digits: the header `sluice-plan`.
+  const std::string& fingerprint() const { return fingerprint_; }
+
+ private:
+  friend class PipelineCompiler;
+  Pipeline() = default;
+
+  std::shared_ptr<const contract::Plan> contract_;
+  std::unique_ptr<const validation::Validator> validator_;
+  config::v1::Pipeline config_;
+  std::vector<StreamPlan> streams_;
+  std::vector<JoinPlan> joins_;
+  std::vector<IdentifierNode> identifiers_;
+  std::vector<std::string> domains_;
+  std::vector<uint32_t> position_domains_;
+  std::vector<uint32_t> time_positions_;
+  std::vector<uint32_t> id_positions_;
+  std::vector<std::shared_ptr<const enrichment::Table>> tables_;
+  std::string fingerprint_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,665 @@
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "absl/strings/str_join.h"
+#include "common/base/sha256.h"
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/engine/pipeline.h"
+
+namespace sluice::engine {
+
+namespace {
+
+using config::v1::Generalise;
+using config::v1::Treatment;
+using contract::Cardinality;
+using contract::Classification;
+using contract::kNoNode;
+using contract::Node;
+using contract::NodeId;
+using contract::Type;
+
+constexpr std::string_view kLocation = "LOCATION";
+
+bool IsNumber(Type type) {
+  return type == Type::kInt32 || type == Type::kInt64 || type == Type::kUint32 ||
+         type == Type::kUint64 || type == Type::kFloat || type == Type::kDouble;
+}
+
+bool IsLocation(const Classification& classification) {
+  return classification.quasi == contract::v1::LATITUDE ||
+         classification.quasi == contract::v1::LONGITUDE ||
+         classification.quasi == contract::v1::LOCATION_TEXT;
+}
+
+// Every name that `treat` may have as a key.
+bool IsClassificationName(const std::string& name) {
+  contract::v1::IdentifierKind identifier;
+  contract::v1::QuasiKind quasi;
+  contract::v1::SensitiveKind sensitive;
+  return name == kLocation || name == "FREE_TEXT" ||
+         (contract::v1::IdentifierKind_Parse(name, &identifier) && identifier != 0) ||
+         (contract::v1::QuasiKind_Parse(name, &quasi) && quasi != 0) ||
+         (contract::v1::SensitiveKind_Parse(name, &sensitive) && sensitive != 0);
+}
+
+std::string GeneraliseInWords(const Generalise& generalise) {
+  switch (generalise.to_case()) {
+    case Generalise::kAgeBands:
+      return base::StrCat("generalise: age_bands ", absl::StrJoin(generalise.age_bands().from(), ","));
+    case Generalise::kYear: return "generalise: year";
+    case Generalise::kMonth: return "generalise: month";
+    case Generalise::kDay: return "generalise: day";
+    case Generalise::kHour: return "generalise: hour";
+    case Generalise::kSector: return "generalise: sector";
+    case Generalise::kDistrict: return "generalise: district";
+    case Generalise::kArea: return "generalise: area";
+    case Generalise::kGridMetres:
+      return base::StrCat("generalise: grid_metres ", generalise.grid_metres());
+    case Generalise::kBucket: return base::StrCat("generalise: bucket ", generalise.bucket());
+    case Generalise::TO_NOT_SET: break;
+  }
+  return "generalise";
+}
+
+std::string InWords(const Treatment& treatment) {
+  switch (treatment.how_case()) {
+    case Treatment::kKeep: return "keep";
+    case Treatment::kDrop: return "drop";
+    case Treatment::kConstant: return "constant";
+    case Treatment::kMask: return "mask";
+    case Treatment::kPseudonymise: return "pseudonymise";
+    case Treatment::kGeneralise: return GeneraliseInWords(treatment.generalise());
+    case Treatment::HOW_NOT_SET: break;
+  }
+  return "";
+}
+
+Treatment Keep() {
+  Treatment treatment;
+  treatment.mutable_keep();
+  return treatment;
+}
+
+Treatment Pseudonymise() {
+  Treatment treatment;
+  treatment.mutable_pseudonymise();
+  return treatment;
+}
+
+// The configuration as bytes that are the same whenever its meaning is: map entries in order, and without what
+// only says where this site keeps its files.
+std::string CanonicalBytes(config::v1::Pipeline config) {
+  config.mutable_quarantine()->clear_public_key();
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    config.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+class PipelineCompiler {
+ public:
+  explicit PipelineCompiler(Pipeline::Options options)
+      : options_(std::move(options)), plan_(*options_.contract), config_(options_.config) {}
+
+  absl::StatusOr<std::shared_ptr<const Pipeline>> Compile() {
+    pipeline_ = std::shared_ptr<Pipeline>(new Pipeline());
+    absl::StatusOr<std::unique_ptr<const validation::Validator>> validator =
+        validation::Validator::Compile(plan_);
+    if (validator.ok()) {
+      pipeline_->validator_ = *std::move(validator);
+    } else {
+      errors_.push_back(std::string(base::View(validator.status().message())));
+    }
+    if (auto positions = Positions(plan_.time_node())) pipeline_->time_positions_ = *positions;
+    if (auto positions = Positions(plan_.id_node())) pipeline_->id_positions_ = *positions;
+
+    CompileInput();
+    CompileJoins();
+    if (config_.streams().empty()) Error("pipeline.streams", "there are none; name at least one");
+    for (int i = 0; i < config_.streams_size(); ++i) CompileStream(i);
+    CompileIdentifiers();
+    CheckTopics();
+
+    if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+    base::Sha256 hash;
+    hash.AddPart(plan_.fingerprint());
+    hash.AddPart(CanonicalBytes(config_));
+    pipeline_->fingerprint_ = hash.Hex(32);
+    pipeline_->config_ = std::move(options_.config);
+    pipeline_->contract_ = std::move(options_.contract);
+    return pipeline_;
+  }
+
+ private:
+  void Error(std::string_view path, std::string_view what) {
+    std::string where = options_.locate ? options_.locate(path) : "";
+    errors_.push_back(base::StrCat(where, where.empty() ? "" : ": ", path, ": ", what));
+  }
+
+  // From the event's record down to a field's value; nullopt when there is no such field, or it has many values.
+  std::optional<std::vector<uint32_t>> Positions(NodeId id) const {
+    if (id == kNoNode) return std::nullopt;
+    const Node* node = &plan_.node(id);
+    if (node->repeated_path || node->cardinality != Cardinality::kSingular) return std::nullopt;
+    std::vector<uint32_t> positions;
+    for (; node->id != 0; node = &plan_.node(node->parent)) {
+      positions.push_back(plan_.position(*node));
+    }
+    std::reverse(positions.begin(), positions.end());
+    return positions;
+  }
+
+  void CompileInput() {
+    int32_t bytes = config_.input().event_bytes_max();
+    if (bytes < 0 || bytes > 64 * 1024 * 1024) {
+      Error("pipeline.input.event_bytes_max", "must be 1 to 67,108,864");
+    }
+    if (config_.input().format() != config::v1::json) {
+      Error("pipeline.input.format", "raw events are read from json only; name it, or leave the key out");
+    }
+  }
+
+  void CheckTopics() {
+    std::set<std::string> topics = {config_.input().topic()};
+    auto add = [&](const std::string& path, const std::string& topic) {
+      if (!topics.insert(topic).second) {
+        Error(path, base::StrCat("the topic '", topic, "' is used twice; each needs its own"));
+      }
+    };
+    add("pipeline.quarantine.topic", config_.quarantine().topic());
+    for (int i = 0; i < config_.streams_size(); ++i) {
+      add(base::StrCat("pipeline.streams[", i, "].topic"), config_.streams(i).topic());
+    }
+  }
+
+  void CompileJoins() {
+    std::set<std::string> names;
+    for (const Node& field : plan_.children(plan_.root())) names.insert(field.name);
+    for (int i = 0; i < config_.enrich_size(); ++i) {
+      const config::v1::Enrichment& enrich = config_.enrich(i);
+      std::string path = base::StrCat("pipeline.enrich[", i, "]");
+      JoinPlan join;
+      join.set = enrich.set();
+      join.on_missing = enrich.on_missing();
+      join.key = plan_.Find(enrich.key());
+      if (join.key == kNoNode) {
+        Error(path + ".key", base::StrCat("the contract has no field '", enrich.key(), "'"));
+      } else if (auto positions = Positions(join.key);
+                 !positions || plan_.node(join.key).type != Type::kString) {
+        Error(path + ".key", base::StrCat("'", enrich.key(), "' isn't a text with one value"));
+      } else {
+        join.key_positions = *positions;
+      }
+      if (!names.insert(enrich.into()).second) {
+        Error(path + ".into", base::StrCat("the event has a field '", enrich.into(), "' already"));
+      }
+      auto table = std::find_if(options_.tables.begin(), options_.tables.end(),
+                                [&](const auto& t) { return t->set() == enrich.set(); });
+      if (table == options_.tables.end()) {
+        Error(path + ".set", base::StrCat("there is no reference set '", enrich.set(),
+                                          "'; reference.local.sets names those there are"));
+        continue;
+      }
+      // Numbers far above a contract's own, by the enrichment's place: adding one at the end changes no other.
+      join.field = event::OutputField::Make(enrich.into(), 15000 + i, Type::kMessage);
+      CompileColumns(path, enrich, **table, join);
+      pipeline_->tables_.push_back(*table);
+      pipeline_->joins_.push_back(std::move(join));
+    }
+  }
+
+  void CompileColumns(const std::string& path, const config::v1::Enrichment& enrich,
+                      const enrichment::Table& table, JoinPlan& join) {
+    const std::vector<std::string>& columns = table.columns();
+    for (const auto& [column, name] : enrich.fields()) {
+      if (std::find(columns.begin(), columns.end(), column) == columns.end()) {
+        Error(base::StrCat(path, ".fields[", column, "]"),
+              base::StrCat("the set has no column '", column, "'; it has: ",
+                           absl::StrJoin(columns, ", ")));
+      }
+    }
+    std::set<std::string> names;
+    for (size_t i = 0; i < columns.size(); ++i) {
+      std::string name = columns[i];
+      if (!enrich.fields().empty()) {
+        auto renamed = enrich.fields().find(columns[i]);
+        if (renamed == enrich.fields().end()) continue;
+        name = renamed->second;
+      }
+      if (!names.insert(name).second) {
+        Error(path + ".fields", base::StrCat("two columns are named '", name, "'"));
+      }
+      join.columns.push_back(
+          event::OutputField::Make(name, static_cast<uint32_t>(i + 1), Type::kString));
+      join.column_indexes.push_back(i);
+    }
+  }
+
+  uint32_t DomainIndex(const std::string& name) {
+    auto& domains = pipeline_->domains_;
+    auto found = std::find(domains.begin(), domains.end(), name);
+    if (found == domains.end()) found = domains.insert(found, name);
+    return static_cast<uint32_t>(found - domains.begin());
+  }
+
+  void CompileStream(int index) {
+    config_stream_ = &config_.streams(index);
+    path_ = base::StrCat("pipeline.streams[", index, "]");
+    StreamPlan stream;
+    stream.name = config_stream_->name();
+    stream.topic = config_stream_->topic();
+    stream.format = config_stream_->format();
+    stream.internal = config_stream_->internal();
+    stream.treatments.resize(plan_.nodes().size());
+    stream_ = &stream;
+    for (int i = 0; i < index; ++i) {
+      if (config_.streams(i).name() == stream.name) {
+        Error(path_ + ".name", base::StrCat("two streams are named '", stream.name, "'"));
+      }
+    }
+    if (!config_stream_->domain().empty()) {
+      stream.domain = DomainIndex(config_stream_->domain());
+      stream.has_domain = true;
+    } else if (!stream.internal) {
+      Error(path_ + ".domain",
+            "a stream that isn't internal needs one: it knows events by pseudonyms only");
+    }
+    if (!stream.internal && stream.has_domain) {
+      auto& domains = pipeline_->position_domains_;
+      if (std::find(domains.begin(), domains.end(), stream.domain) == domains.end()) {
+        domains.push_back(stream.domain);
+      }
+    }
+    for (const auto& [name, treatment] : config_stream_->treat()) {
+      if (!IsClassificationName(name)) {
+        Error(base::StrCat(path_, ".treat[", name, "]"), "no such classification");
+      }
+    }
+    CheckOverrides();
+
+    stream.nodes.emplace_back();
+    stream.nodes[0].op = Op::kMessage;
+    stream.nodes[0].node = 0;
+    stream.nodes[0].field = event::OutputField::Make("", 0, Type::kMessage);
+    CompileFields(0, plan_.root());
+    for (size_t i = 0; i < pipeline_->joins_.size(); ++i) {
+      const std::string& into = pipeline_->joins_[i].field.name;
+      auto found = config_stream_->fields().find(into);
+      if (found == config_stream_->fields().end()) {
+        stream.joins.push_back(i);
+      } else if (found->second.has_keep()) {
+        stream.joins.push_back(i);
+      } else if (!found->second.has_drop()) {
+        Error(base::StrCat(path_, ".fields[", into, "]"), "a joined row can be kept or dropped");
+      }
+    }
+    CompileKey();
+    if (!stream.internal) CheckLinks();
+    pipeline_->streams_.push_back(std::move(stream));
+  }
+
+  void CheckOverrides() {
+    for (const auto& [name, treatment] : config_stream_->fields()) {
+      bool joined = std::any_of(pipeline_->joins_.begin(), pipeline_->joins_.end(),
+                                [&](const JoinPlan& join) { return join.field.name == name; });
+      if (!joined && plan_.Find(name) == kNoNode) {
+        Error(base::StrCat(path_, ".fields[", name, "]"), "the contract has no such field");
+      }
+    }
+  }
+
+  const Treatment* Override(const Node& node) {
+    for (const auto& [name, treatment] : config_stream_->fields()) {
+      if (plan_.Find(name) == node.id) return &treatment;
+    }
+    return nullptr;
+  }
+
+  // What the stream says of a field; nullopt after an error.
+  std::optional<Treatment> Resolve(const Node& node) {
+    if (const Treatment* treatment = Override(node)) return *treatment;
+    const Classification& classification = node.classification;
+    if (!classification.classified()) return Keep();
+    std::string name(classification.name());
+    if (auto found = config_stream_->treat().find(name); found != config_stream_->treat().end()) {
+      return found->second;
+    }
+    if (IsLocation(classification)) {
+      auto found = config_stream_->treat().find(std::string(kLocation));
+      if (found != config_stream_->treat().end()) return found->second;
+    }
+    if (classification.identifier == contract::v1::EVENT_ID) {
+      return stream_->internal ? Keep() : Pseudonymise();
+    }
+    if (classification.quasi == contract::v1::OCCURRED_AT && stream_->internal) return Keep();
+    Error(path_, base::StrCat("the field '", node.path, "' is a ", name,
+                              " and the stream '", stream_->name,
+                              "' doesn't say what becomes of it; add to treat: ", name,
+                              ": drop, or another treatment"));
+    return std::nullopt;
+  }
+
+  // Appends the output nodes of a message's fields, then those of its messages' fields.
+  void CompileFields(size_t parent_index, const Node& parent) {
+    std::vector<OutputNode> fields;
+    std::set<std::string> names;
+    for (const Node& node : plan_.children(parent)) {
+      std::optional<OutputNode> field = CompileField(node);
+      if (!field) continue;
+      if (!names.insert(field->field.name).second) {
+        Error(base::StrCat(path_, ".fields"),
+              base::StrCat("two fields of '", stream_->name, "' are named '", field->field.name, "'"));
+      }
+      fields.push_back(*std::move(field));
+    }
+    size_t first = stream_->nodes.size();
+    stream_->nodes[parent_index].first_child = static_cast<uint32_t>(first);
+    stream_->nodes[parent_index].child_count = static_cast<uint32_t>(fields.size());
+    for (OutputNode& field : fields) stream_->nodes.push_back(std::move(field));
+    for (size_t i = first; i < first + fields.size(); ++i) {
+      if (stream_->nodes[i].op == Op::kMessage) {
+        CompileFields(i, plan_.node(stream_->nodes[i].node));
+      }
+      if (stream_->nodes[i].field.cardinality == Cardinality::kMap) CompileEntry(i);
+      if (stream_->nodes[i].node == plan_.id_node()) stream_->id_node = static_cast<uint32_t>(i);
+      if (stream_->nodes[i].node == plan_.time_node()) stream_->time_node = static_cast<uint32_t>(i);
+    }
+  }
+
+  // A map's writer needs both parts of its entries.
+  void CompileEntry(size_t map) {
+    const OutputNode& node = stream_->nodes[map];
+    if (node.child_count != 2) {
+      Refuse(plan_.node(node.node), "is a map, and loses its keys or its values; drop it as a whole");
+      return;
+    }
+    event::OutputField key = stream_->nodes[node.first_child].field;
+    event::OutputField value = stream_->nodes[node.first_child + 1].field;
+    stream_->nodes[map].field.entry = {std::move(key), std::move(value)};
+  }
+
+  std::optional<OutputNode> CompileField(const Node& node) {
+    OutputNode out;
+    out.node = node.id;
+    out.position = plan_.position(node);
+    out.field = event::OutputField::FromNode(node);
+    if (node.is_message()) {
+      out.op = Op::kMessage;
+      const Treatment* treatment = Override(node);
+      if (treatment == nullptr || treatment->has_keep()) return out;
+      if (!treatment->has_drop()) {
+        Error(base::StrCat(path_, ".fields[", node.path, "]"),
+              "a message can only be dropped as a whole; name its fields otherwise");
+      }
+      return std::nullopt;
+    }
+    std::optional<Treatment> treatment = Resolve(node);
+    if (!treatment) return std::nullopt;
+    stream_->treatments[node.id] = InWords(*treatment);
+    if (treatment->has_drop()) return std::nullopt;
+    if (!treatment->as().empty()) out.field.Rename(treatment->as());
+    if (!Apply(node, *treatment, out)) return std::nullopt;
+    return out;
+  }
+
+  bool Refuse(const Node& node, std::string_view what) {
+    Error(path_, base::StrCat("'", stream_->name, "': the field '", node.path, "' (", TypeName(node),
+                              ") ", what));
+    return false;
+  }
+
+  static std::string_view TypeName(const Node& node) {
+    if (node.classification.classified()) return node.classification.name();
+    return node.descriptor->type_name();
+  }
+
+  bool Apply(const Node& node, const Treatment& treatment, OutputNode& out) {
+    switch (treatment.how_case()) {
+      case Treatment::kKeep:
+        out.op = Op::kKeep;
+        return true;
+      case Treatment::kConstant:
+        out.op = Op::kConstant;
+        out.constant = treatment.constant();
+        out.field.SetType(Type::kString);
+        return true;
+      case Treatment::kMask:
+        return ApplyMask(node, treatment.mask(), out);
+      case Treatment::kPseudonymise:
+        if (node.classification.identifier == 0) {
+          return Refuse(node, "can't be pseudonymised: only identifiers can");
+        }
+        if (!stream_->has_domain) {
+          Error(path_ + ".domain", base::StrCat("is needed: '", node.path, "' is pseudonymised"));
+          return false;
+        }
+        out.op = Op::kPseudonymise;
+        out.domain_rank = DomainRank(node.id, stream_->domain);
+        out.field.SetType(Type::kString);
+        return true;
+      case Treatment::kGeneralise:
+        return ApplyGeneralise(node, treatment.generalise(), out);
+      case Treatment::kDrop:
+      case Treatment::HOW_NOT_SET:
+        break;
+    }
+    return Refuse(node, "has a treatment that says nothing; write keep, drop or another");
+  }
+
+  bool ApplyMask(const Node& node, const config::v1::Mask& mask, OutputNode& out) {
+    if (node.type != Type::kString) return Refuse(node, "can't be masked: it isn't a text");
+    if (mask.keep_first() < 0 || mask.keep_last() < 0 || mask.with().size() > 1) {
+      return Refuse(node, "has a mask out of range: keep_first and keep_last are 0 or more, "
+                          "with is one ASCII character");
+    }
+    out.op = Op::kMask;
+    out.mask = mask;
+    if (out.mask.with().empty()) out.mask.set_with("*");
+    return true;
+  }
+
+  bool ApplyGeneralise(const Node& node, const Generalise& generalise, OutputNode& out) {
+    switch (generalise.to_case()) {
+      case Generalise::kAgeBands: {
+        const auto& from = generalise.age_bands().from();
+        if (node.classification.quasi != contract::v1::DATE_OF_BIRTH) {
+          return Refuse(node, "isn't a DATE_OF_BIRTH: it has no age_bands");
+        }
+        if (pipeline_->time_positions_.empty()) return Refuse(node, "needs the event's time for an age");
+        if (from.empty() || from[0] < 1 || from[from.size() - 1] > 150 ||
+            std::adjacent_find(from.begin(), from.end(), std::greater_equal<>()) != from.end()) {
+          return Refuse(node, "has age_bands that aren't ascending ages from 1 to 150");
+        }
+        out.op = Op::kAgeBand;
+        out.bands.assign(from.begin(), from.end());
+        out.field.SetType(Type::kString);
+        return true;
+      }
+      case Generalise::kYear: return ApplyTime(node, Part::kYear, out);
+      case Generalise::kMonth: return ApplyTime(node, Part::kMonth, out);
+      case Generalise::kDay: return ApplyTime(node, Part::kDay, out);
+      case Generalise::kHour: return ApplyTime(node, Part::kHour, out);
+      case Generalise::kSector: return ApplyPostcode(node, Part::kSector, out);
+      case Generalise::kDistrict: return ApplyPostcode(node, Part::kDistrict, out);
+      case Generalise::kArea: return ApplyPostcode(node, Part::kArea, out);
+      case Generalise::kGridMetres: return ApplyGrid(node, generalise.grid_metres(), out);
+      case Generalise::kBucket:
+        if (!IsNumber(node.type)) return Refuse(node, "isn't a number: it has no bucket");
+        if (!(generalise.bucket() > 0 && generalise.bucket() < 1e15)) {
+          return Refuse(node, "has a bucket that isn't a width above 0");
+        }
+        out.op = Op::kBucket;
+        out.bucket = generalise.bucket();
+        out.field.SetType(Type::kDouble);
+        return true;
+      case Generalise::TO_NOT_SET:
+        break;
+    }
+    return Refuse(node, "is generalised to nothing; write month, district, grid_metres or another");
+  }
+
+  bool ApplyTime(const Node& node, Part part, OutputNode& out) {
+    out.part = part;
+    out.field.SetType(Type::kString);
+    if (node.type == Type::kTimestamp) {
+      out.op = Op::kTimePart;
+      return true;
+    }
+    bool date = node.check_date || node.classification.quasi == contract::v1::DATE_OF_BIRTH;
+    if (!date || part == Part::kHour) {
+      return Refuse(node, date ? "is a date: it has no hour" : "is neither a time nor a date");
+    }
+    out.op = Op::kDatePart;
+    return true;
+  }
+
+  bool ApplyPostcode(const Node& node, Part part, OutputNode& out) {
+    if (node.classification.identifier != contract::v1::POSTCODE) {
+      return Refuse(node, "isn't a POSTCODE: it has no sector, district or area");
+    }
+    out.op = Op::kPostcodePart;
+    out.part = part;
+    out.field.SetType(Type::kString);
+    return true;
+  }
+
+  bool ApplyGrid(const Node& node, int32_t metres, OutputNode& out) {
+    bool latitude = node.classification.quasi == contract::v1::LATITUDE;
+    if (!latitude && node.classification.quasi != contract::v1::LONGITUDE) {
+      return Refuse(node, "is no part of a point: name its treatment in treat or fields");
+    }
+    if (metres < 10 || metres > 100'000) return Refuse(node, "has grid_metres that aren't 10 to 100,000");
+    auto wanted = latitude ? contract::v1::LONGITUDE : contract::v1::LATITUDE;
+    for (const Node& sibling : plan_.children(plan_.node(node.parent))) {
+      if (sibling.classification.quasi == wanted) out.other_position = plan_.position(sibling);
+    }
+    out.op = latitude ? Op::kGridLatitude : Op::kGridLongitude;
+    out.grid_metres = metres;
+    out.field.SetType(Type::kDouble);
+    return true;
+  }
+
+  // The place of a stream's domain among those that a field is pseudonymised in.
+  uint32_t DomainRank(NodeId node, uint32_t domain) {
+    if (identifier_domains_.empty()) identifier_domains_.resize(plan_.nodes().size());
+    auto& domains = identifier_domains_[node];
+    auto found = std::find(domains.begin(), domains.end(), domain);
+    if (found == domains.end()) found = domains.insert(found, domain);
+    return static_cast<uint32_t>(found - domains.begin());
+  }
+
+  void CompileKey() {
+    const std::string& key = config_stream_->key();
+    if (key.empty()) {
+      stream_->key = KeySource::kEventId;
+      return;
+    }
+    if (key == "raw") {
+      stream_->key = KeySource::kRaw;
+      if (plan_.options().raw_key() != contract::v1::RAW_KEY_NOT_PERSONAL) {
+        Error(path_ + ".key",
+              "the contract doesn't say that the raw key isn't personal, so it can't be passed on");
+      }
+      return;
+    }
+    NodeId node = plan_.Find(key);
+    if (node == kNoNode) {
+      Error(path_ + ".key", base::StrCat("the contract has no field '", key, "'"));
+      return;
+    }
+    std::optional<std::vector<uint32_t>> positions = Positions(node);
+    auto out = std::find_if(stream_->nodes.begin(), stream_->nodes.end(),
+                            [&](const OutputNode& n) { return n.node == node && node != 0; });
+    if (!positions || plan_.node(node).is_message() || out == stream_->nodes.end()) {
+      Error(path_ + ".key", base::StrCat("'", key, "' isn't an output field with one value"));
+      return;
+    }
+    stream_->key = KeySource::kField;
+    stream_->key_node = static_cast<uint32_t>(out - stream_->nodes.begin());
+    positions->pop_back();
+    stream_->key_positions = *positions;
+  }
+
+  // What would be the same in every stream of one event undoes the domains.
+  void CheckLinks() {
+    for (const OutputNode& node : stream_->nodes) {
+      if (node.node == 0 || node.op != Op::kKeep) continue;
+      const Node& field = plan_.node(node.node);
+      if (field.id == plan_.id_node() || field.classification.identifier == contract::v1::EVENT_ID) {
+        Refuse(field, "can't be kept: the stream isn't internal, and an event's id links audiences");
+      }
+      if (field.id == plan_.time_node() || field.classification.quasi == contract::v1::OCCURRED_AT) {
+        Refuse(field, "can't be kept: the stream isn't internal, and an exact time links audiences; "
+                      "generalise it to hour, day, month or year, or drop it");
+      }
+    }
+    if (stream_->key == KeySource::kRaw) {
+      Error(path_ + ".key", "the raw key links audiences; a stream that isn't internal can't have it");
+    }
+  }
+
+  // The tree of identifiers that are checked or pseudonymised.
+  void CompileIdentifiers() {
+    if (identifier_domains_.empty()) identifier_domains_.resize(plan_.nodes().size());
+    pipeline_->identifiers_.emplace_back();
+    pipeline_->identifiers_[0].node = 0;
+    CompileIdentifiers(0, plan_.root());
+  }
+
+  bool HasIdentifiers(const Node& node) const {
+    if (!node.is_message()) return node.check_identifier || !identifier_domains_[node.id].empty();
+    for (const Node& child : plan_.children(node)) {
+      if (HasIdentifiers(child)) return true;
+    }
+    return false;
+  }
+
+  void CompileIdentifiers(size_t parent_index, const Node& parent) {
+    size_t first = pipeline_->identifiers_.size();
+    for (const Node& child : plan_.children(parent)) {
+      if (!HasIdentifiers(child)) continue;
+      IdentifierNode identifier;
+      identifier.node = child.id;
+      identifier.position = plan_.position(child);
+      identifier.domains = identifier_domains_[child.id];
+      pipeline_->identifiers_.push_back(std::move(identifier));
+    }
+    size_t count = pipeline_->identifiers_.size() - first;
+    pipeline_->identifiers_[parent_index].first_child = static_cast<uint32_t>(first);
+    pipeline_->identifiers_[parent_index].child_count = static_cast<uint32_t>(count);
+    for (size_t i = first; i < first + count; ++i) {
+      const Node& child = plan_.node(pipeline_->identifiers_[i].node);
+      if (child.is_message()) CompileIdentifiers(i, child);
+    }
+  }
+
+  Pipeline::Options options_;
+  const contract::Plan& plan_;
+  const config::v1::Pipeline& config_;
+  std::shared_ptr<Pipeline> pipeline_;
+  std::vector<std::string> errors_;
+  std::vector<std::vector<uint32_t>> identifier_domains_;  // by node
+  // The stream that is being compiled.
+  const config::v1::Stream* config_stream_ = nullptr;
+  StreamPlan* stream_ = nullptr;
+  std::string path_;
+};
+
+absl::StatusOr<std::shared_ptr<const Pipeline>> Pipeline::Compile(Options options) {
+  return PipelineCompiler(std::move(options)).Compile();
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,54 @@
+// The engine as a stream's Transform: outcomes become records of the pipeline's topics.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/engine/engine.h"
+#include "common/stream/transform.h"
+#include "services/processor/probe.h"
+
+namespace sluice::processor {
+
+// The topics that a pipeline writes, in the order in which records number them: its streams', then the quarantine's.
+std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline);
+
+// Of one worker. What is counted of a transaction is told to the probe when it is committed.
+class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
+ public:
+  EngineTransform(const engine::Pipeline& pipeline, std::unique_ptr<privacy::Pseudonymiser> pseudonymiser,
+                  std::unique_ptr<privacy::Sealer> sealer, std::unique_ptr<engine::Engine> engine,
+                  const base::Clock& clock, Probe& probe)
+      : quarantine_topic_(pipeline.streams().size()),
+        pseudonymiser_(std::move(pseudonymiser)),
+        sealer_(std::move(sealer)),
+        engine_(std::move(engine)),
+        clock_(clock),
+        probe_(probe) {}
+
+  absl::Status Process(std::span<const base::InputRecord> records, stream::Output& output) override;
+  void Committed() override;
+  void Discarded() override;
+
+ private:
+  absl::Status Clean(const base::InputRecord& record, const engine::CleanRecord& clean) override;
+  absl::Status Quarantined(const base::InputRecord& record, const engine::QuarantineRecord& quarantined) override;
+  void Suppressed(const base::InputRecord&) override {}
+  bool Fits(const engine::CleanRecord& clean) const override;
+  bool Fits(const engine::QuarantineRecord& quarantined) const override;
+  stream::OutputRecord ToOutput(const engine::CleanRecord& clean) const;
+  stream::OutputRecord ToOutput(const engine::QuarantineRecord& quarantined) const;
+
+  const size_t quarantine_topic_;
+  std::unique_ptr<privacy::Pseudonymiser> pseudonymiser_;
+  std::unique_ptr<privacy::Sealer> sealer_;
+  std::unique_ptr<engine::Engine> engine_;
+  const base::Clock& clock_;
+  Probe& probe_;
+  stream::Output* output_ = nullptr;      // of the call at hand
+  std::vector<int64_t> timestamps_ms_;    // of the open transaction's input records
+};
+
+}  // namespace sluice::processor

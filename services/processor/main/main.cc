@@ -1,0 +1,71 @@
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "common/telemetry/log.h"
+#include "services/processor/processor.h"
+
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "sluice-processor: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+// Keys and raw events are in memory: no core file may hold them.
+void ForbidCoreDumps() {
+  rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  prctl(PR_SET_DUMPABLE, 0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Consumes raw events, publishes clean streams, exactly once.");
+  std::string config;
+  bool check = false;
+  app.add_option("--config", config, "The processor's configuration, YAML")->required();
+  app.add_flag("--check", check, "Check the configuration and all that it names, without Kafka, and end");
+  CLI11_PARSE(app, argc, argv);
+  ForbidCoreDumps();
+
+  auto setup = sluice::processor::LoadSetup(config);
+  if (!setup.ok()) return Fail(setup.status());
+  if (check) {
+    std::printf("ok: plan %s\n", setup->pipeline->fingerprint().c_str());
+    return 0;
+  }
+  // Signals are taken by one thread; all others, librdkafka's too, are made after they are blocked.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  int drain_timeout_ms = setup->config.drain_timeout_ms() == 0 ? 25'000 : setup->config.drain_timeout_ms();
+  auto processor = sluice::processor::Processor::Create(*std::move(setup));
+  if (!processor.ok()) return Fail(processor.status());
+  if (absl::Status started = (*processor)->Start(); !started.ok()) return Fail(started);
+  sluice::telemetry::Log(sluice::telemetry::Severity::kInfo, "started", {{"http_port", (*processor)->http_port()}});
+
+  std::thread([&signals, &processor, drain_timeout_ms] {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    (*processor)->Stop();
+    // A second signal, or a drain that hangs, ends the process as it is: what isn't committed is done again.
+    timespec budget{drain_timeout_ms / 1000 + 2, 0};
+    sigtimedwait(&signals, nullptr, &budget);
+    _exit(3);
+  }).detach();
+  absl::Status ended = (*processor)->Wait();
+  if (!ended.ok()) return Fail(ended);
+  std::fflush(nullptr);
+  _exit(0);
+}

@@ -1,33 +1,62 @@
 #include "common/privacy/local_pseudonymiser.h"
 
-#include <cstring>
-
 #include <openssl/hmac.h>
+
+#include <algorithm>
+#include <cstring>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
 
-// SHA256_Init and its sisters are deprecated in OpenSSL 3 for the EVP interface, which can't hand out the state after a
-// pad. AddKind() checks each state against EVP.
+// SHA256_Init and its sisters are deprecated in OpenSSL 3 for the EVP interface, which can't hand
+// out the state after a pad. AddKind() checks each state against EVP.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 namespace sluice::privacy {
 namespace {
 
 constexpr base::SecretAccess kAccess{};
-constexpr size_t kPadBytes = 64;
+constexpr size_t kHashBlockBytes = 64;
+// A block's room for the message: the end mark and the length in bits take nine bytes.
+constexpr size_t kLengthAt = kHashBlockBytes - 8;
 
-void InitPad(std::span<const uint8_t> key, uint8_t with, SHA256_CTX& state) {
-  uint8_t pad[kPadBytes];
-  for (size_t i = 0; i < kPadBytes; ++i) pad[i] = with ^ (i < key.size() ? key[i] : 0);
+template <typename Word>
+void StoreBigEndian(Word word, uint8_t* out) {
+  for (size_t i = 0; i < sizeof(Word); ++i) {
+    out[i] = static_cast<uint8_t>(word >> (8 * (sizeof(Word) - 1 - i)));
+  }
+}
+
+// Ends a message of `bytes` bytes, of which `block` holds the last `used`: FIPS 180-4
+// section 5.1.1.
+void HashLastBlock(uint8_t (&block)[kHashBlockBytes], size_t used, uint64_t bytes,
+                   SHA256_CTX& state) {
+  block[used++] = 0x80;
+  if (used > kLengthAt) {
+    std::memset(block + used, 0, kHashBlockBytes - used);
+    SHA256_Transform(&state, block);
+    used = 0;
+  }
+  std::memset(block + used, 0, kLengthAt - used);
+  StoreBigEndian(bytes * 8, block + kLengthAt);
+  SHA256_Transform(&state, block);
+}
+
+void HashPad(std::span<const uint8_t> key, uint8_t with, std::array<SHA_LONG, 8>& out) {
+  uint8_t pad[kHashBlockBytes];
+  for (size_t i = 0; i < sizeof(pad); ++i) pad[i] = with ^ (i < key.size() ? key[i] : 0);
+  SHA256_CTX state;
   SHA256_Init(&state);
-  SHA256_Update(&state, pad, sizeof(pad));
+  SHA256_Transform(&state, pad);
+  std::memcpy(out.data(), state.h, sizeof(state.h));
   OPENSSL_cleanse(pad, sizeof(pad));
+  OPENSSL_cleanse(&state, sizeof(state));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> LocalPseudonymiser::Create(const Keyring& keyring) {
+absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> LocalPseudonymiser::Create(
+    const Keyring& keyring) {
   auto made = std::unique_ptr<LocalPseudonymiser>(new LocalPseudonymiser());
   for (int kind = 0; kind <= contract::v1::IdentifierKind_MAX; ++kind) {
     SLUICE_RETURN_IF_ERROR(made->AddKind(keyring, static_cast<IdentifierKind>(kind)));
@@ -40,7 +69,8 @@ absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> LocalPseudonymiser::Create(c
     state.epoch = {domain.label, epoch};
     state.cipher.reset(EVP_CIPHER_CTX_new());
     // One block by itself is what the permutation is; ECB over many is that, many times.
-    if (EVP_EncryptInit_ex(state.cipher.get(), EVP_aes_256_ecb(), nullptr, key.Reveal(kAccess).data(), nullptr) != 1 ||
+    if (EVP_EncryptInit_ex(state.cipher.get(), EVP_aes_256_ecb(), nullptr,
+                           key.Reveal(kAccess).data(), nullptr) != 1 ||
         EVP_CIPHER_CTX_set_padding(state.cipher.get(), 0) != 1) {
       return absl::InternalError("OpenSSL: AES-256 failed");
     }
@@ -60,31 +90,45 @@ absl::Status LocalPseudonymiser::AddKind(const Keyring& keyring, IdentifierKind 
   // Never grown after keys are in it: growing would leave a copy behind.
   if (kinds_.empty()) kinds_.reserve(contract::v1::IdentifierKind_MAX + 1);
   HmacState& state = kinds_.emplace_back();
-  InitPad(bytes, 0x36, state.inner);
-  InitPad(bytes, 0x5c, state.outer);
+  HashPad(bytes, 0x36, state.inner);
+  HashPad(bytes, 0x5c, state.outer);
 
-  constexpr std::string_view kProbe = "sluice: both ways agree";
-  PseudonymBlock ours;
-  Inner(kind, kProbe, ours);
-  unsigned char theirs[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  HMAC(EVP_sha256(), bytes.data(), static_cast<int>(bytes.size()),
-       reinterpret_cast<const unsigned char*>(kProbe.data()), kProbe.size(), theirs, &size);
-  if (std::memcmp(ours.data(), theirs, ours.size()) != 0) {
-    return absl::InternalError("HMAC-SHA256 disagrees with OpenSSL's own");
+  // Lengths on both sides of where the padding takes another block.
+  for (size_t length : {0, 1, 55, 56, 63, 64, 119, 120, 300}) {
+    std::string probe(length, 'x');
+    PseudonymBlock ours;
+    Inner(kind, probe, ours);
+    unsigned char theirs[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    HMAC(EVP_sha256(), bytes.data(), static_cast<int>(bytes.size()),
+         reinterpret_cast<const unsigned char*>(probe.data()), probe.size(), theirs, &size);
+    if (size < ours.size() || std::memcmp(ours.data(), theirs, ours.size()) != 0) {
+      return absl::InternalError("HMAC-SHA256 disagrees with OpenSSL's own");
+    }
   }
   return absl::OkStatus();
 }
 
-void LocalPseudonymiser::Inner(IdentifierKind kind, std::string_view value, PseudonymBlock& out) const {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256_CTX state = kinds_[kind].inner;
-  SHA256_Update(&state, value.data(), value.size());
-  SHA256_Final(digest, &state);
-  state = kinds_[kind].outer;
-  SHA256_Update(&state, digest, sizeof(digest));
-  SHA256_Final(digest, &state);
-  std::memcpy(out.data(), digest, out.size());
+void LocalPseudonymiser::Inner(IdentifierKind kind, std::string_view value,
+                               PseudonymBlock& out) const {
+  const HmacState& key = kinds_[kind];
+  SHA256_CTX state;  // only `h` is used by SHA256_Transform
+  uint8_t block[kHashBlockBytes];
+
+  std::memcpy(state.h, key.inner.data(), sizeof(state.h));
+  const uint64_t hashed = kHashBlockBytes + value.size();
+  for (; value.size() >= kHashBlockBytes; value.remove_prefix(kHashBlockBytes)) {
+    SHA256_Transform(&state, reinterpret_cast<const unsigned char*>(value.data()));
+  }
+  std::copy(value.begin(), value.end(), block);
+  HashLastBlock(block, value.size(), hashed, state);
+
+  for (size_t i = 0; i < 8; ++i) StoreBigEndian(static_cast<uint32_t>(state.h[i]), block + 4 * i);
+  std::memcpy(state.h, key.outer.data(), sizeof(state.h));
+  HashLastBlock(block, SHA256_DIGEST_LENGTH, kHashBlockBytes + SHA256_DIGEST_LENGTH, state);
+  for (size_t i = 0; i < out.size() / 4; ++i) {
+    StoreBigEndian(static_cast<uint32_t>(state.h[i]), out.data() + 4 * i);
+  }
 }
 
 absl::StatusOr<uint16_t> LocalPseudonymiser::Domain(std::string_view name) {
@@ -94,39 +138,52 @@ absl::StatusOr<uint16_t> LocalPseudonymiser::Domain(std::string_view name) {
   return absl::NotFoundError(base::StrCat("the keyring has no domain '", name, "'"));
 }
 
-absl::Status LocalPseudonymiser::Pseudonymise(const PseudonymBatch& batch, PseudonymAnswer& answer) {
-  inner_.resize(batch.values().size());
-  uint32_t begin = 0;
-  for (size_t i = 0; i < batch.values().size(); ++i) {
-    const PseudonymBatch::Value& value = batch.values()[i];
-    Inner(value.kind, std::string_view(batch.bytes()).substr(begin, value.end - begin), inner_[i]);
-    begin = value.end;
-  }
-  if (answer.domains.size() != domains_.size()) {
-    answer.domains.clear();
-    for (const DomainState& domain : domains_) answer.domains.push_back(domain.epoch);
-  }
-  answer.blocks.resize(batch.targets().size());
-  for (size_t i = 0; i < batch.targets().size(); ++i) {
-    uint16_t domain = batch.targets()[i].domain;
-    if (domain >= domains_.size()) return absl::InvalidArgumentError("a batch names a domain that isn't there");
-    domains_[domain].targets.push_back(static_cast<uint32_t>(i));
-  }
-  absl::Status status;
-  for (DomainState& domain : domains_) {
-    blocks_.clear();
-    for (uint32_t target : domain.targets) blocks_.push_back(inner_[batch.targets()[target].value]);
-    if (!blocks_.empty()) {
-      auto* bytes = blocks_.data()->data();
-      int size = static_cast<int>(blocks_.size() * sizeof(PseudonymBlock)), written = 0;
-      if (EVP_EncryptUpdate(domain.cipher.get(), bytes, &written, bytes, size) != 1 || written != size) {
-        status = absl::InternalError("OpenSSL: AES-256 failed");
-      }
-    }
-    for (size_t i = 0; i < domain.targets.size(); ++i) answer.blocks[domain.targets[i]] = blocks_[i];
-    domain.targets.clear();
-  }
+absl::Status LocalPseudonymiser::Pseudonymise(const PseudonymBatch& batch,
+                                              PseudonymAnswer& answer) {
+  answer.domains.resize(domains_.size());
+  for (size_t i = 0; i < domains_.size(); ++i) answer.domains[i] = domains_[i].epoch;
+  absl::Status status = Encipher(batch, answer);
+  // Nobody is to publish a block that has only its inner layer.
+  if (!status.ok()) answer.blocks.clear();
   return status;
+}
+
+absl::Status LocalPseudonymiser::Encipher(const PseudonymBatch& batch, PseudonymAnswer& answer) {
+  const std::vector<PseudonymBatch::Value>& values = batch.values();
+  inner_.resize(values.size());
+  uint32_t begin = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (static_cast<size_t>(values[i].kind) >= kinds_.size()) {
+      return absl::InvalidArgumentError("a batch names a kind of identifier that isn't there");
+    }
+    std::string_view value(batch.bytes().data() + begin, values[i].end - begin);
+    Inner(values[i].kind, value, inner_[i]);
+    begin = values[i].end;
+  }
+
+  for (DomainState& domain : domains_) domain.targets.clear();
+  const std::vector<PseudonymBatch::Target>& targets = batch.targets();
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i].domain >= domains_.size()) {
+      return absl::InvalidArgumentError("a batch names a domain that isn't there");
+    }
+    domains_[targets[i].domain].targets.push_back(static_cast<uint32_t>(i));
+  }
+
+  answer.blocks.resize(targets.size());
+  for (DomainState& domain : domains_) {
+    if (domain.targets.empty()) continue;
+    blocks_.clear();
+    for (uint32_t target : domain.targets) blocks_.push_back(inner_[targets[target].value]);
+    auto* bytes = blocks_.data()->data();
+    int size = static_cast<int>(blocks_.size() * sizeof(PseudonymBlock)), written = 0;
+    if (EVP_EncryptUpdate(domain.cipher.get(), bytes, &written, bytes, size) != 1 ||
+        written != size) {
+      return absl::InternalError("OpenSSL: AES-256 failed");
+    }
+    for (size_t i = 0; i < blocks_.size(); ++i) answer.blocks[domain.targets[i]] = blocks_[i];
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace sluice::privacy

@@ -1,0 +1,229 @@
+#include "common/privacy/local_pseudonymiser.h"
+
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+
+#include <array>
+#include <cstdlib>
+#include <new>
+#include <unordered_set>
+
+#include "absl/strings/escaping.h"
+#include "common/base/strings.h"
+#include "common/privacy/identifier.h"
+#include "common/privacy/pseudonym.h"
+
+namespace {
+
+thread_local size_t allocations = 0;
+
+void* CountedAllocate(size_t size) {
+  ++allocations;
+  void* memory = std::malloc(size);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+
+}  // namespace
+
+// What the steady state promises is counted here.
+void* operator new(size_t size) { return CountedAllocate(size); }
+void* operator new[](size_t size) { return CountedAllocate(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+
+namespace sluice::privacy {
+namespace {
+
+using namespace contract::v1;
+
+// Bytes 0, 1, 2, ...: the root secret of the known answers below.
+class CountingRandom final : public base::RandomSource {
+ public:
+  bool Fill(std::span<uint8_t> out) override {
+    for (uint8_t& byte : out) byte = next_++;
+    return true;
+  }
+
+ private:
+  uint8_t next_ = 0;
+};
+
+Keyring FixedKeyring(uint32_t epochs = 1) {
+  std::vector<uint32_t> all;
+  for (uint32_t epoch = 1; epoch <= epochs; ++epoch) all.push_back(epoch);
+  CountingRandom random;
+  return *Keyring::Create({{"intelligence", "int", all}, {"public", "pub"}}, random);
+}
+
+std::unique_ptr<LocalPseudonymiser> Fixed(uint32_t epochs = 1) {
+  return *LocalPseudonymiser::Create(FixedKeyring(epochs));
+}
+
+std::string TextOf(const PseudonymAnswer& answer, size_t target, uint16_t domain) {
+  char block[kBlockTextBytes];
+  WriteBlock(answer.blocks[target], block);
+  return PseudonymPrefix(answer.domains[domain]) + std::string(block, sizeof(block));
+}
+
+// Expected values were computed apart from this code, with Python's hmac and `openssl enc`: whoever
+// changes one of them changes every pseudonym that was ever published.
+TEST(LocalPseudonymiser, KeepsItsKnownAnswers) {
+  auto pseudonymiser = Fixed();
+  PseudonymBatch batch;
+  PseudonymAnswer answer;
+  const std::array<uint16_t, 2> both = {0, 1};
+  batch.Add(PHONE, "+447700900123", both);
+  batch.Add(PNC_ID, "1981/0000034U", both);
+  batch.Add(ADDRESS, std::string(130, 'a'), both);
+  ASSERT_TRUE(pseudonymiser->Pseudonymise(batch, answer).ok());
+  EXPECT_EQ(TextOf(answer, 0, 0), "int1-ewollzocgj3sz6oyakem2kagpa");
+  EXPECT_EQ(TextOf(answer, 1, 1), "pub1-iemdlaklspx2wtzuwytdp4qcnm");
+  EXPECT_EQ(TextOf(answer, 2, 0), "int1-kx6c4btnttsipcdzfsao5mjcre");
+  EXPECT_EQ(TextOf(answer, 3, 1), "pub1-m7uorjs3xpsxr7qe4z2orahgga");
+  EXPECT_EQ(TextOf(answer, 4, 0), "int1-fdl2pachhfxovhca7l5kwl4rqa");
+  EXPECT_EQ(TextOf(answer, 5, 1), "pub1-ddirwslqsohht7rvp3piab2aky");
+}
+
+// Rotation and conversion need no identifier: decipher under one key, encipher under the other.
+TEST(LocalPseudonymiser, OuterLayerIsAPermutationThatRotatesAndConverts) {
+  Keyring keyring = FixedKeyring(2);
+  auto convert = [&](PseudonymBlock block, std::string_view from, uint32_t from_epoch,
+                     std::string_view to, uint32_t to_epoch) {
+    auto crypt = [&](std::string_view domain, uint32_t epoch, bool encrypt) {
+      auto key = keyring.DomainKey(domain, epoch);
+      EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
+      int size = 0;
+      EVP_CipherInit_ex(context, EVP_aes_256_ecb(), nullptr,
+                        key->Reveal(base::SecretAccess()).data(), nullptr, encrypt);
+      EVP_CIPHER_CTX_set_padding(context, 0);
+      EVP_CipherUpdate(context, block.data(), &size, block.data(), 16);
+      EVP_CIPHER_CTX_free(context);
+    };
+    crypt(from, from_epoch, false);
+    crypt(to, to_epoch, true);
+    return block;
+  };
+  auto before = Fixed(1), after = Fixed(2);
+  PseudonymBatch batch;
+  for (int i = 0; i < 100; ++i)
+    batch.Add(PERSON_NAME, base::StrCat("name ", i), std::array<uint16_t, 2>{0, 1});
+  PseudonymAnswer old_answer, new_answer;
+  ASSERT_TRUE(before->Pseudonymise(batch, old_answer).ok());
+  ASSERT_TRUE(after->Pseudonymise(batch, new_answer).ok());
+  EXPECT_EQ(new_answer.domains[0].epoch, 2u);
+  for (size_t i = 0; i < old_answer.blocks.size(); i += 2) {
+    EXPECT_NE(old_answer.blocks[i], new_answer.blocks[i]);
+    EXPECT_EQ(old_answer.blocks[i + 1], new_answer.blocks[i + 1]);  // `public` stays in epoch 1
+    EXPECT_EQ(convert(old_answer.blocks[i], "intelligence", 1, "intelligence", 2),
+              new_answer.blocks[i]);
+    EXPECT_EQ(convert(new_answer.blocks[i], "intelligence", 2, "public", 1),
+              new_answer.blocks[i + 1]);
+  }
+}
+
+TEST(LocalPseudonymiser, SaysTheEpochOfThisAnswerInAReusedOne) {
+  PseudonymBatch batch;
+  batch.Add(PHONE, "+447700900123", std::array<uint16_t, 1>{0});
+  PseudonymAnswer answer;
+  ASSERT_TRUE(Fixed(1)->Pseudonymise(batch, answer).ok());
+  EXPECT_EQ(answer.domains[0].epoch, 1u);
+  ASSERT_TRUE(Fixed(2)->Pseudonymise(batch, answer).ok());
+  EXPECT_EQ(answer.domains[0].epoch, 2u);
+}
+
+TEST(LocalPseudonymiser, RefusesWhatIsNotThereAndGoesOnUnharmed) {
+  auto pseudonymiser = Fixed();
+  PseudonymBatch good, bad_domain, bad_kind;
+  good.Add(PHONE, "+447700900123", std::array<uint16_t, 1>{0});
+  for (int i = 0; i < 50; ++i)
+    bad_domain.Add(PHONE, "+447700900123", std::array<uint16_t, 2>{0, 2});
+  bad_kind.Add(static_cast<IdentifierKind>(IdentifierKind_MAX + 1), "x",
+               std::array<uint16_t, 1>{0});
+  PseudonymAnswer expected, answer;
+  ASSERT_TRUE(pseudonymiser->Pseudonymise(good, expected).ok());
+  for (const PseudonymBatch* bad : {&bad_domain, &bad_kind}) {
+    absl::Status status = pseudonymiser->Pseudonymise(*bad, answer);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(answer.blocks.empty());
+    ASSERT_TRUE(pseudonymiser->Pseudonymise(good, answer).ok());
+    EXPECT_EQ(answer.blocks, expected.blocks);
+  }
+}
+
+TEST(LocalPseudonymiser, AnswersAnEmptyBatch) {
+  PseudonymAnswer answer;
+  ASSERT_TRUE(Fixed()->Pseudonymise(PseudonymBatch(), answer).ok());
+  EXPECT_TRUE(answer.blocks.empty());
+}
+
+TEST(LocalPseudonymiser, NeverGivesOnePseudonymTwice) {
+  auto pseudonymiser = Fixed();
+  std::unordered_set<std::string> seen;
+  PseudonymBatch batch;
+  PseudonymAnswer answer;
+  constexpr int kValues = 50'000, kChunk = 1000;
+  for (int i = 0; i < kValues; i += kChunk) {
+    batch.Clear();
+    for (int j = i; j < i + kChunk; ++j) {
+      std::string value = std::to_string(j);
+      for (IdentifierKind kind : {PHONE, PNC_ID, FREE_IDENTIFIER}) {
+        batch.Add(kind, value, std::array<uint16_t, 2>{0, 1});
+      }
+    }
+    ASSERT_TRUE(pseudonymiser->Pseudonymise(batch, answer).ok());
+    for (const PseudonymBlock& block : answer.blocks) seen.emplace(block.begin(), block.end());
+  }
+  EXPECT_EQ(seen.size(), size_t{kValues} * 3 * 2);
+}
+
+TEST(LocalPseudonymiser, AllocatesNothingInTheSteadyState) {
+  auto pseudonymiser = Fixed();
+  PseudonymBatch batch;
+  PseudonymAnswer answer;
+  std::string pseudonym;
+  auto run = [&] {
+    batch.Clear();
+    for (int i = 0; i < 100; ++i) {
+      for (const auto& [kind, value] :
+           std::initializer_list<std::pair<IdentifierKind, std::string_view>>{
+               {PERSON_NAME, "Oluwaseun ADEBAYO"},
+               {PERSON_NAME, "Zo\u00EB O\u2019Brien"},
+               {PHONE, "+44 (0)7700 900123"},
+               {PHONE, "not a phone number but a remark of some length"},
+               {EMAIL, "Some.One@Example.com"},
+               {PNC_ID, "81/34U"},
+               {CRO, "65656/91H"},
+               {ASN, "10/01VK/01/375807W"},
+               {NHS_NUMBER, "943 476 5870"},
+               {NINO, "AB 12 34 56 C"},
+               {VRM, "ab12 cde"},
+               {DRIVING_LICENCE, "MORGA657054SM9IJ"},
+               {PASSPORT, "123456789"},
+               {WARRANT_NUMBER, "012345"},
+               {SHOULDER_NUMBER, "123AB"},
+               {POSTCODE, "sw1a1aa"},
+               {UPRN, "000100023336956"},
+               {ADDRESS, "Flat 2, 10 High Street, London SW1A 1AA"},
+               {IP_ADDRESS, "2001:DB8::1:2"},
+               {FREE_IDENTIFIER, "CAD 123/01JAN26"},
+               {EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF"},
+               {SOURCE_POSITION, "raw.stops/3/123456"}}) {
+        AppendCanonical(kind, value, batch.bytes());
+        batch.AddTargets(kind, std::array<uint16_t, 2>{0, 1});
+      }
+    }
+    return pseudonymiser->Pseudonymise(batch, answer).ok();
+  };
+  ASSERT_TRUE(run());
+  ASSERT_TRUE(run());
+  const size_t before = allocations;
+  const bool ok = run();
+  EXPECT_EQ(allocations, before);
+  EXPECT_TRUE(ok);
+}
+
+}  // namespace
+}  // namespace sluice::privacy

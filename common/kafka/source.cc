@@ -23,6 +23,7 @@ constexpr int kStartTimeoutMs = 30'000;
 constexpr int kPositionTimeoutMs = 2'000;
 constexpr milliseconds kPositionRetry(100);
 constexpr milliseconds kSnapshotInterval(1'000);
+constexpr std::chrono::minutes kTwinWindow(1);
 constexpr size_t kTraceparentBytesMax = 55;  // W3C Trace Context, version 00
 constexpr uint32_t kGenerationMax = 1'000;
 
@@ -130,7 +131,12 @@ KafkaSource::~KafkaSource() {
 absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Create(SourceOptions options) {
   SLUICE_RETURN_IF_ERROR(CheckOptions(options));
   std::unique_ptr<KafkaSource> source(new KafkaSource(std::move(options)));
-  const SourceOptions& o = source->options_;
+  SLUICE_RETURN_IF_ERROR(source->Connect());
+  return source;
+}
+
+absl::Status KafkaSource::Connect() {
+  const SourceOptions& o = options_;
   Settings settings = {
       {"group.id", o.group},
       {"group.instance.id", o.instance},
@@ -155,17 +161,16 @@ absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Create(SourceOptions o
       {"fetch.error.backoff.ms", "100"},
       {"statistics.interval.ms", "1000"},
   };
-  SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(o.connection, settings, &source->context_));
+  SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(o.connection, settings, &context_));
   rd_kafka_conf_set_rebalance_cb(conf.get(), Callbacks::Rebalance);
   rd_kafka_conf_set_stats_cb(conf.get(), Callbacks::Statistics);
-  SLUICE_ASSIGN_OR_RETURN(source->client_, MakeClient(ClientKind::kConsumer, std::move(conf)));
-  rd_kafka_poll_set_consumer(source->client_.get());
-  source->queue_.reset(rd_kafka_queue_get_consumer(source->client_.get()));
-  return source;
+  SLUICE_ASSIGN_OR_RETURN(client_, MakeClient(ClientKind::kConsumer, std::move(conf)));
+  rd_kafka_poll_set_consumer(client_.get());
+  queue_.reset(rd_kafka_queue_get_consumer(client_.get()));
+  return absl::OkStatus();
 }
 
 absl::Status KafkaSource::Start() {
-  PartitionListPtr topics(rd_kafka_topic_partition_list_new(static_cast<int>(options_.topics.size())));
   for (const std::string& name : options_.topics) {
     TopicPtr topic(rd_kafka_topic_new(client_.get(), name.c_str(), nullptr));
     const rd_kafka_metadata_t* metadata = nullptr;
@@ -175,30 +180,67 @@ absl::Status KafkaSource::Start() {
     rd_kafka_resp_err_t error = metadata->topics[0].err;
     rd_kafka_metadata_destroy(metadata);
     SLUICE_RETURN_IF_ERROR(ToStatus(error, base::StrCat("input topic ", name)));
+  }
+  return Subscribe();
+}
+
+absl::Status KafkaSource::Subscribe() {
+  PartitionListPtr topics(rd_kafka_topic_partition_list_new(static_cast<int>(options_.topics.size())));
+  for (const std::string& name : options_.topics) {
     rd_kafka_topic_partition_list_add(topics.get(), name.c_str(), RD_KAFKA_PARTITION_UA);
   }
   return ToStatus(rd_kafka_subscribe(client_.get(), topics.get()), "subscribe");
 }
 
+// A static member whose join the broker carried out after it had been given up (a broker that froze) is
+// fenced by itself, and librdkafka's consumer is dead from then on. So the first time it is replaced; a
+// second time soon after means a live twin.
+void KafkaSource::CheckFatal() {
+  char text[512];
+  rd_kafka_resp_err_t error = rd_kafka_fatal_error(client_.get(), text, sizeof(text));
+  if (dead_ || error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  dead_ = true;
+  auto now = steady_clock::now();
+  if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && died_at_ && now - *died_at_ < kTwinWindow) {
+    fault_ = stream::Unreadable{absl::AlreadyExistsError(base::StrCat(
+        "another live member of the group has this instance name; give every replica its own: ", text))};
+  }
+  died_at_ = now;
+  // What it has read is no longer its own.
+  events_.clear();
+  events_.push_back(stream::Revoked{.lost = true});
+}
+
+void KafkaSource::Replace() {
+  dead_ = false;
+  queue_.reset();
+  client_.reset();
+  absl::Status joined = Connect();
+  if (joined.ok()) joined = Subscribe();
+  if (!joined.ok()) fault_ = stream::Unreadable{joined};
+}
+
 SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
   // A revocation that waits to be handed out has overtaken them.
-  if ((assign_pending_ || rewind_pending_) && events_.empty()) TryPosition();
+  if ((assign_pending_ || rewind_pending_) && events_.empty() && !dead_) TryPosition();
+  CheckFatal();
   bool positioned = !assign_pending_ && !rewind_pending_;
-  SetFlow(records_max > 0);
+  if (!dead_) SetFlow(records_max > 0);
   if (records_max > 0) Free(std::exchange(handed_out_, 0));
 
-  if (messages_.empty() || records_max == 0) {
+  if (!dead_ && (messages_.empty() || records_max == 0)) {
     if (!events_.empty() || fault_) wait = milliseconds(0);
     Fetch(std::max<size_t>(records_max, 1), positioned ? wait : std::min(wait, kPositionRetry));
     // Read before the rewind: not what comes next.
     if (rewind_pending_) Free(messages_.size());
   }
-  if (steady_clock::now() >= snapshot_at_) TakeSnapshot();
+  if (steady_clock::now() >= snapshot_at_ && !dead_) TakeSnapshot();
 
-  if (records_max > 0 && !messages_.empty()) {
+  if (records_max > 0 && !messages_.empty() && !dead_) {
     handed_out_ = std::min(records_max, messages_.size());
     return View();
   }
+  if (fault_ && dead_) return *std::exchange(fault_, std::nullopt);
   if (!events_.empty()) {
     SourceEvent event = std::move(events_.front());
     events_.pop_front();
@@ -240,22 +282,12 @@ bool KafkaSource::Check(const rd_kafka_message_t& message) {
   std::string text = message.payload == nullptr
                          ? rd_kafka_err2str(error)
                          : std::string(static_cast<const char*>(message.payload), message.len);
-  if (error == RD_KAFKA_RESP_ERR__FATAL) {
-    char fatal[512];
-    error = rd_kafka_fatal_error(client_.get(), fatal, sizeof(fatal));
-    text = fatal;
-  }
   switch (error) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR__LOG_TRUNCATION:
       fault_ = stream::Unreadable{absl::DataLossError(base::StrCat(
           "the log no longer holds the next record (truncated, or aged out); decide where to go on and "
           "set the group's offset: ", text))};
-      return false;
-    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
-      fault_ = stream::Unreadable{absl::AlreadyExistsError(base::StrCat(
-          "another live member of the group has this instance name; give every replica its own: ",
-          text))};
       return false;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
@@ -342,11 +374,14 @@ void KafkaSource::SetFlow(bool flow) {
 void KafkaSource::Acknowledge() {
   handed_out_ = 0;
   Free(messages_.size());
+  if (!dead_) SetFlow(true);  // librdkafka keeps a partition paused through its next assignment
   fault_.reset();
   assignment_.reset();
+  flowing_ = true;
   assign_pending_ = rewind_pending_ = false;
   progress_.clear();
   last_topic_ = nullptr;
+  if (dead_) return Replace();
   rd_kafka_assign(client_.get(), nullptr);
 }
 
@@ -355,7 +390,7 @@ void KafkaSource::Rewind() {
   Free(messages_.size());
   fault_.reset();
   progress_.clear();
-  rewind_pending_ = assignment_ != nullptr && assignment_->cnt > 0;
+  rewind_pending_ = assignment_ != nullptr && assignment_->cnt > 0 && !dead_;
   position_retry_at_ = {};
 }
 
@@ -378,7 +413,6 @@ void KafkaSource::TryPosition() {
   }
   if (assign_pending_) {
     if (rd_kafka_assign(client_.get(), list.get()) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    flowing_ = true;  // a new assignment is never paused
   } else {
     ErrorPtr failed(rd_kafka_seek_partitions(client_.get(), list.get(), kPositionTimeoutMs));
     if (failed != nullptr) return;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -83,6 +84,10 @@ class KafkaSource final : public stream::Source, public GroupMember {
 
   explicit KafkaSource(SourceOptions options);
 
+  absl::Status Connect();
+  absl::Status Subscribe();
+  void CheckFatal();
+  void Replace();
   void TryPosition();
   void SetFlow(bool flow);
   void Fetch(size_t count_max, std::chrono::milliseconds wait);
@@ -106,6 +111,8 @@ class KafkaSource final : public stream::Source, public GroupMember {
   bool rewind_pending_ = false;
   bool flowing_ = true;
   bool leaving_ = false;
+  bool dead_ = false;            // the client is of no more use; replaced once that is acknowledged
+  std::optional<std::chrono::steady_clock::time_point> died_at_;
   std::chrono::steady_clock::time_point position_retry_at_{};
   std::vector<rd_kafka_message_s*> messages_;  // [0, handed_out_) are the driver's, the others come next
   size_t handed_out_ = 0;

@@ -35,7 +35,9 @@ Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 // What an error of Output::Produce means for its transaction.
 Result FromProduce(const absl::Status& status) {
-  bool permanent = absl::IsNotFound(status) || absl::IsPermissionDenied(status);
+  // kInvalidArgument: the Transform broke a limit it can ask for; the same record would again.
+  bool permanent = absl::IsNotFound(status) || absl::IsPermissionDenied(status) ||
+                   absl::IsInvalidArgument(status);
   return {permanent ? Verdict::kHalt : Verdict::kAbort, std::string(base::View(status.message()))};
 }
 

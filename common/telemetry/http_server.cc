@@ -10,58 +10,29 @@
 #include <string_view>
 #include <thread>
 
-#include "absl/strings/numbers.h"
 #include "civetweb.h"
+#include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/telemetry/json.h"
 
 namespace sluice::telemetry {
 namespace {
 
-// The address as civetweb's `listening_ports` takes it, which is a list with flags: only what is
-// surely one plain address passes.
-absl::StatusOr<std::string> BindAddress(const std::string& address) {
-  auto refuse = [&] {
-    return absl::InvalidArgumentError(base::StrCat("HTTP address `", address,
-                                                   "`: must be an IPv4 address, [IPv6 address] or "
-                                                   "localhost, and :port, such as 127.0.0.1:9090"));
-  };
-  size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return refuse();
-  std::string host = address.substr(0, colon), digits = address.substr(colon + 1);
-  int port;
-  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos ||
-      !absl::SimpleAtoi(digits, &port) || port > 65535) {
-    return refuse();
-  }
-  if (host == "localhost") host = "127.0.0.1";
-  char parsed[sizeof(in6_addr)];
-  bool ipv6 = host.size() > 2 && host.front() == '[' && host.back() == ']' &&
-              inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), parsed) == 1;
-  if (!ipv6 && inet_pton(AF_INET, host.c_str(), parsed) != 1) return refuse();
-  return base::StrCat(host, ':', port);
-}
-
 // Opens a connection and drops it.
-void Knock(const std::string& bind_address, int port) {
+void Knock(const base::ListenAddress& address, int port) {
   sockaddr_in v4{};
   v4.sin_family = AF_INET;
   v4.sin_port = htons(static_cast<uint16_t>(port));
+  inet_pton(AF_INET, address.ip.c_str(), &v4.sin_addr);
   sockaddr_in6 v6{};
   v6.sin6_family = AF_INET6;
   v6.sin6_port = v4.sin_port;
-  std::string host = bind_address.substr(0, bind_address.rfind(':'));
-  const bool ipv6 = host.front() == '[';
-  if (ipv6) {
-    inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6.sin6_addr);
-  } else {
-    inet_pton(AF_INET, host.c_str(), &v4.sin_addr);
-  }
-  int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  inet_pton(AF_INET6, address.ip.c_str(), &v6.sin6_addr);
+  int fd = socket(address.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
+  auto* to = address.ipv6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
   // Whether it is taken doesn't matter.
-  (void)connect(fd, ipv6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4),
-                ipv6 ? sizeof(v6) : sizeof(v4));
+  (void)connect(fd, to, address.ipv6 ? sizeof(v6) : sizeof(v4));
   close(fd);
 }
 
@@ -93,8 +64,8 @@ Response RunChecks(const std::vector<HealthCheck>& checks) {
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(Options options,
                                                                Registry& registry) {
-  auto bind_address = BindAddress(options.address);
-  if (!bind_address.ok()) return bind_address.status();
+  SLUICE_ASSIGN_OR_RETURN(base::ListenAddress address,
+                          base::ParseListenAddress("listen.http", options.address));
   if (options.threads < 1 || options.threads > 64) {
     return absl::InvalidArgumentError("HTTP threads: must be from 1 to 64");
   }
@@ -103,11 +74,11 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(Options options,
         "HTTP queue_connections_max and request_timeout_ms: must be at least 1");
   }
   return std::unique_ptr<HttpServer>(
-      new HttpServer(std::move(options), *std::move(bind_address), registry));
+      new HttpServer(std::move(options), std::move(address), registry));
 }
 
-HttpServer::HttpServer(Options options, std::string bind_address, Registry& registry)
-    : options_(std::move(options)), bind_address_(std::move(bind_address)), registry_(registry) {}
+HttpServer::HttpServer(Options options, base::ListenAddress address, Registry& registry)
+    : options_(std::move(options)), address_(std::move(address)), registry_(registry) {}
 
 HttpServer::~HttpServer() {
   if (context_ == nullptr) return;
@@ -118,7 +89,7 @@ HttpServer::~HttpServer() {
     stopped = true;
   });
   while (!stopped) {
-    Knock(bind_address_, port_);
+    Knock(address_, port_);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   stopper.join();
@@ -129,11 +100,12 @@ absl::Status HttpServer::Start() {
   if (context_ != nullptr)
     return absl::FailedPreconditionError("the HTTP server is started already");
   mg_init_library(MG_FEATURES_DEFAULT);
+  std::string address = address_.ToString();
   std::string threads = std::to_string(options_.threads);
   std::string queue = std::to_string(options_.queue_connections_max);
   std::string timeout_ms = std::to_string(options_.request_timeout_ms);
   const char* settings[] = {"listening_ports",
-                            bind_address_.c_str(),
+                            address.c_str(),
                             "num_threads",
                             threads.c_str(),
                             "connection_queue",

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/address.h"
 #include "common/telemetry/metrics.h"
 
 struct mg_connection;
@@ -60,13 +61,12 @@ class HttpServer {
   int port() const { return port_; }
 
  private:
-  HttpServer(Options options, std::string bind_address, Registry& registry);
+  HttpServer(Options options, base::ListenAddress address, Registry& registry);
   static int OnRequest(mg_connection* connection);
   void Answer(mg_connection* connection);
 
   const Options options_;
-  // As civetweb takes it.
-  const std::string bind_address_;
+  const base::ListenAddress address_;
   Registry& registry_;
   mg_context* context_ = nullptr;
   int port_ = 0;

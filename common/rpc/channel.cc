@@ -1,0 +1,39 @@
+#include "common/rpc/channel.h"
+
+#include <grpc/grpc.h>
+
+#include "common/base/address.h"
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/rpc/library.h"
+
+namespace sluice::rpc {
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ChannelOptions& options,
+                                                       std::string_view option) {
+  InitialiseLibrary();
+  if (options.address.empty()) {
+    return absl::InvalidArgumentError(base::StrCat(option, ".address: name host:port"));
+  }
+  if (options.tls.has_value()) {
+    SLUICE_RETURN_IF_ERROR(CheckTlsFiles(*options.tls, base::StrCat(option, ".tls")));
+  } else {
+    auto address = base::ParseListenAddress("", options.address);
+    if (!address.ok() || !address->loopback) {
+      return absl::InvalidArgumentError(base::StrCat(
+          option, ".address: ", options.address, " isn't on this machine: set ", option, ".tls"));
+    }
+  }
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(options.message_bytes_max);
+  arguments.SetMaxSendMessageSize(options.message_bytes_max);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, options.reconnect_backoff_ms_max);
+  // What is sent here isn't for a proxy that the environment happens to name.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(options.address,
+                                   options.tls.has_value() ? MakeChannelCredentials(*options.tls)
+                                                           : grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+}  // namespace sluice::rpc

@@ -1,0 +1,202 @@
+#include "common/rpc/server.h"
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/impl/client_unary_call.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/support/method_handler.h>
+
+#include <atomic>
+#include <thread>
+
+#include "common/base/strings.h"
+#include "common/rpc/channel.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/descriptor.pb.h"
+#include "google/protobuf/empty.pb.h"
+#include "google/protobuf/wrappers.pb.h"
+#include "gtest/gtest.h"
+
+namespace sluice::rpc {
+namespace {
+
+using google::protobuf::Empty;
+using google::protobuf::MessageLite;
+using google::protobuf::StringValue;
+using testing::HasSubstr;
+
+// Waits until it is let go or its call is cancelled; answers with its request.
+class WaitingService : public grpc::Service {
+ public:
+  WaitingService() {
+    AddMethod(new grpc::internal::RpcServiceMethod(
+        "/sluice.test.Waiting/Echo", grpc::internal::RpcMethod::NORMAL_RPC,
+        new grpc::internal::RpcMethodHandler<WaitingService, StringValue, StringValue, MessageLite,
+                                             MessageLite>(
+            [](WaitingService* service, grpc::ServerContext* context, const StringValue* in,
+               StringValue* out) {
+              service->entered = true;
+              while (service->hold && !context->IsCancelled()) std::this_thread::yield();
+              *out = *in;
+              return grpc::Status::OK;
+            },
+            this)));
+  }
+  std::atomic<bool> hold = false;
+  std::atomic<bool> entered = false;
+};
+
+template <typename Request, typename Response>
+grpc::Status Call(grpc::ChannelInterface& channel, const char* path, const Request& request,
+                  Response* response) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  grpc::internal::RpcMethod method(path, grpc::internal::RpcMethod::NORMAL_RPC);
+  return grpc::internal::BlockingUnaryCall<Request, Response, MessageLite, MessageLite>(
+      &channel, method, &context, request, response);
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  void Serve(ServerOptions options = {}) {
+    auto server = Server::Create(std::move(options), {&service_});
+    ASSERT_TRUE(server.ok()) << server.status();
+    absl::Status started = (*server)->Start();
+    ASSERT_TRUE(started.ok()) << started;
+    server_ = *std::move(server);
+    auto channel = Connect({.address = base::StrCat("127.0.0.1:", server_->port())}, "test");
+    ASSERT_TRUE(channel.ok()) << channel.status();
+    channel_ = *channel;
+  }
+
+  // grpc.health.v1's messages look on the wire like these: request {string service = 1}, response
+  // {enum status = 1}. 1 is SERVING, 2 NOT_SERVING.
+  int Health(const std::string& service) {
+    StringValue request;
+    request.set_value(service);
+    google::protobuf::Int32Value response;
+    grpc::Status status = Call(*channel_, "/grpc.health.v1.Health/Check", request, &response);
+    return status.ok() ? response.value() : -static_cast<int>(status.error_code());
+  }
+
+  grpc::Status Echo(const std::string& text) {
+    StringValue request, response;
+    request.set_value(text);
+    return Call(*channel_, "/sluice.test.Waiting/Echo", request, &response);
+  }
+
+  WaitingService service_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST_F(ServerTest, HealthSaysWhatItWasTold) {
+  Serve();
+  EXPECT_EQ(Health(""), 2);
+  EXPECT_EQ(Health("sluice.test.Waiting"), -static_cast<int>(grpc::StatusCode::NOT_FOUND));
+  server_->SetServing("", true);
+  server_->SetServing("sluice.test.Waiting", true);
+  EXPECT_EQ(Health(""), 1);
+  EXPECT_EQ(Health("sluice.test.Waiting"), 1);
+  server_->SetServing("", false);
+  EXPECT_EQ(Health(""), 2);
+}
+
+TEST_F(ServerTest, ReflectionListsTheServices) {
+  Serve();
+  // The request {string list_services = 7} looks on the wire like a FieldDescriptorProto's
+  // default_value.
+  google::protobuf::FieldDescriptorProto request;
+  request.set_default_value("*");
+  grpc::TemplatedGenericStub<google::protobuf::FieldDescriptorProto, Empty> stub(channel_);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  grpc::CompletionQueue queue;
+  auto next = [&] {
+    void* tag;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(next());
+  call->Write(request, nullptr);
+  ASSERT_TRUE(next());
+  Empty response;
+  call->Read(&response, nullptr);
+  ASSERT_TRUE(next());
+  // The fields that Empty doesn't know hold the names.
+  std::string names = response.SerializeAsString();
+  EXPECT_THAT(names, HasSubstr("sluice.test.Waiting"));
+  EXPECT_THAT(names, HasSubstr("grpc.reflection.v1alpha.ServerReflection"));
+  call->WritesDone(nullptr);
+  ASSERT_TRUE(next());
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  next();
+}
+
+TEST_F(ServerTest, RefusesAnAddressThatOthersCanReachUnlessThereIsTls) {
+  for (const char* address : {"0.0.0.0:0", "[::]:0", "192.0.2.1:0"}) {
+    auto server = Server::Create({.address = address}, {});
+    EXPECT_EQ(server.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(server.status().message()), HasSubstr("set listen.tls")) << address;
+  }
+  EXPECT_THAT(std::string(Server::Create({.address = "example.org:1"}, {}).status().message()),
+              HasSubstr("listen.grpc: "));
+  EXPECT_FALSE(Server::Create({.tls = TlsFiles{.certificate = "no/such.crt"}}, {}).ok());
+  EXPECT_FALSE(Server::Create({.threads_max = 0}, {}).ok());
+}
+
+TEST_F(ServerTest, RefusesAPortInUse) {
+  Serve();
+  auto second = Server::Create({.address = base::StrCat("127.0.0.1:", server_->port())}, {});
+  ASSERT_TRUE(second.ok());
+  absl::Status status = (*second)->Start();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is the port in use"));
+  EXPECT_EQ((*second)->port(), 0);
+}
+
+TEST_F(ServerTest, RefusesMessagesOverTheBound) {
+  Serve({.message_bytes_max = 1000});
+  EXPECT_TRUE(Echo(std::string(900, 'x')).ok());
+  EXPECT_EQ(Echo(std::string(1100, 'x')).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ServerTest, ShutdownLetsCallsUnderWayEnd) {
+  Serve();
+  service_.hold = true;
+  grpc::Status status;
+  std::thread caller([&] { status = Echo("a"); });
+  while (!service_.entered) std::this_thread::yield();
+  std::thread stopper([&] { server_->Shutdown(std::chrono::seconds(30)); });
+  service_.hold = false;
+  stopper.join();
+  caller.join();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+TEST_F(ServerTest, ShutdownCancelsWhatOutlastsItsTimeout) {
+  Serve();
+  service_.hold = true;
+  grpc::Status status;
+  std::thread caller([&] { status = Echo("a"); });
+  while (!service_.entered) std::this_thread::yield();
+  server_->Shutdown(std::chrono::milliseconds(10));
+  caller.join();
+  EXPECT_FALSE(status.ok());
+  server_->Shutdown(std::chrono::milliseconds(10));
+}
+
+TEST_F(ServerTest, ShutdownBeforeStartDoesNothing) {
+  auto server = Server::Create({}, {});
+  ASSERT_TRUE(server.ok());
+  (*server)->SetServing("", true);
+  (*server)->Shutdown(std::chrono::milliseconds(0));
+}
+
+}  // namespace
+}  // namespace sluice::rpc

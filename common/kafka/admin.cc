@@ -1,8 +1,8 @@
 #include "common/kafka/admin.h"
 
-#include <algorithm>
-
 #include <librdkafka/rdkafka.h>
+
+#include <algorithm>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -34,7 +34,8 @@ absl::StatusOr<EventPtr> Ask(rd_kafka_t* client, rd_kafka_admin_op_t op, int tim
   send(options, queue.get());
   rd_kafka_AdminOptions_destroy(options);
   EventPtr event(rd_kafka_queue_poll(queue.get(), timeout_ms + 1'000));
-  if (event == nullptr) return absl::UnavailableError(base::StrCat(what, ": no broker answered in time"));
+  if (event == nullptr)
+    return absl::UnavailableError(base::StrCat(what, ": no broker answered in time"));
   SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_event_error(event.get()), what));
   return event;
 }
@@ -46,8 +47,8 @@ Admin::Admin(ConnectionOptions options, int timeout_ms)
 
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(ConnectionOptions options, int timeout_ms) {
   std::unique_ptr<Admin> admin(new Admin(std::move(options), timeout_ms));
-  // A consumer without a group: the one kind of client that never has a broker create a topic, and that
-  // asks for offsets as a read_committed reader sees them.
+  // A consumer without a group: the one kind of client that never has a broker create a topic, and
+  // that asks for offsets as a read_committed reader sees them.
   SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(admin->options_,
                                                  {{"allow.auto.create.topics", "false"},
                                                   {"isolation.level", "read_committed"}},
@@ -71,10 +72,11 @@ absl::Status Admin::CreateTopics(std::span<const NewTopic> topics) {
     }
     requests.push_back(request);
   }
-  auto event = Ask(client_.get(), RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms_, "create topics",
-                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                     rd_kafka_CreateTopics(client_.get(), requests.data(), requests.size(), options, queue);
-                   });
+  auto event =
+      Ask(client_.get(), RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms_, "create topics",
+          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+            rd_kafka_CreateTopics(client_.get(), requests.data(), requests.size(), options, queue);
+          });
   rd_kafka_NewTopic_destroy_array(requests.data(), requests.size());
   if (!event.ok()) return event.status();
   size_t count = 0;
@@ -90,8 +92,8 @@ absl::Status Admin::CreateTopics(std::span<const NewTopic> topics) {
 
 absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
   const rd_kafka_metadata_t* metadata = nullptr;
-  SLUICE_RETURN_IF_ERROR(
-      ToStatus(rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, timeout_ms_), "list brokers"));
+  SLUICE_RETURN_IF_ERROR(ToStatus(
+      rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, timeout_ms_), "list brokers"));
   std::vector<int32_t> brokers;
   for (int i = 0; i < metadata->broker_cnt; ++i) brokers.push_back(metadata->brokers[i].id);
   rd_kafka_metadata_destroy(metadata);
@@ -111,16 +113,17 @@ absl::StatusOr<int> Admin::PartitionCount(const std::string& name) {
   return count;
 }
 
-absl::StatusOr<std::map<std::string, std::string>> Admin::Describe(int type, const std::string& name) {
+absl::StatusOr<std::map<std::string, std::string>> Admin::Describe(int type,
+                                                                   const std::string& name) {
   ResourcePtr resource(
       rd_kafka_ConfigResource_new(static_cast<rd_kafka_ResourceType_t>(type), name.c_str()));
   std::string what = base::StrCat("describe configuration of ", name);
-  SLUICE_ASSIGN_OR_RETURN(EventPtr event,
-                          Ask(client_.get(), RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms_, what,
-                              [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                                rd_kafka_ConfigResource_t* resources[] = {resource.get()};
-                                rd_kafka_DescribeConfigs(client_.get(), resources, 1, options, queue);
-                              }));
+  SLUICE_ASSIGN_OR_RETURN(
+      EventPtr event, Ask(client_.get(), RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms_, what,
+                          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                            rd_kafka_ConfigResource_t* resources[] = {resource.get()};
+                            rd_kafka_DescribeConfigs(client_.get(), resources, 1, options, queue);
+                          }));
   size_t count = 0;
   const rd_kafka_ConfigResource_t** results = rd_kafka_DescribeConfigs_result_resources(
       rd_kafka_event_DescribeConfigs_result(event.get()), &count);
@@ -152,12 +155,13 @@ absl::Status Admin::AlterTopic(const std::string& topic, const std::string& name
       resource.get(), name.c_str(), RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET, value.c_str()));
   if (refused != nullptr) return absl::InvalidArgumentError(rd_kafka_error_string(refused.get()));
   std::string what = base::StrCat("set ", name, " of topic ", topic);
-  SLUICE_ASSIGN_OR_RETURN(
-      EventPtr event, Ask(client_.get(), RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, timeout_ms_, what,
-                          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                            rd_kafka_ConfigResource_t* resources[] = {resource.get()};
-                            rd_kafka_IncrementalAlterConfigs(client_.get(), resources, 1, options, queue);
-                          }));
+  SLUICE_ASSIGN_OR_RETURN(EventPtr event,
+                          Ask(client_.get(), RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, timeout_ms_,
+                              what, [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                                rd_kafka_ConfigResource_t* resources[] = {resource.get()};
+                                rd_kafka_IncrementalAlterConfigs(client_.get(), resources, 1,
+                                                                 options, queue);
+                              }));
   size_t count = 0;
   const rd_kafka_ConfigResource_t** results = rd_kafka_IncrementalAlterConfigs_result_resources(
       rd_kafka_event_IncrementalAlterConfigs_result(event.get()), &count);
@@ -173,10 +177,10 @@ absl::StatusOr<std::vector<PartitionRange>> Admin::Ranges(const std::string& top
   for (int partition = 0; partition < count; ++partition) {
     PartitionRange& range = ranges[partition];
     range.partition = partition;
-    SLUICE_RETURN_IF_ERROR(ToStatus(
-        rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition, &range.begin,
-                                         &range.end, timeout_ms_),
-        base::StrCat("look up offsets of ", topic, "/", partition)));
+    SLUICE_RETURN_IF_ERROR(
+        ToStatus(rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition,
+                                                  &range.begin, &range.end, timeout_ms_),
+                 base::StrCat("look up offsets of ", topic, "/", partition)));
   }
   return ranges;
 }

@@ -28,24 +28,27 @@ struct PartitionRange {
   int64_t end = 0;
 };
 
-// Every call waits at most `timeout_ms`. kUnavailable: no broker answered; kNotFound: no such topic;
-// kPermissionDenied: an ACL is missing. Single-threaded.
+// Every call waits at most `timeout_ms`. kUnavailable: no broker answered; kNotFound: no such
+// topic; kPermissionDenied: an ACL is missing. Single-threaded.
 class Admin {
  public:
-  static absl::StatusOr<std::unique_ptr<Admin>> Create(ConnectionOptions options, int timeout_ms = 10'000);
+  static absl::StatusOr<std::unique_ptr<Admin>> Create(ConnectionOptions options,
+                                                       int timeout_ms = 10'000);
 
   absl::Status CreateTopics(std::span<const NewTopic> topics);
   absl::StatusOr<std::vector<int32_t>> Brokers();
   absl::StatusOr<std::map<std::string, std::string>> DescribeTopic(const std::string& topic);
   absl::StatusOr<std::map<std::string, std::string>> DescribeBroker(int32_t broker);
-  absl::Status AlterTopic(const std::string& topic, const std::string& name, const std::string& value);
+  absl::Status AlterTopic(const std::string& topic, const std::string& name,
+                          const std::string& value);
   // In order of partition.
   absl::StatusOr<std::vector<PartitionRange>> Ranges(const std::string& topic);
   absl::StatusOr<int> PartitionCount(const std::string& topic);
 
  private:
   Admin(ConnectionOptions options, int timeout_ms);
-  absl::StatusOr<std::map<std::string, std::string>> Describe(int resource, const std::string& name);
+  absl::StatusOr<std::map<std::string, std::string>> Describe(int resource,
+                                                              const std::string& name);
 
   const int timeout_ms_;
   ClientContext context_;

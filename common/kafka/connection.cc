@@ -1,12 +1,12 @@
 #include "common/kafka/connection.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <fstream>
 #include <iterator>
-
-#include <librdkafka/rdkafka.h>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -18,19 +18,26 @@ constexpr size_t kSecretBytesMax = 64 * 1024;
 constexpr std::string_view kFileSuffix = ".file";
 
 constexpr std::array<std::string_view, 6> kSecrets = {
-    "sasl.password",      "sasl.oauthbearer.client.secret", "ssl.key.password",
-    "ssl.key.pem",        "ssl.keystore.password",          "ssl.certificate.pem"};
+    "sasl.password", "sasl.oauthbearer.client.secret", "ssl.key.password",
+    "ssl.key.pem",   "ssl.keystore.password",          "ssl.certificate.pem"};
 
 // What starts a command or loads code, and what would switch off the check of who the broker is.
-constexpr std::array<std::string_view, 7> kDenied = {
-    "sasl.kerberos.kinit.cmd", "ssl.engine.location", "ssl.engine.id", "ssl.providers",
-    "enable.ssl.certificate.verification", "enable.sasl.oauthbearer.unsecure.jwt", "debug"};
+constexpr std::array<std::string_view, 7> kDenied = {"sasl.kerberos.kinit.cmd",
+                                                     "ssl.engine.location",
+                                                     "ssl.engine.id",
+                                                     "ssl.providers",
+                                                     "enable.ssl.certificate.verification",
+                                                     "enable.sasl.oauthbearer.unsecure.jwt",
+                                                     "debug"};
 
-constexpr std::array<std::string_view, 6> kAllowed = {
-    "security.protocol", "client.rack", "client.dns.lookup", "metadata.max.age.ms",
-    "topic.metadata.refresh.interval.ms", "connections.max.idle.ms"};
-constexpr std::array<std::string_view, 5> kAllowedPrefixes = {"sasl.", "ssl.", "socket.",
-                                                              "reconnect.backoff.", "broker.address."};
+constexpr std::array<std::string_view, 6> kAllowed = {"security.protocol",
+                                                      "client.rack",
+                                                      "client.dns.lookup",
+                                                      "metadata.max.age.ms",
+                                                      "topic.metadata.refresh.interval.ms",
+                                                      "connections.max.idle.ms"};
+constexpr std::array<std::string_view, 5> kAllowedPrefixes = {
+    "sasl.", "ssl.", "socket.", "reconnect.backoff.", "broker.address."};
 
 template <size_t size>
 bool Contains(const std::array<std::string_view, size>& names, std::string_view name) {
@@ -46,9 +53,9 @@ absl::StatusOr<std::string> ReadSecret(std::string_view property, const std::str
   std::ifstream file(path, std::ios::binary);
   std::string secret(std::istreambuf_iterator<char>(file), {});
   if (!file || secret.empty() || secret.size() > kSecretBytesMax) {
-    return absl::InvalidArgumentError(
-        base::StrCat("kafka.properties: ", property, " names a file that can't be read, is empty or "
-                     "larger than 64 KiB"));
+    return absl::InvalidArgumentError(base::StrCat("kafka.properties: ", property,
+                                                   " names a file that can't be read, is empty or "
+                                                   "larger than 64 KiB"));
   }
   while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
   return secret;
@@ -56,7 +63,8 @@ absl::StatusOr<std::string> ReadSecret(std::string_view property, const std::str
 
 absl::Status Set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
   char text[512];
-  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text, sizeof(text)) != RD_KAFKA_CONF_OK) {
+  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text, sizeof(text)) !=
+      RD_KAFKA_CONF_OK) {
     // librdkafka's own text repeats the value, which may be a secret.
     return absl::InvalidArgumentError(
         base::StrCat("Kafka property ", name, ": unknown, or its value is refused by librdkafka"));
@@ -86,10 +94,12 @@ absl::Status CheckProperties(const std::map<std::string, std::string>& propertie
                    std::any_of(kAllowedPrefixes.begin(), kAllowedPrefixes.end(),
                                [&](std::string_view prefix) { return base.starts_with(prefix); });
     if (!allowed || Contains(kDenied, base)) {
-      return absl::InvalidArgumentError(base::StrCat(
-          "kafka.properties: ", name, " is not allowed: only properties of the connection are "
-          "(security.protocol, sasl.*, ssl.*, socket.*, reconnect.backoff.*, broker.address.*); what "
-          "delivery rests on can't be changed, and limits have options of their own"));
+      return absl::InvalidArgumentError(
+          base::StrCat("kafka.properties: ", name,
+                       " is not allowed: only properties of the connection are "
+                       "(security.protocol, sasl.*, ssl.*, socket.*, reconnect.backoff.*, "
+                       "broker.address.*); what "
+                       "delivery rests on can't be changed, and limits have options of their own"));
     }
   }
   return absl::OkStatus();
@@ -106,12 +116,9 @@ absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Setting
     base::StrAppend(brokers, brokers.empty() ? "" : ",", broker);
   }
   ConfPtr conf(rd_kafka_conf_new());
-  Settings all = {{"bootstrap.servers", brokers},
-                  {"client.id", options.client_id},
-                  {"enable.metrics.push", "false"},
-                  {"socket.nagle.disable", "true"},
-                  {"socket.keepalive.enable", "true"},
-                  {"log.connection.close", "false"}};
+  Settings all = {{"bootstrap.servers", brokers},      {"client.id", options.client_id},
+                  {"enable.metrics.push", "false"},    {"socket.nagle.disable", "true"},
+                  {"socket.keepalive.enable", "true"}, {"log.connection.close", "false"}};
   for (const auto& [name, value] : options.properties) {
     std::string property(WithoutFileSuffix(name));
     if (property == name) {
@@ -130,8 +137,9 @@ absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Setting
 
 absl::StatusOr<ClientPtr> MakeClient(ClientKind kind, ConfPtr conf) {
   char text[512];
-  ClientPtr client(rd_kafka_new(kind == ClientKind::kProducer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
-                                conf.get(), text, sizeof(text)));
+  ClientPtr client(
+      rd_kafka_new(kind == ClientKind::kProducer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
+                   conf.get(), text, sizeof(text)));
   if (client == nullptr) {
     return absl::InvalidArgumentError(base::StrCat("librdkafka refuses the configuration: ", text));
   }

@@ -15,8 +15,10 @@
 
 namespace sluice::kafka {
 
-// Called on librdkafka's threads, without a payload. `severity` is syslog's: 3 error, 4 warning, 6 info.
-using LogFunction = std::function<void(int severity, std::string_view facility, std::string_view text)>;
+// Called on librdkafka's threads, without a payload. `severity` is syslog's: 3 error, 4 warning, 6
+// info.
+using LogFunction =
+    std::function<void(int severity, std::string_view facility, std::string_view text)>;
 
 struct ConnectionOptions {
   std::vector<std::string> brokers;  // host:port, at least one

@@ -1,11 +1,11 @@
 #include "common/kafka/connection.h"
 
-#include <cstdio>
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
+
+#include <cstdio>
+#include <fstream>
 
 namespace sluice::kafka {
 namespace {
@@ -17,7 +17,8 @@ ConnectionOptions With(std::map<std::string, std::string> properties) {
 }
 
 TEST(ConnectionTest, WantsABroker) {
-  EXPECT_THAT(std::string(MakeConf({}, {}, nullptr).status().message()), HasSubstr("kafka.brokers"));
+  EXPECT_THAT(std::string(MakeConf({}, {}, nullptr).status().message()),
+              HasSubstr("kafka.brokers"));
 }
 
 TEST(ConnectionTest, PassesPropertiesOfTheConnection) {
@@ -31,9 +32,9 @@ TEST(ConnectionTest, PassesPropertiesOfTheConnection) {
 TEST(ConnectionTest, RefusesByNameWhatWouldBreakTheGuarantees) {
   for (const char* name :
        {"enable.auto.commit", "isolation.level", "enable.idempotence", "transactional.id", "acks",
-        "auto.offset.reset", "group.instance.id", "debug", "plugin.library.paths", "message.timeout.ms",
-        "partition.assignment.strategy", "max.in.flight", "ssl.engine.location",
-        "sasl.kerberos.kinit.cmd", "enable.ssl.certificate.verification"}) {
+        "auto.offset.reset", "group.instance.id", "debug", "plugin.library.paths",
+        "message.timeout.ms", "partition.assignment.strategy", "max.in.flight",
+        "ssl.engine.location", "sasl.kerberos.kinit.cmd", "enable.ssl.certificate.verification"}) {
     absl::Status status = CheckProperties({{name, "x"}});
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << name;
     EXPECT_THAT(std::string(status.message()), HasSubstr(name));
@@ -61,8 +62,10 @@ TEST(ConnectionTest, ReadsASecretFromItsFileWithoutTheLineEnd) {
 }
 
 TEST(ConnectionTest, AMissingSecretFileIsAnError) {
-  EXPECT_THAT(std::string(MakeConf(With({{"sasl.password.file", "/none"}}), {}, nullptr).status().message()),
-              HasSubstr("sasl.password.file"));
+  EXPECT_THAT(
+      std::string(
+          MakeConf(With({{"sasl.password.file", "/none"}}), {}, nullptr).status().message()),
+      HasSubstr("sasl.password.file"));
 }
 
 TEST(ConnectionTest, OnlySecretsComeFromFiles) {

@@ -1,10 +1,10 @@
 #include "common/kafka/reader.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <map>
 #include <memory>
 #include <utility>
-
-#include <librdkafka/rdkafka.h>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -35,7 +35,8 @@ absl::Status TopicReader::Read(std::span<const std::string> topics,
     SLUICE_ASSIGN_OR_RETURN(std::vector<PartitionRange> ranges, admin->Ranges(topic));
     for (const PartitionRange& range : ranges) {
       if (range.begin == range.end) continue;
-      rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), range.partition)->offset = range.begin;
+      rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), range.partition)->offset =
+          range.begin;
       ends[{topic, range.partition}] = range.end;
     }
   }
@@ -45,7 +46,8 @@ absl::Status TopicReader::Read(std::span<const std::string> topics,
   SLUICE_ASSIGN_OR_RETURN(
       ConfPtr conf,
       MakeConf(options_.connection,
-               {{"group.id", "sluice-reader"},  // librdkafka wants one for assign(); nothing is committed
+               {{"group.id",
+                 "sluice-reader"},  // librdkafka wants one for assign(); nothing is committed
                 {"enable.auto.commit", "false"},
                 {"enable.auto.offset.store", "false"},
                 {"isolation.level", "read_committed"},
@@ -68,7 +70,8 @@ absl::Status TopicReader::Read(std::span<const std::string> topics,
       return absl::DeadlineExceededError(
           base::StrCat("nothing came for ", options_.idle_timeout_ms, " ms; is a broker away?"));
     }
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
+        message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
       if (message->rkt == nullptr) continue;  // a connection's, which librdkafka mends
       return ToStatus(message->err, "read");
     }
@@ -93,7 +96,8 @@ absl::Status TopicReader::Read(std::span<const std::string> topics,
       const char* name;
       const void* value;
       size_t size;
-      for (size_t i = 0; rd_kafka_header_get_all(raw, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+      for (size_t i = 0;
+           rd_kafka_header_get_all(raw, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
            ++i) {
         headers.push_back({name, Bytes(value, size).value_or("")});
       }

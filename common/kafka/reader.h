@@ -28,7 +28,8 @@ struct ReadRecord {
 
 struct ReaderOptions {
   ConnectionOptions connection;
-  int idle_timeout_ms = 30'000;   // kDeadlineExceeded when nothing comes for this long before the end
+  int idle_timeout_ms =
+      30'000;  // kDeadlineExceeded when nothing comes for this long before the end
   int read_ahead_kib = 16 * 1024;
 };
 

@@ -1,9 +1,9 @@
 #include "common/kafka/source.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <algorithm>
 #include <charconv>
-
-#include <librdkafka/rdkafka.h>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -41,9 +41,8 @@ absl::Status CheckOptions(const SourceOptions& options) {
            Range{"fetch_wait_max_ms", options.fetch_wait_max_ms, 0, 1'000},
        }) {
     if (range.value >= range.low && range.value <= range.high) continue;
-    return absl::InvalidArgumentError(base::StrCat(range.name, " is ", range.value,
-                                                   "; it must be between ", range.low, " and ",
-                                                   range.high));
+    return absl::InvalidArgumentError(base::StrCat(
+        range.name, " is ", range.value, "; it must be between ", range.low, " and ", range.high));
   }
   if (options.group.empty() || options.instance.empty() || options.topics.empty()) {
     return absl::InvalidArgumentError("a source needs a group, an instance and at least one topic");
@@ -57,7 +56,8 @@ void ReadHeaders(const rd_kafka_message_t& message, InputRecord& record) {
   if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
   const void* value = nullptr;
   size_t size = 0;
-  if (rd_kafka_header_get_last(headers, "traceparent", &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+  if (rd_kafka_header_get_last(headers, "traceparent", &value, &size) ==
+          RD_KAFKA_RESP_ERR_NO_ERROR &&
       value != nullptr && size <= kTraceparentBytesMax) {
     std::string_view text(static_cast<const char*>(value), size);
     if (text.find_first_not_of("0123456789abcdef-") == text.npos) record.traceparent = text;
@@ -155,7 +155,8 @@ absl::Status KafkaSource::Connect() {
       {"queued.max.messages.kbytes", std::to_string(o.read_ahead_kib)},
       {"queued.min.messages", "100000"},
       {"fetch.message.max.bytes", std::to_string(o.fetch_partition_kib * 1024)},
-      {"fetch.max.bytes", std::to_string(std::max(o.read_ahead_kib / 8, o.fetch_partition_kib) * 1024)},
+      {"fetch.max.bytes",
+       std::to_string(std::max(o.read_ahead_kib / 8, o.fetch_partition_kib) * 1024)},
       {"fetch.wait.max.ms", std::to_string(o.fetch_wait_max_ms)},
       {"fetch.queue.backoff.ms", "5"},
       {"fetch.error.backoff.ms", "100"},
@@ -185,16 +186,17 @@ absl::Status KafkaSource::Start() {
 }
 
 absl::Status KafkaSource::Subscribe() {
-  PartitionListPtr topics(rd_kafka_topic_partition_list_new(static_cast<int>(options_.topics.size())));
+  PartitionListPtr topics(
+      rd_kafka_topic_partition_list_new(static_cast<int>(options_.topics.size())));
   for (const std::string& name : options_.topics) {
     rd_kafka_topic_partition_list_add(topics.get(), name.c_str(), RD_KAFKA_PARTITION_UA);
   }
   return ToStatus(rd_kafka_subscribe(client_.get(), topics.get()), "subscribe");
 }
 
-// A static member whose join the broker carried out after it had been given up (a broker that froze) is
-// fenced by itself, and librdkafka's consumer is dead from then on. So the first time it is replaced; a
-// second time soon after means a live twin.
+// A static member whose join the broker carried out after it had been given up (a broker that
+// froze) is fenced by itself, and librdkafka's consumer is dead from then on. So the first time it
+// is replaced; a second time soon after means a live twin.
 void KafkaSource::CheckFatal() {
   char text[512];
   rd_kafka_resp_err_t error = rd_kafka_fatal_error(client_.get(), text, sizeof(text));
@@ -203,7 +205,8 @@ void KafkaSource::CheckFatal() {
   auto now = steady_clock::now();
   if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && died_at_ && now - *died_at_ < kTwinWindow) {
     fault_ = stream::Unreadable{absl::AlreadyExistsError(base::StrCat(
-        "another live member of the group has this instance name; give every replica its own: ", text))};
+        "another live member of the group has this instance name; give every replica its own: ",
+        text))};
   }
   died_at_ = now;
   // What it has read is no longer its own.
@@ -285,9 +288,11 @@ bool KafkaSource::Check(const rd_kafka_message_t& message) {
   switch (error) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR__LOG_TRUNCATION:
-      fault_ = stream::Unreadable{absl::DataLossError(base::StrCat(
-          "the log no longer holds the next record (truncated, or aged out); decide where to go on and "
-          "set the group's offset: ", text))};
+      fault_ = stream::Unreadable{
+          absl::DataLossError(base::StrCat("the log no longer holds the next record (truncated, or "
+                                           "aged out); decide where to go on and "
+                                           "set the group's offset: ",
+                                           text))};
       return false;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
@@ -324,7 +329,8 @@ stream::Records KafkaSource::View() {
       auto same = std::find_if(next_.begin(), next_.end(), [&](const Position& other) {
         return other.partition == record.partition && other.topic == record.topic;
       });
-      next = same != next_.end() ? &*same : &next_.emplace_back(Position{record.topic, record.partition});
+      next = same != next_.end() ? &*same
+                                 : &next_.emplace_back(Position{record.topic, record.partition});
     }
     next->offset = record.offset + 1;
     // The chunk's last record of the partition decides.
@@ -425,13 +431,14 @@ void KafkaSource::TryPosition() {
 
 absl::StatusOr<std::vector<Position>> KafkaSource::Committed(std::span<const Position> of) {
   PartitionListPtr list = ListOf(of);
-  SLUICE_RETURN_IF_ERROR(ToStatus(
-      rd_kafka_committed(client_.get(), list.get(), kPositionTimeoutMs), "read committed positions"));
+  SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_committed(client_.get(), list.get(), kPositionTimeoutMs),
+                                  "read committed positions"));
   std::vector<Position> positions;
   for (int i = 0; i < list->cnt; ++i) {
     const rd_kafka_topic_partition_t& partition = list->elems[i];
     SLUICE_RETURN_IF_ERROR(ToStatus(partition.err, "read committed positions"));
-    positions.push_back({of[i].topic, partition.partition, std::max<int64_t>(partition.offset, -1)});
+    positions.push_back(
+        {of[i].topic, partition.partition, std::max<int64_t>(partition.offset, -1)});
   }
   return positions;
 }

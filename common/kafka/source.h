@@ -1,5 +1,5 @@
-// stream::Source over a librdkafka consumer: a static member of a group, read_committed, that commits
-// nothing by itself.
+// stream::Source over a librdkafka consumer: a static member of a group, read_committed, that
+// commits nothing by itself.
 #pragma once
 
 #include <chrono>
@@ -27,21 +27,22 @@ class GroupMember {
 struct SourceOptions {
   ConnectionOptions connection;
   std::string group;
-  std::string instance;             // stable across restarts, unique among the group's live members
+  std::string instance;  // stable across restarts, unique among the group's live members
   std::vector<std::string> topics;
-  int session_timeout_ms = 30'000;  // 6,000 to 1,800,000: a silent member loses its partitions after it
+  int session_timeout_ms =
+      30'000;  // 6,000 to 1,800,000: a silent member loses its partitions after it
   int poll_interval_max_ms = 120'000;  // the same for a worker that doesn't poll
   // Memory for records read ahead of the worker; when full, fetching pauses. 1,024 to 1,048,576.
   int read_ahead_kib = 16 * 1024;
-  int fetch_partition_kib = 256;    // per partition and fetch; 16 to 65,536
-  int fetch_wait_max_ms = 20;       // 0 to 1,000
+  int fetch_partition_kib = 256;  // per partition and fetch; 16 to 65,536
+  int fetch_wait_max_ms = 20;     // 0 to 1,000
 };
 
 struct PartitionSnapshot {
   std::string topic;
   int32_t partition = 0;
-  int64_t lag_records = -1;         // behind the end of the log; -1: not known yet
-  int64_t last_timestamp_ms = -1;   // of the last record handed out; -1: none since the assignment
+  int64_t lag_records = -1;        // behind the end of the log; -1: not known yet
+  int64_t last_timestamp_ms = -1;  // of the last record handed out; -1: none since the assignment
 };
 
 struct SourceSnapshot {
@@ -51,9 +52,10 @@ struct SourceSnapshot {
 
 // Life: Create, Start, Poll..., Leave. All on one thread but snapshot(), which is for any.
 //
-// Rebalances are queued by librdkafka's callback, which assigns nothing: until the driver acknowledges,
-// the group waits and the partitions stay this member's. librdkafka pauses the assignment before that
-// callback, so whatever it hands out afterwards was read under the assignment that the driver knows.
+// Rebalances are queued by librdkafka's callback, which assigns nothing: until the driver
+// acknowledges, the group waits and the partitions stay this member's. librdkafka pauses the
+// assignment before that callback, so whatever it hands out afterwards was read under the
+// assignment that the driver knows.
 class KafkaSource final : public stream::Source, public GroupMember {
  public:
   static absl::StatusOr<std::unique_ptr<KafkaSource>> Create(SourceOptions options);
@@ -64,7 +66,8 @@ class KafkaSource final : public stream::Source, public GroupMember {
   stream::SourceEvent Poll(size_t records_max, std::chrono::milliseconds wait) override;
   void Acknowledge() override;
   void Rewind() override;
-  absl::StatusOr<std::vector<stream::Position>> Committed(std::span<const stream::Position> of) override;
+  absl::StatusOr<std::vector<stream::Position>> Committed(
+      std::span<const stream::Position> of) override;
   void Leave() override;
 
   GroupMetadataPtr group_metadata() const override;
@@ -111,12 +114,13 @@ class KafkaSource final : public stream::Source, public GroupMember {
   bool rewind_pending_ = false;
   bool flowing_ = true;
   bool leaving_ = false;
-  bool dead_ = false;            // the client is of no more use; replaced once that is acknowledged
+  bool dead_ = false;  // the client is of no more use; replaced once that is acknowledged
   std::optional<std::chrono::steady_clock::time_point> died_at_;
   std::chrono::steady_clock::time_point position_retry_at_{};
-  std::vector<rd_kafka_message_s*> messages_;  // [0, handed_out_) are the driver's, the others come next
+  std::vector<rd_kafka_message_s*>
+      messages_;  // [0, handed_out_) are the driver's, the others come next
   size_t handed_out_ = 0;
-  std::optional<stream::SourceEvent> fault_;   // after the messages
+  std::optional<stream::SourceEvent> fault_;  // after the messages
   std::vector<stream::InputRecord> records_;
   std::vector<stream::Position> next_;
   std::vector<Progress> progress_;

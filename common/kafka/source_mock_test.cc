@@ -1,10 +1,10 @@
 // The consumer's side on librdkafka's in-process mock cluster: membership, flow, positions.
-#include <optional>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+
+#include <optional>
 
 #include "common/kafka/reader.h"
 #include "common/kafka/source.h"
@@ -57,7 +57,8 @@ class SourceMockTest : public testing::Test {
     auto writer = TopicWriter::Create({.connection = connection_});
     ASSERT_TRUE(writer.ok());
     for (int i = 0; i < count; ++i) {
-      ASSERT_TRUE((*writer)->Write({.topic = "in", .partition = 0, .value = std::to_string(i)}).ok());
+      ASSERT_TRUE(
+          (*writer)->Write({.topic = "in", .partition = 0, .value = std::to_string(i)}).ok());
     }
     ASSERT_TRUE((*writer)->Flush().ok());
   }
@@ -70,7 +71,8 @@ class SourceMockTest : public testing::Test {
       if (std::holds_alternative<stream::Revoked>(event)) source.Acknowledge();
       for (auto* other : {first_.get(), second_.get()}) {
         if (other == nullptr || other == &source) continue;
-        if (std::holds_alternative<stream::Revoked>(other->Poll(0, milliseconds(0)))) other->Acknowledge();
+        if (std::holds_alternative<stream::Revoked>(other->Poll(0, milliseconds(0))))
+          other->Acknowledge();
       }
     }
     return std::nullopt;
@@ -173,7 +175,8 @@ TEST_F(SourceMockTest, AMissingTopicIsNamedAtTheStart) {
 TEST_F(SourceMockTest, RefusesLimitsOutOfRangeByName) {
   SourceOptions options = Options("a");
   options.read_ahead_kib = 1;
-  EXPECT_THAT(std::string(KafkaSource::Create(options).status().message()), HasSubstr("read_ahead_kib"));
+  EXPECT_THAT(std::string(KafkaSource::Create(options).status().message()),
+              HasSubstr("read_ahead_kib"));
 }
 
 TEST_F(SourceMockTest, ALogThatNoLongerHoldsThePositionIsUnreadable) {
@@ -203,10 +206,11 @@ TEST_F(SourceMockTest, ReaderStopsWithTheCallbacksStatus) {
   Write(3);
   std::vector<std::string> topics = {"in"};
   int calls = 0;
-  absl::Status status = TopicReader({.connection = connection_}).Read(topics, [&](const ReadRecord&) {
-    ++calls;
-    return absl::CancelledError();
-  });
+  absl::Status status =
+      TopicReader({.connection = connection_}).Read(topics, [&](const ReadRecord&) {
+        ++calls;
+        return absl::CancelledError();
+      });
   EXPECT_TRUE(absl::IsCancelled(status));
   EXPECT_EQ(calls, 1);
 }

@@ -1,9 +1,9 @@
 // librdkafka's error codes as absl::Status. For this folder's sources only: it includes rdkafka.h.
 #pragma once
 
-#include <string_view>
-
 #include <librdkafka/rdkafka.h>
+
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "common/base/strings.h"

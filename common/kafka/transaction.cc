@@ -1,11 +1,11 @@
 #include "common/kafka/transaction.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <random>
-
-#include <librdkafka/rdkafka.h>
 
 #include "absl/strings/numbers.h"
 #include "common/base/status.h"
@@ -17,10 +17,10 @@
 namespace sluice::kafka {
 namespace {
 
-using stream::Result;
-using stream::Verdict;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using stream::Result;
+using stream::Verdict;
 
 // Kafka's protocol numbers.
 constexpr int16_t kAddPartitionsToTxn = 24;
@@ -37,7 +37,8 @@ constexpr int kInitTimeoutMs = 5'000;
 constexpr int kLookUpTimeoutMs = 5'000;
 constexpr int kFlushBeforeAbortMs = 200;
 constexpr size_t kDyingProducersMax = 8;
-// The only timeout whose end is the call's end: a shorter one returns while requests are on their way.
+// The only timeout whose end is the call's end: a shorter one returns while requests are on their
+// way.
 constexpr int kUntilDone = -1;
 
 absl::Status CheckOptions(const TransactionOptions& options) {
@@ -52,12 +53,12 @@ absl::Status CheckOptions(const TransactionOptions& options) {
            Range{"write_queue_kib", options.write_queue_kib, 1'024, 1'048'576},
        }) {
     if (range.value >= range.low && range.value <= range.high) continue;
-    return absl::InvalidArgumentError(base::StrCat(range.name, " is ", range.value,
-                                                   "; it must be between ", range.low, " and ",
-                                                   range.high));
+    return absl::InvalidArgumentError(base::StrCat(
+        range.name, " is ", range.value, "; it must be between ", range.low, " and ", range.high));
   }
   if (options.transactional_id.empty() || options.topics.empty()) {
-    return absl::InvalidArgumentError("a transaction needs a transactional id and at least one topic");
+    return absl::InvalidArgumentError(
+        "a transaction needs a transactional id and at least one topic");
   }
   return absl::OkStatus();
 }
@@ -71,7 +72,8 @@ absl::Status CheckVerification(Admin& admin) {
     auto config = admin.DescribeBroker(broker);
     if (absl::IsPermissionDenied(config.status())) {
       return absl::PermissionDeniedError(
-          "exactly-once needs to know the brokers' transaction.partition.verification.enable: grant "
+          "exactly-once needs to know the brokers' transaction.partition.verification.enable: "
+          "grant "
           "DescribeConfigs on the cluster to this principal");
     }
     if (!config.ok()) {  // a broker that is down is asked by no one
@@ -80,17 +82,19 @@ absl::Status CheckVerification(Admin& admin) {
     }
     auto entry = config->find("transaction.partition.verification.enable");
     if (entry == config->end() || entry->second != "true") {
-      return absl::FailedPreconditionError(base::StrCat(
-          "broker ", broker, ": transaction.partition.verification.enable is ",
-          entry == config->end() ? "unknown" : entry->second,
-          "; without it a late write can double or lose records: set it to true (Kafka's default)"));
+      return absl::FailedPreconditionError(
+          base::StrCat("broker ", broker, ": transaction.partition.verification.enable is ",
+                       entry == config->end() ? "unknown" : entry->second,
+                       "; without it a late write can double or lose records: set it to true "
+                       "(Kafka's default)"));
     }
     seen = true;
   }
   return seen ? absl::OkStatus() : last;
 }
 
-absl::StatusOr<std::vector<int64_t>> DescribeTopics(Admin& admin, const std::vector<std::string>& topics) {
+absl::StatusOr<std::vector<int64_t>> DescribeTopics(Admin& admin,
+                                                    const std::vector<std::string>& topics) {
   std::vector<int64_t> limits;
   std::string missing;
   for (const std::string& topic : topics) {
@@ -103,13 +107,14 @@ absl::StatusOr<std::vector<int64_t>> DescribeTopics(Admin& admin, const std::vec
     int64_t bytes = 0;
     auto entry = config->find("max.message.bytes");
     if (entry == config->end() || !absl::SimpleAtoi(entry->second, &bytes)) {
-      return absl::FailedPreconditionError(base::StrCat("topic ", topic, ": max.message.bytes is unknown"));
+      return absl::FailedPreconditionError(
+          base::StrCat("topic ", topic, ": max.message.bytes is unknown"));
     }
     limits.push_back(bytes);
   }
   if (!missing.empty()) {
-    return absl::NotFoundError(
-        base::StrCat("output topics are missing: ", missing, "; create them, or change the pipeline"));
+    return absl::NotFoundError(base::StrCat("output topics are missing: ", missing,
+                                            "; create them, or change the pipeline"));
   }
   return limits;
 }
@@ -131,7 +136,8 @@ bool IsFenced(rd_kafka_resp_err_t error) {
 
 }  // namespace
 
-// One producer epoch. The interceptors run on librdkafka's threads, everything else on the worker's.
+// One producer epoch. The interceptors run on librdkafka's threads, everything else on the
+// worker's.
 struct KafkaTransaction::Epoch : ClientContext {
   ~Epoch() {
     topics.clear();
@@ -145,11 +151,11 @@ struct KafkaTransaction::Epoch : ClientContext {
     return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
 
-  // R1, R3: the library retries behind its caller's back and reports success; the first attempt, which
-  // went without an answer, can still be executed, in a later transaction.
-  static rd_kafka_resp_err_t OnResponse(rd_kafka_t*, int, const char*, int32_t, int16_t api, int16_t,
-                                        int32_t, size_t, int64_t, rd_kafka_resp_err_t error,
-                                        void* opaque) {
+  // R1, R3: the library retries behind its caller's back and reports success; the first attempt,
+  // which went without an answer, can still be executed, in a later transaction.
+  static rd_kafka_resp_err_t OnResponse(rd_kafka_t*, int, const char*, int32_t, int16_t api,
+                                        int16_t, int32_t, size_t, int64_t,
+                                        rd_kafka_resp_err_t error, void* opaque) {
     bool transactional = api == kAddPartitionsToTxn || api == kAddOffsetsToTxn || api == kEndTxn ||
                          api == kTxnOffsetCommit;
     bool unanswered =
@@ -158,8 +164,8 @@ struct KafkaTransaction::Epoch : ClientContext {
     return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
 
-  static rd_kafka_resp_err_t OnSent(rd_kafka_t*, int, const char*, int32_t, int16_t api, int16_t, int32_t,
-                                    size_t, void*) {
+  static rd_kafka_resp_err_t OnSent(rd_kafka_t*, int, const char*, int32_t, int16_t api, int16_t,
+                                    int32_t, size_t, void*) {
     static stream::Failpoint during_commit("during_commit");
     if (api == kEndTxn) during_commit.Pass();
     return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -205,8 +211,8 @@ KafkaTransaction::KafkaTransaction(TransactionOptions options, const GroupMember
 
 KafkaTransaction::~KafkaTransaction() { undertaker_.Take(std::move(epoch_)); }
 
-absl::StatusOr<std::unique_ptr<KafkaTransaction>> KafkaTransaction::Create(TransactionOptions options,
-                                                                           const GroupMember& member) {
+absl::StatusOr<std::unique_ptr<KafkaTransaction>> KafkaTransaction::Create(
+    TransactionOptions options, const GroupMember& member) {
   SLUICE_RETURN_IF_ERROR(CheckOptions(options));
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Admin> admin, Admin::Create(options.connection));
   SLUICE_RETURN_IF_ERROR(CheckVerification(*admin));
@@ -225,8 +231,8 @@ void KafkaTransaction::SetLimits(std::vector<int64_t> message_bytes_max) {
   }
 }
 
-// A topic's limit was lowered, or the broker takes less than it says. Asking again settles the first;
-// halving the second, so that the same record isn't tried for ever.
+// A topic's limit was lowered, or the broker takes less than it says. Asking again settles the
+// first; halving the second, so that the same record isn't tried for ever.
 absl::Status KafkaTransaction::RefreshLimits() {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Admin> admin, Admin::Create(options_.connection));
   SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> limits, DescribeTopics(*admin, options_.topics));
@@ -242,7 +248,8 @@ absl::Status KafkaTransaction::RefreshLimits() {
 }
 
 absl::Status KafkaTransaction::StartEpoch() {
-  auto [smallest, largest] = std::minmax_element(message_bytes_max_.begin(), message_bytes_max_.end());
+  auto [smallest, largest] =
+      std::minmax_element(message_bytes_max_.begin(), message_bytes_max_.end());
   auto epoch = std::make_unique<Epoch>();
   epoch->log = options_.connection.log;
   epoch->queue_bytes = &queue_bytes_;
@@ -339,7 +346,8 @@ Result KafkaTransaction::Classify(rd_kafka_error_t* error, std::string_view call
     return {VerdictOf(code), std::move(text)};
   }
   if (rd_kafka_error_is_retriable(error)) return {Verdict::kRetry, std::move(text)};
-  if (StatusCodeOf(code) == absl::StatusCode::kPermissionDenied) return {Verdict::kHalt, std::move(text)};
+  if (StatusCodeOf(code) == absl::StatusCode::kPermissionDenied)
+    return {Verdict::kHalt, std::move(text)};
   return {Verdict::kRecreate, std::move(text)};
 }
 
@@ -355,12 +363,13 @@ Result KafkaTransaction::Begin() {
 
 absl::Status KafkaTransaction::Produce(const stream::OutputRecord& record) {
   if (stream::RecordBytes(record) > record_bytes_max_[record.topic]) [[unlikely]] {
-    return absl::InvalidArgumentError(
-        base::StrCat("a record is larger than topic ", options_.topics[record.topic], " takes (",
-                     record_bytes_max_[record.topic], " bytes)"));
+    return absl::InvalidArgumentError(base::StrCat("a record is larger than topic ",
+                                                   options_.topics[record.topic], " takes (",
+                                                   record_bytes_max_[record.topic], " bytes)"));
   }
   if (record.headers.size() >= kHeadersMax) [[unlikely]] {
-    return absl::InvalidArgumentError(base::StrCat("a record has more than ", kHeadersMax, " headers"));
+    return absl::InvalidArgumentError(
+        base::StrCat("a record has more than ", kHeadersMax, " headers"));
   }
   rd_kafka_t* client = epoch_->client.get();
   std::array<rd_kafka_vu_t, kHeadersMax + 6> arguments;
@@ -377,7 +386,8 @@ absl::Status KafkaTransaction::Produce(const stream::OutputRecord& record) {
   }
   if (record.value) {
     arguments[count].vtype = RD_KAFKA_VTYPE_VALUE;
-    arguments[count].u.mem.ptr = const_cast<char*>(record.value->empty() ? "" : record.value->data());
+    arguments[count].u.mem.ptr =
+        const_cast<char*>(record.value->empty() ? "" : record.value->data());
     arguments[count++].u.mem.size = record.value->size();
   }
   if (record.timestamp_ms) {
@@ -399,7 +409,8 @@ absl::Status KafkaTransaction::Produce(const stream::OutputRecord& record) {
   }
 
   ErrorPtr error(rd_kafka_produceva(client, arguments.data(), count));
-  if (error == nullptr) [[likely]] return absl::OkStatus();
+  if (error == nullptr) [[likely]]
+    return absl::OkStatus();
   auto until = steady_clock::now() + milliseconds(options_.transaction_timeout_ms);
   while (error != nullptr && rd_kafka_error_code(error.get()) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
          steady_clock::now() < until) {

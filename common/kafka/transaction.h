@@ -17,13 +17,15 @@ namespace sluice::kafka {
 
 struct TransactionOptions {
   ConnectionOptions connection;
-  // Stable across restarts, unique among live producers: it is how a restart ends what it left open.
+  // Stable across restarts, unique among live producers: it is how a restart ends what it left
+  // open.
   std::string transactional_id;
   // OutputRecord::topic is an index into these. They must exist.
   std::vector<std::string> topics;
-  int transaction_timeout_ms = 12'000;  // 1,000 to 900,000; the broker aborts what is open for longer
-  int linger_ms = 5;                    // 0 to 1,000
-  int batch_records = 10'000;           // 1 to 1,000,000
+  int transaction_timeout_ms =
+      12'000;                  // 1,000 to 900,000; the broker aborts what is open for longer
+  int linger_ms = 5;           // 0 to 1,000
+  int batch_records = 10'000;  // 1 to 1,000,000
   // Memory for records on their way; when full, Produce waits. 1,024 to 1,048,576.
   int write_queue_kib = 32 * 1024;
   std::string compression = "lz4";
@@ -36,13 +38,13 @@ struct TransactionSnapshot {
   int64_t queue_bytes = 0;
 };
 
-// The calls behind rules R1 to R8; when to make them is the driver's part. Create() asks the brokers
-// for what the promise rests on and what the topics take. All on one thread but snapshot().
+// The calls behind rules R1 to R8; when to make them is the driver's part. Create() asks the
+// brokers for what the promise rests on and what the topics take. All on one thread but snapshot().
 class KafkaTransaction final : public stream::Transaction {
  public:
-  // kFailedPrecondition: a broker has transaction.partition.verification.enable=false, without which a
-  // late write of an old epoch is accepted. kNotFound: output topics are missing. `member` must outlive
-  // the transaction.
+  // kFailedPrecondition: a broker has transaction.partition.verification.enable=false, without
+  // which a late write of an old epoch is accepted. kNotFound: output topics are missing. `member`
+  // must outlive the transaction.
   static absl::StatusOr<std::unique_ptr<KafkaTransaction>> Create(TransactionOptions options,
                                                                   const GroupMember& member);
   ~KafkaTransaction() override;
@@ -85,12 +87,12 @@ class KafkaTransaction final : public stream::Transaction {
   std::vector<int64_t> described_bytes_max_;  // max.message.bytes of each topic, as the broker says
   std::vector<int64_t> message_bytes_max_;    // of each topic, as found true
   std::vector<size_t> record_bytes_max_;
-  bool too_large_ = false;                    // a record within its limit was refused as too large
-  bool initialised_ = false;                  // epoch_ has done init_transactions
-  std::string attempt_;                       // value of the attempt header
+  bool too_large_ = false;    // a record within its limit was refused as too large
+  bool initialised_ = false;  // epoch_ has done init_transactions
+  std::string attempt_;       // value of the attempt header
   std::string attempt_stem_;
   int64_t attempts_ = 0;
-  GroupMetadataPtr group_metadata_;           // of the open transaction: retries pass the same
+  GroupMetadataPtr group_metadata_;  // of the open transaction: retries pass the same
   std::atomic<int64_t> queue_records_ = 0;
   std::atomic<int64_t> queue_bytes_ = 0;
   Undertaker undertaker_;

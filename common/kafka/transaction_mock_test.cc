@@ -1,11 +1,11 @@
 // What each failed request means, on librdkafka's in-process mock cluster. It proves nothing about
 // exactly-once: it shows aborted records, drops transactional offsets and doesn't fence.
-#include <thread>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+
+#include <thread>
 
 #include "common/kafka/source.h"
 #include "common/kafka/transaction.h"
@@ -16,7 +16,8 @@ namespace sluice::kafka {
 
 class KafkaTransactionPeer {
  public:
-  static std::unique_ptr<KafkaTransaction> Create(TransactionOptions options, const GroupMember& member) {
+  static std::unique_ptr<KafkaTransaction> Create(TransactionOptions options,
+                                                  const GroupMember& member) {
     std::vector<int64_t> limits(options.topics.size(), 1'000'000);
     std::unique_ptr<KafkaTransaction> transaction(new KafkaTransaction(std::move(options), member));
     transaction->described_bytes_max_ = limits;
@@ -148,7 +149,8 @@ TEST_F(TransactionMockTest, ATimedOutEndOfATransactionTaints) {
   Start();
   ASSERT_TRUE(BeginAndProduce().ok());
   ASSERT_TRUE(SendOffsets().ok());
-  rd_kafka_mock_broker_push_request_error_rtts(cluster_, 1, kEndTxn, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 3'000);
+  rd_kafka_mock_broker_push_request_error_rtts(cluster_, 1, kEndTxn, 1, RD_KAFKA_RESP_ERR_NO_ERROR,
+                                               3'000);
   stream::Result result = Commit();
   EXPECT_TRUE(transaction_->tainted()) << result.text;
 }
@@ -270,7 +272,8 @@ TEST_F(TransactionMockTest, BeforeTheFirstEpochNothingBegins) {
   EXPECT_FALSE(transaction_->tainted());
 }
 
-// The whole path: what the injected failure costs is one new epoch, and the worker goes on by itself.
+// The whole path: what the injected failure costs is one new epoch, and the worker goes on by
+// itself.
 class Probe final : public stream::DriverProbe {
  public:
   void Recreated(stream::RecreateCause cause, std::chrono::nanoseconds) override {
@@ -281,7 +284,8 @@ class Probe final : public stream::DriverProbe {
 
 class CopyTransform final : public stream::Transform {
  public:
-  absl::Status Process(std::span<const stream::InputRecord> records, stream::Output& output) override {
+  absl::Status Process(std::span<const stream::InputRecord> records,
+                       stream::Output& output) override {
     for (const stream::InputRecord& record : records) {
       traceparents.emplace_back(record.traceparent);
       generations.push_back(record.generation);
@@ -300,7 +304,9 @@ class DriverMockTest : public TransactionMockTest {
     auto writer = TopicWriter::Create({.connection = connection_});
     ASSERT_TRUE(writer.ok());
     for (int i = 0; i < count; ++i) {
-      ASSERT_TRUE((*writer)->Write({.topic = "in", .partition = i % 2, .value = "v", .headers = headers}).ok());
+      ASSERT_TRUE((*writer)
+                      ->Write({.topic = "in", .partition = i % 2, .value = "v", .headers = headers})
+                      .ok());
     }
     ASSERT_TRUE((*writer)->Flush().ok());
   }

@@ -1,9 +1,9 @@
 #include "common/kafka/writer.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <utility>
 #include <vector>
-
-#include <librdkafka/rdkafka.h>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -33,25 +33,24 @@ absl::StatusOr<std::unique_ptr<TopicWriter>> TopicWriter::Create(WriterOptions o
   std::unique_ptr<TopicWriter> writer(new TopicWriter(std::move(options)));
   const WriterOptions& o = writer->options_;
   SLUICE_ASSIGN_OR_RETURN(
-      ConfPtr conf,
-      MakeConf(o.connection,
-               {{"enable.idempotence", "true"},
-                {"linger.ms", std::to_string(o.linger_ms)},
-                {"batch.num.messages", "10000"},
-                {"queue.buffering.max.kbytes", std::to_string(o.write_queue_kib)},
-                {"queue.buffering.max.messages", "1000000"},
-                {"message.timeout.ms", std::to_string(o.delivery_timeout_ms)},
-                {"compression.codec", "lz4"},
-                {"partitioner", "murmur2_random"},
-                {"delivery.report.only.error", "true"}},
-               &writer->context_));
-  rd_kafka_conf_set_dr_msg_cb(conf.get(),
-                              [](rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
-                                auto* context = static_cast<Context*>(static_cast<ClientContext*>(opaque));
-                                if (context->failure.ok()) {
-                                  context->failure = ToStatus(message->err, "write");
-                                }
-                              });
+      ConfPtr conf, MakeConf(o.connection,
+                             {{"enable.idempotence", "true"},
+                              {"linger.ms", std::to_string(o.linger_ms)},
+                              {"batch.num.messages", "10000"},
+                              {"queue.buffering.max.kbytes", std::to_string(o.write_queue_kib)},
+                              {"queue.buffering.max.messages", "1000000"},
+                              {"message.timeout.ms", std::to_string(o.delivery_timeout_ms)},
+                              {"compression.codec", "lz4"},
+                              {"partitioner", "murmur2_random"},
+                              {"delivery.report.only.error", "true"}},
+                             &writer->context_));
+  rd_kafka_conf_set_dr_msg_cb(
+      conf.get(), [](rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+        auto* context = static_cast<Context*>(static_cast<ClientContext*>(opaque));
+        if (context->failure.ok()) {
+          context->failure = ToStatus(message->err, "write");
+        }
+      });
   SLUICE_ASSIGN_OR_RETURN(writer->client_, MakeClient(ClientKind::kProducer, std::move(conf)));
   return writer;
 }
@@ -87,7 +86,8 @@ absl::Status TopicWriter::Write(const WriteRecord& record) {
   ErrorPtr error;
   while (true) {
     error.reset(rd_kafka_produceva(client_.get(), arguments.data(), arguments.size()));
-    if (error == nullptr || rd_kafka_error_code(error.get()) != RD_KAFKA_RESP_ERR__QUEUE_FULL) break;
+    if (error == nullptr || rd_kafka_error_code(error.get()) != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+      break;
     rd_kafka_poll(client_.get(), 10);
   }
   if (error != nullptr) {

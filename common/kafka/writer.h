@@ -1,5 +1,5 @@
-// Writes records outside transactions, each once and in order (idempotent): for gateways, generators and
-// tests.
+// Writes records outside transactions, each once and in order (idempotent): for gateways,
+// generators and tests.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@ namespace sluice::kafka {
 struct WriterOptions {
   ConnectionOptions connection;
   int linger_ms = 5;
-  int write_queue_kib = 32 * 1024;      // when full, Write waits
+  int write_queue_kib = 32 * 1024;  // when full, Write waits
   int delivery_timeout_ms = 120'000;
 };
 
 struct WriteRecord {
   std::string_view topic;
-  std::optional<int32_t> partition;     // nullopt: by the key's hash, as the Java client
+  std::optional<int32_t> partition;  // nullopt: by the key's hash, as the Java client
   std::optional<std::string_view> key;
   std::optional<std::string_view> value;
   std::span<const stream::Header> headers;

@@ -44,8 +44,9 @@ Result FromProduce(const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Driver>> Driver::Create(DriverOptions options, Source& source,
-                                                       Transaction& transaction, Transform& transform,
-                                                       DriverProbe& probe, const base::Clock& clock) {
+                                                       Transaction& transaction,
+                                                       Transform& transform, DriverProbe& probe,
+                                                       const base::Clock& clock) {
   for (absl::Status status : {
            CheckRange("commit_interval_ms", options.commit_interval_ms, 1, 60'000),
            CheckRange("commit_events", options.commit_events, 1, 1'000'000),
@@ -60,14 +61,15 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::Create(DriverOptions options, So
   }
   if (options.commit_interval_ms * 2 > options.transaction_timeout_ms) {
     return absl::InvalidArgumentError(
-        "commit_interval_ms must be at most half of transaction_timeout_ms, or transactions expire");
+        "commit_interval_ms must be at most half of transaction_timeout_ms, or transactions "
+        "expire");
   }
   return std::unique_ptr<Driver>(
       new Driver(std::move(options), source, transaction, transform, probe, clock));
 }
 
-Driver::Driver(DriverOptions options, Source& source, Transaction& transaction, Transform& transform,
-               DriverProbe& probe, const base::Clock& clock)
+Driver::Driver(DriverOptions options, Source& source, Transaction& transaction,
+               Transform& transform, DriverProbe& probe, const base::Clock& clock)
     : options_(std::move(options)),
       source_(source),
       transaction_(transaction),
@@ -132,7 +134,8 @@ void Driver::Handle(const Revoked& revoked) {
   probe_.Revoked(revoked.lost);
   held_.reset();
   if (revoked.lost) {
-    if (open_) Fail({Verdict::kAbort, "the partitions were lost: the group hasn't heard of this member"});
+    if (open_)
+      Fail({Verdict::kAbort, "the partitions were lost: the group hasn't heard of this member"});
   } else {
     Commit();
   }
@@ -167,7 +170,8 @@ void Driver::Process(const Records& records) {
   if (!output_.failure.ok()) return Fail(FromProduce(output_.failure));
   if (!status.ok() && output_.records != records_before) {
     // All or nothing is the Transform's promise; half of a chunk must not be committed even so.
-    return Fail({Verdict::kHalt, base::StrCat("the transform failed in mid-chunk: ", status.message())});
+    return Fail(
+        {Verdict::kHalt, base::StrCat("the transform failed in mid-chunk: ", status.message())});
   }
   if (absl::IsUnavailable(status)) {
     // The back-off comes first: a commit that fails sets its own and drops the held records.
@@ -218,8 +222,8 @@ void Driver::Commit() {
   }
   probe_.Committed(facts);
 
-  // R1: a request without an answer could still act, and the broker would take it for one of the next
-  // transaction. What was read ahead stays valid only where the commit is beyond doubt.
+  // R1: a request without an answer could still act, and the broker would take it for one of the
+  // next transaction. What was read ahead stays valid only where the commit is beyond doubt.
   bool taint = Tainted();
   if (taint || options_.rules.recreate_always) {
     if (taint) held_.reset();
@@ -235,37 +239,45 @@ void Driver::VerifyCommit(const std::vector<Position>& sent) {
   for (const Position& position : sent) {
     for (const Position& found : *committed) {
       if (!found.SamePartition(position) || found.offset == position.offset) continue;
-      return Halt(absl::DataLossError(base::StrCat(
-          "committed position of ", position.topic, "/", position.partition, " is ", found.offset, ", ",
-          position.offset, " was sent: another writer, or a late request; audit before resuming")));
+      return Halt(absl::DataLossError(
+          base::StrCat("committed position of ", position.topic, "/", position.partition, " is ",
+                       found.offset, ", ", position.offset,
+                       " was sent: another writer, or a late request; audit before resuming")));
     }
   }
 }
 
 void Driver::Fail(const Result& result) {
   held_.reset();
-  TransactionFacts facts{std::exchange(events_, 0), std::exchange(output_.records, 0),
-                         std::exchange(output_.bytes, 0), {}, {}};
+  TransactionFacts facts{std::exchange(events_, 0),
+                         std::exchange(output_.records, 0),
+                         std::exchange(output_.bytes, 0),
+                         {},
+                         {}};
   if (!next_.empty()) facts.open = clock_.Now() - opened_;
   output_.failure = absl::OkStatus();
   next_.clear();
   transform_.Discarded();
 
-  // The broker also fences whose transaction it has aborted for its age; that says nothing of a twin.
+  // The broker also fences whose transaction it has aborted for its age; that says nothing of a
+  // twin.
   bool expired = facts.open >= milliseconds(options_.transaction_timeout_ms);
   RecreateCause cause = RecreateCause::kAbort;
   if (result.verdict == Verdict::kFenced && !expired) {
     cause = RecreateCause::kFenced;
     if (fenced_at_ && clock_.Now() - *fenced_at_ < kTwinWindow) {
-      terminal_ = absl::AlreadyExistsError(base::StrCat(
-          "another live producer uses this transactional id; give every replica an instance name of its "
-          "own: ", result.text));
+      terminal_ =
+          absl::AlreadyExistsError(base::StrCat("another live producer uses this transactional id; "
+                                                "give every replica an instance name of its "
+                                                "own: ",
+                                                result.text));
     }
     fenced_at_ = clock_.Now();
   } else if (result.verdict == Verdict::kRecreate || result.verdict == Verdict::kFenced) {
     cause = RecreateCause::kFatal;
   } else if (open_ && terminal_.ok()) {
-    // Abort although Recreate would: a transaction that is found open costs the new epoch half a second.
+    // Abort although Recreate would: a transaction that is found open costs the new epoch half a
+    // second.
     Result aborted = Retry(Verdict::kRecreate, [this] { return transaction_.Abort(); });
     if (!aborted.ok()) cause = RecreateCause::kFatal;
   }
@@ -352,9 +364,7 @@ Result Driver::Retry(Verdict when_exhausted, Call call) {
   }
 }
 
-bool Driver::Tainted() const {
-  return options_.rules.recreate_on_taint && transaction_.tainted();
-}
+bool Driver::Tainted() const { return options_.rules.recreate_on_taint && transaction_.tainted(); }
 
 bool Driver::CommitDue() const {
   return !next_.empty() &&
@@ -373,7 +383,8 @@ milliseconds Driver::PollWait() const {
 
 milliseconds Driver::NextBackoff() {
   int doublings = std::min(failures_++, 16);
-  return milliseconds(std::min<int64_t>(int64_t{options_.backoff_min_ms} << doublings, options_.backoff_max_ms));
+  return milliseconds(
+      std::min<int64_t>(int64_t{options_.backoff_min_ms} << doublings, options_.backoff_max_ms));
 }
 
 void Driver::UpdateState() {
@@ -399,7 +410,8 @@ void Driver::UpdateState() {
   snapshot_.state = state;
   snapshot_.text = text;
   // Strict mode recovers at every boundary; that is its running.
-  if (state != DriverState::kRecovering || cause_ != RecreateCause::kStrict) probe_.StateChanged(state, text);
+  if (state != DriverState::kRecovering || cause_ != RecreateCause::kStrict)
+    probe_.StateChanged(state, text);
 }
 
 void Driver::Resume() {
@@ -407,7 +419,9 @@ void Driver::Resume() {
   retry_halted_ = true;
 }
 
-void Driver::Beat() { progress_ns_ = duration_cast<nanoseconds>(clock_.Now().time_since_epoch()).count(); }
+void Driver::Beat() {
+  progress_ns_ = duration_cast<nanoseconds>(clock_.Now().time_since_epoch()).count();
+}
 
 std::chrono::steady_clock::time_point Driver::last_progress() const {
   return Time(duration_cast<Time::duration>(nanoseconds(progress_ns_)));

@@ -23,20 +23,21 @@
 
 namespace sluice::stream {
 
-// When a new producer epoch is taken beyond what the broker forces. Turning one of the first two off
-// loses and doubles records; that is for the tests that show it.
+// When a new producer epoch is taken beyond what the broker forces. Turning one of the first two
+// off loses and doubles records; that is for the tests that show it.
 struct TransactionRules {
   bool recreate_on_taint = true;
   bool recreate_after_abort = true;
-  // At every boundary: also safe against requests that are late between two brokers; 10 to 20 ms each.
+  // At every boundary: also safe against requests that are late between two brokers; 10 to 20 ms
+  // each.
   bool recreate_always = false;
 };
 
 struct DriverOptions {
   // A transaction is committed when the first of these is reached, at the end of a chunk.
-  int commit_interval_ms = 100;             // since its first record; 1 to 60,000
-  int commit_events = 20'000;               // input records; 1 to 1,000,000
-  int64_t commit_bytes = 8 * 1024 * 1024;   // output; 1 to 1 GiB
+  int commit_interval_ms = 100;            // since its first record; 1 to 60,000
+  int commit_events = 20'000;              // input records; 1 to 1,000,000
+  int64_t commit_bytes = 8 * 1024 * 1024;  // output; 1 to 1 GiB
   // Records per Transform call at most; what is there is not kept waiting for more. 1 to 10,000.
   int chunk_events = 128;
   // The broker's limit for an open transaction, which bounds every retry. 1,000 to 900,000.
@@ -67,14 +68,15 @@ struct DriverSnapshot {
   int64_t recreates = 0;
 };
 
-// Rules R1 to R8 of docs/guides/exactly-once.md live here; the calls they govern in the Transaction.
-// Run() belongs to one thread, which alone touches source, transaction, transform and probe; they must
-// outlive the driver. All other methods are for any thread.
+// Rules R1 to R8 of docs/guides/exactly-once.md live here; the calls they govern in the
+// Transaction. Run() belongs to one thread, which alone touches source, transaction, transform and
+// probe; they must outlive the driver. All other methods are for any thread.
 class Driver {
  public:
   static absl::StatusOr<std::unique_ptr<Driver>> Create(DriverOptions options, Source& source,
-                                                        Transaction& transaction, Transform& transform,
-                                                        DriverProbe& probe, const base::Clock& clock);
+                                                        Transaction& transaction,
+                                                        Transform& transform, DriverProbe& probe,
+                                                        const base::Clock& clock);
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
@@ -96,12 +98,15 @@ class Driver {
   DriverSnapshot snapshot() const;
 
  private:
-  // Counts what the Transform produces and remembers a failure that the Transform may have rephrased.
+  // Counts what the Transform produces and remembers a failure that the Transform may have
+  // rephrased.
   class CountingOutput final : public Output {
    public:
     explicit CountingOutput(Transaction& transaction) : transaction_(transaction) {}
     absl::Status Produce(const OutputRecord& record) override;
-    size_t record_bytes_max(size_t topic) const override { return transaction_.record_bytes_max(topic); }
+    size_t record_bytes_max(size_t topic) const override {
+      return transaction_.record_bytes_max(topic);
+    }
 
     int64_t records = 0;
     int64_t bytes = 0;
@@ -146,20 +151,20 @@ class Driver {
   // Of Run()'s thread only.
   using Time = std::chrono::steady_clock::time_point;
   CountingOutput output_;
-  bool open_ = false;             // between Begin and the end of Commit or Abort
-  Time opened_;                   // when the open transaction got its first record
-  int64_t events_ = 0;            // of the open transaction
-  std::vector<Position> next_;    // behind them
-  std::optional<Records> held_;   // records that the Transform could not take yet
+  bool open_ = false;            // between Begin and the end of Commit or Abort
+  Time opened_;                  // when the open transaction got its first record
+  int64_t events_ = 0;           // of the open transaction
+  std::vector<Position> next_;   // behind them
+  std::optional<Records> held_;  // records that the Transform could not take yet
   std::string held_text_;
   bool recovering_ = true;
-  bool rewind_ = false;           // after the recovery
+  bool rewind_ = false;  // after the recovery
   RecreateCause cause_ = RecreateCause::kStart;
   std::string recovering_text_;
   absl::Status halted_;
   absl::Status terminal_;
-  int failures_ = 0;              // since the last success
-  Time retry_at_{};               // for held_ or recovering_
+  int failures_ = 0;  // since the last success
+  Time retry_at_{};   // for held_ or recovering_
   std::optional<Time> fenced_at_;
   std::optional<Time> drain_until_;
 

@@ -1,5 +1,5 @@
-// What an observer of a worker is told. Called on the worker's thread, per chunk or transaction, never
-// per record; must not block.
+// What an observer of a worker is told. Called on the worker's thread, per chunk or transaction,
+// never per record; must not block.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 namespace sluice::stream {
 
 enum class DriverState {
-  kStarting,    // joins the group, takes its first producer epoch
+  kStarting,  // joins the group, takes its first producer epoch
   kRunning,
   kWaiting,     // a dependency is away; records are held, the membership is kept
   kPaused,      // by an operator
@@ -28,14 +28,15 @@ constexpr std::string_view DriverStateName(DriverState state) {
 enum class RecreateCause { kStart, kAbort, kTaint, kFatal, kFenced, kStrict, kResume };
 
 constexpr std::string_view RecreateCauseName(RecreateCause cause) {
-  constexpr std::string_view kNames[] = {"start", "abort", "taint", "fatal", "fenced", "strict", "resume"};
+  constexpr std::string_view kNames[] = {"start",  "abort",  "taint", "fatal",
+                                         "fenced", "strict", "resume"};
   return kNames[static_cast<size_t>(cause)];
 }
 
 struct TransactionFacts {
-  int64_t events = 0;          // input records
-  int64_t records = 0;         // output records
-  int64_t bytes = 0;           // of the output records, by RecordBytes()
+  int64_t events = 0;                 // input records
+  int64_t records = 0;                // output records
+  int64_t bytes = 0;                  // of the output records, by RecordBytes()
   std::chrono::nanoseconds open{};    // from Begin to the start of the commit
   std::chrono::nanoseconds commit{};  // the two calls of the commit
 };

@@ -1,13 +1,13 @@
 #include "common/stream/driver.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
 #include <random>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 namespace sluice::stream {
 namespace {
@@ -46,7 +46,8 @@ class FakeSource final : public Source {
     }
     if (records_max > 0 && assigned && position_ < static_cast<int64_t>(broker_.log.size())) {
       records_.clear();
-      while (records_.size() < records_max && position_ < static_cast<int64_t>(broker_.log.size())) {
+      while (records_.size() < records_max &&
+             position_ < static_cast<int64_t>(broker_.log.size())) {
         InputRecord record;
         record.topic = kTopic;
         record.offset = position_;
@@ -87,7 +88,8 @@ class FakeSource final : public Source {
   std::vector<Position> next_;
 };
 
-// Transactions over the fake broker; `next[call]` holds results to give before the call works again.
+// Transactions over the fake broker; `next[call]` holds results to give before the call works
+// again.
 class FakeTransaction final : public Transaction {
  public:
   explicit FakeTransaction(FakeBroker& broker) : broker_(broker) {}
@@ -178,7 +180,9 @@ class CopyTransform final : public Transform {
 class RecordingProbe final : public DriverProbe {
  public:
   void Committed(const TransactionFacts& facts) override { commits.push_back(facts); }
-  void Aborted(const TransactionFacts&, std::string_view text) override { aborts.emplace_back(text); }
+  void Aborted(const TransactionFacts&, std::string_view text) override {
+    aborts.emplace_back(text);
+  }
   void Recreated(RecreateCause cause, std::chrono::nanoseconds) override {
     recreates.emplace_back(RecreateCauseName(cause));
   }
@@ -339,8 +343,8 @@ TEST_F(DriverTest, AnAbortIsFollowedByANewEpochAndThenARewind) {
   transaction_.next["offsets"] = {{Verdict::kAbort, "illegal generation"}};
   ASSERT_TRUE(RunUntilVisible(2).ok());
   ExpectExactlyOnce();
-  EXPECT_THAT(broker_.calls, ElementsAre("recreate", "begin", "offsets", "abort", "recreate", "rewind",
-                                         "begin", "offsets", "commit", "leave"));
+  EXPECT_THAT(broker_.calls, ElementsAre("recreate", "begin", "offsets", "abort", "recreate",
+                                         "rewind", "begin", "offsets", "commit", "leave"));
   EXPECT_EQ(transform_.discarded, 1);
   EXPECT_THAT(probe_.aborts, ElementsAre("illegal generation"));
 }
@@ -433,7 +437,8 @@ TEST_F(DriverTest, BacksOffLongerFromFailureToFailureAndStartsAnewAfterASuccess)
   for (int i = 0; i < 10; ++i) transaction_.next["commit"].push_back({Verdict::kAbort, ""});
   auto start = clock_.Now();
   ASSERT_TRUE(RunUntilVisible(1).ok());
-  EXPECT_GT(clock_.Now() - start, milliseconds(50 + 100 + 200 + 400 + 800 + 1600 + 3200 + 3 * 5000));
+  EXPECT_GT(clock_.Now() - start,
+            milliseconds(50 + 100 + 200 + 400 + 800 + 1600 + 3200 + 3 * 5000));
   EXPECT_LT(clock_.Now() - start, milliseconds(30'000));
 }
 
@@ -482,7 +487,9 @@ TEST_F(DriverTest, FencedForTheAgeOfATransactionIsNoTwin) {
     transaction_.next["offsets"].push_back({Verdict::kRetry, ""});
     transaction_.next["offsets"].push_back({Verdict::kFenced, "expired"});
   }
-  options_.sleep = [this](milliseconds) { clock_.Advance(milliseconds(options_.transaction_timeout_ms)); };
+  options_.sleep = [this](milliseconds) {
+    clock_.Advance(milliseconds(options_.transaction_timeout_ms));
+  };
   ASSERT_TRUE(RunUntilVisible(1).ok());
   ExpectExactlyOnce();
 }
@@ -495,7 +502,8 @@ TEST_F(DriverTest, ALiveTwinOfTheMemberEndsTheRun) {
 TEST_F(DriverTest, RevocationCommitsBeforeItIsAcknowledged) {
   Fill(4);
   during_ = [&] {
-    if (transform_.chunks.size() == 1 && Calls("acknowledge") == 0) source_.events.push_back(Revoked{});
+    if (transform_.chunks.size() == 1 && Calls("acknowledge") == 0)
+      source_.events.push_back(Revoked{});
   };
   ASSERT_TRUE(RunUntil([&] { return Calls("acknowledge") == 1; }).ok());
   ExpectExactlyOnce();
@@ -518,7 +526,8 @@ TEST_F(DriverTest, LostPartitionsAbort) {
 
 TEST_F(DriverTest, AnUnavailableDependencyHoldsTheRecordsAndResumesByItself) {
   Fill(6);
-  transform_.errors = {absl::OkStatus(), absl::UnavailableError("away"), absl::UnavailableError("away")};
+  transform_.errors = {absl::OkStatus(), absl::UnavailableError("away"),
+                       absl::UnavailableError("away")};
   ASSERT_TRUE(RunUntilVisible(6).ok());
   ExpectExactlyOnce();
   EXPECT_THAT(transform_.chunks, ElementsAre(4, 2, 2, 2));
@@ -532,7 +541,8 @@ TEST_F(DriverTest, WhileADependencyIsAwayOnlyTheMembershipIsPolled) {
   for (int i = 0; i < 20; ++i) transform_.errors.push_back(absl::UnavailableError("away"));
   bool flowed = false;
   during_ = [&] {
-    if (!transform_.chunks.empty() && !transform_.errors.empty()) flowed |= source_.last_records_max > 0;
+    if (!transform_.chunks.empty() && !transform_.errors.empty())
+      flowed |= source_.last_records_max > 0;
   };
   ASSERT_TRUE(RunUntilVisible(4).ok());
   EXPECT_FALSE(flowed);
@@ -544,7 +554,8 @@ TEST_F(DriverTest, HeldRecordsAreDroppedOnRevocation) {
   Fill(4);
   for (int i = 0; i < 3; ++i) transform_.errors.push_back(absl::UnavailableError("away"));
   during_ = [&] {
-    if (transform_.chunks.size() == 1 && Calls("acknowledge") == 0) source_.events.push_back(Revoked{});
+    if (transform_.chunks.size() == 1 && Calls("acknowledge") == 0)
+      source_.events.push_back(Revoked{});
   };
   ASSERT_TRUE(RunUntil([&] { return Calls("acknowledge") == 1 && source_.polls > 50; }).ok());
   EXPECT_THAT(transform_.chunks, SizeIs(1));
@@ -595,7 +606,8 @@ TEST_F(DriverTest, HalfAChunkIsNeverCommitted) {
 TEST_F(DriverTest, ATruncatedLogHaltsAndSkipsNothing) {
   Fill(4);
   during_ = [&] {
-    if (transform_.chunks.size() == 1) source_.events.push_back(Unreadable{absl::DataLossError("truncated")});
+    if (transform_.chunks.size() == 1)
+      source_.events.push_back(Unreadable{absl::DataLossError("truncated")});
   };
   ASSERT_TRUE(RunUntil([&] { return driver_->snapshot().state == DriverState::kHalted; }).ok());
   ExpectExactlyOnce();
@@ -673,7 +685,9 @@ TEST_F(DriverTest, RandomFailuresLoseAndDoubleNothing) {
     CopyTransform transform;
     std::minstd_rand random(seed);
     int faults_left = 100;
-    auto chance = [&](unsigned in) { return faults_left > 0 && random() % in == 0 && faults_left-- > 0; };
+    auto chance = [&](unsigned in) {
+      return faults_left > 0 && random() % in == 0 && faults_left-- > 0;
+    };
     Fill(40);
     options_.commit_events = 8;
     options_.rules.recreate_always = seed % 3 == 0;
@@ -688,7 +702,8 @@ TEST_F(DriverTest, RandomFailuresLoseAndDoubleNothing) {
           transaction.next[call].push_back({verdict, indefinite && chance(2) ? "done" : "no"});
         }
       }
-      if (transform.errors.empty() && chance(8)) transform.errors.push_back(absl::UnavailableError("away"));
+      if (transform.errors.empty() && chance(8))
+        transform.errors.push_back(absl::UnavailableError("away"));
       if (chance(8)) transaction.taint = true;
       if (chance(8)) transaction.produce_error = absl::ResourceExhaustedError("full");
       if (chance(16)) {

@@ -15,7 +15,8 @@ Failpoint::Failpoint(std::string_view name) {
   if (wanted.substr(0, colon) != name) return;
   int count = 1;
   if (colon != wanted.npos &&
-      !absl::SimpleAtoi(absl::string_view(variable + colon + 1, wanted.size() - colon - 1), &count)) {
+      !absl::SimpleAtoi(absl::string_view(variable + colon + 1, wanted.size() - colon - 1),
+                        &count)) {
     return;
   }
   passes_left_ = count;

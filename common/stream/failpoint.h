@@ -1,6 +1,6 @@
-// Named points at which a test has the process die as by `kill -9`: SLUICE_FAILPOINT=<name>[:<count>]
-// kills it on the count-th pass (default 1). Unset, a point costs one branch.
-// Points: after_produce, after_send_offsets, during_commit.
+// Named points at which a test has the process die as by `kill -9`:
+// SLUICE_FAILPOINT=<name>[:<count>] kills it on the count-th pass (default 1). Unset, a point costs
+// one branch. Points: after_produce, after_send_offsets, during_commit.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,8 @@ class Failpoint {
  public:
   explicit Failpoint(std::string_view name);
   void Pass() {
-    if (passes_left_.load(std::memory_order_relaxed) > 0) [[unlikely]] Count();
+    if (passes_left_.load(std::memory_order_relaxed) > 0) [[unlikely]]
+      Count();
   }
 
  private:

@@ -1,9 +1,9 @@
 #include "common/stream/failpoint.h"
 
+#include <gtest/gtest.h>
+
 #include <csignal>
 #include <cstdlib>
-
-#include <gtest/gtest.h>
 
 namespace sluice::stream {
 namespace {

@@ -15,18 +15,19 @@ using base::InputRecord;  // its views are valid until the Transform call that w
 
 // One record to write. Produce() copies what it needs before it returns.
 struct OutputRecord {
-  size_t topic = 0;                        // index into the topics that the Output was made with
+  size_t topic = 0;  // index into the topics that the Output was made with
   std::optional<std::string_view> key;
   std::optional<std::string_view> value;
   std::span<const Header> headers;
-  std::optional<int64_t> timestamp_ms;     // nullopt: the time of publishing
+  std::optional<int64_t> timestamp_ms;  // nullopt: the time of publishing
 };
 
-// What a record counts for against Output::record_bytes_max: its bytes and, for every header, the most
-// that its two lengths take (a varint of 5 bytes each).
+// What a record counts for against Output::record_bytes_max: its bytes and, for every header, the
+// most that its two lengths take (a varint of 5 bytes each).
 inline size_t RecordBytes(const OutputRecord& record) {
   size_t bytes = record.key.value_or("").size() + record.value.value_or("").size();
-  for (const Header& header : record.headers) bytes += header.name.size() + header.value.size() + 10;
+  for (const Header& header : record.headers)
+    bytes += header.name.size() + header.value.size() + 10;
   return bytes;
 }
 

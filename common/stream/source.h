@@ -19,8 +19,9 @@ namespace sluice::stream {
 struct Position {
   std::string_view topic;
   int32_t partition = 0;
-  int64_t offset = -1;         // -1: none committed
-  int32_t leader_epoch = -1;   // of the record before it; lets the broker tell a truncated log; -1: unknown
+  int64_t offset = -1;  // -1: none committed
+  int32_t leader_epoch =
+      -1;  // of the record before it; lets the broker tell a truncated log; -1: unknown
 
   bool SamePartition(const Position& other) const {
     return partition == other.partition && topic == other.topic;
@@ -29,14 +30,15 @@ struct Position {
 
 struct Nothing {};
 
-// A run of records and the positions behind them, one per partition that occurs. Valid until the next
-// Poll that asks for records, or the next Rewind, Acknowledge or Leave.
+// A run of records and the positions behind them, one per partition that occurs. Valid until the
+// next Poll that asks for records, or the next Rewind, Acknowledge or Leave.
 struct Records {
   std::span<const InputRecord> records;
   std::span<const Position> next;
 };
 
-// Partitions were given to this member. They start from what is committed, or else from the beginning.
+// Partitions were given to this member. They start from what is committed, or else from the
+// beginning.
 struct Assigned {
   size_t partitions = 0;
 };
@@ -52,18 +54,18 @@ struct Interrupted {
   std::string reason;
 };
 
-// Records can't be read and waiting won't help: the log was truncated or aged past the position, the
-// topic is gone, or reading it is forbidden. Going on would skip records. kAlreadyExists: a live twin has
-// taken this member's place, so that the source is of no more use.
+// Records can't be read and waiting won't help: the log was truncated or aged past the position,
+// the topic is gone, or reading it is forbidden. Going on would skip records. kAlreadyExists: a
+// live twin has taken this member's place, so that the source is of no more use.
 struct Unreadable {
   absl::Status reason;
 };
 
 using SourceEvent = std::variant<Nothing, Records, Assigned, Revoked, Interrupted, Unreadable>;
 
-// Delivery promise: from the position of an assignment or a Rewind on, every record of a partition is
-// handed out once and in order, and none of it after the Acknowledge of its revocation. It never skips:
-// where it can't read, it says so. It never commits; the Transaction does.
+// Delivery promise: from the position of an assignment or a Rewind on, every record of a partition
+// is handed out once and in order, and none of it after the Acknowledge of its revocation. It never
+// skips: where it can't read, it says so. It never commits; the Transaction does.
 //
 // Single-threaded: all calls on the worker's thread.
 class Source {
@@ -80,8 +82,8 @@ class Source {
   // Gives up what the last Revoked named.
   virtual void Acknowledge() = 0;
 
-  // Forgets what has been read and goes on from the committed positions, which it reads anew before the
-  // next record is handed out.
+  // Forgets what has been read and goes on from the committed positions, which it reads anew before
+  // the next record is handed out.
   virtual void Rewind() = 0;
 
   // What is committed for these partitions.

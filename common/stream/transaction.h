@@ -26,13 +26,13 @@ struct Result {
   bool ok() const { return verdict == Verdict::kOk; }
 };
 
-// Delivery promise: what is produced between Begin() and a Commit() that returns kOk becomes visible to
-// read_committed readers together with the positions of SendOffsets(), and otherwise none of it does.
-// After any other end of Commit() or Abort() only the committed positions, read after a successful
-// Recreate(), say which of the two happened.
-// The promise holds only as long as no Begin() follows an abort, or a moment at which tainted() was
-// true, without a Recreate() in between: requests of the old transaction may still be on their way, and
-// the broker would take them for the new one's.
+// Delivery promise: what is produced between Begin() and a Commit() that returns kOk becomes
+// visible to read_committed readers together with the positions of SendOffsets(), and otherwise
+// none of it does. After any other end of Commit() or Abort() only the committed positions, read
+// after a successful Recreate(), say which of the two happened. The promise holds only as long as
+// no Begin() follows an abort, or a moment at which tainted() was true, without a Recreate() in
+// between: requests of the old transaction may still be on their way, and the broker would take
+// them for the new one's.
 //
 // Single-threaded: all calls on the worker's thread.
 class Transaction : public Output {
@@ -45,7 +45,8 @@ class Transaction : public Output {
   // Takes a new producer epoch: nothing that is late of the old one can take effect any more, and a
   // transaction that was left open is aborted. Also the first call.
   virtual Result Recreate() = 0;
-  // Whether a request since the last Recreate() ended without an answer, so that it may still take effect.
+  // Whether a request since the last Recreate() ended without an answer, so that it may still take
+  // effect.
   virtual bool tainted() const = 0;
 };
 

@@ -12,8 +12,8 @@ namespace sluice::stream {
 class Output {
  public:
   virtual ~Output() = default;
-  // Queues one record in the open transaction. An error means that the transaction can't be completed;
-  // the driver aborts it.
+  // Queues one record in the open transaction. An error means that the transaction can't be
+  // completed; the driver aborts it.
   virtual absl::Status Produce(const OutputRecord& record) = 0;
   // The largest record, by RecordBytes(), that the topic takes now. It can shrink between two
   // transactions, when the broker turns out to take less than it said.
@@ -24,15 +24,16 @@ class Output {
 //
 // All or nothing: it either produces every result of every record of the call and returns OK, or it
 // produces nothing and returns an error. kUnavailable means that a dependency is away: the driver
-// keeps the records, pauses its source while it keeps polling, and calls again with the same records.
-// Any other error stops the worker: the flow halts, nothing is skipped.
+// keeps the records, pauses its source while it keeps polling, and calls again with the same
+// records. Any other error stops the worker: the flow halts, nothing is skipped.
 class Transform {
  public:
   virtual ~Transform() = default;
   virtual absl::Status Process(std::span<const InputRecord> records, Output& output) = 0;
   // A transaction has been committed: what Process did since the last call is now final.
   virtual void Committed() {}
-  // What Process did since the last Committed() will be done again: counts taken since must be dropped.
+  // What Process did since the last Committed() will be done again: counts taken since must be
+  // dropped.
   virtual void Discarded() {}
 };
 

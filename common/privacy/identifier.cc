@@ -21,17 +21,33 @@ constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c
 bool In(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 bool AllDigits(std::string_view text) { return std::all_of(text.begin(), text.end(), IsDigit); }
 
+// What each byte of a value becomes: its upper case, or kNothing.
+using CompactTable = std::array<char, 256>;
+constexpr char kNothing = '\0';
+
+constexpr CompactTable Without(std::string_view separators) {
+  CompactTable table{};
+  for (int i = 0; i < 256; ++i) table[static_cast<size_t>(i)] = Upper(static_cast<char>(i));
+  table[0] = '\x01';  // a zero byte is no separator, and has a place in no format
+  for (char c : separators) table[static_cast<unsigned char>(c)] = kNothing;
+  return table;
+}
+
+constexpr std::string_view kSpaces = " \t\r\n";
+constexpr CompactTable kWithoutSpaces = Without(" \t\r\n");
+constexpr CompactTable kWithoutSpacesAndHyphens = Without(" \t\r\n-");
+
 // A value without what people put between its characters, upper case. Nothing that this file reads is longer.
 class Compact {
  public:
-  Compact(std::string_view value, std::string_view separators) {
+  Compact(std::string_view value, const CompactTable& table) {
     for (char c : value) {
-      if (In(c, separators)) continue;
       if (size_ == sizeof(text_)) {
         size_ = 0;
         return;  // an empty text has no format
       }
-      text_[size_++] = Upper(c);
+      text_[size_] = table[static_cast<unsigned char>(c)];
+      size_ += text_[size_] != kNothing;
     }
   }
   std::string_view view() const { return {text_, size_}; }
@@ -41,8 +57,12 @@ class Compact {
   size_t size_ = 0;
 };
 
-constexpr std::string_view kSpaces = " \t\r\n";
-constexpr std::string_view kSpacesAndHyphens = " \t\r\n-";
+void AppendLower(std::string_view text, std::string& out) {
+  const size_t begin = out.size();
+  out.append(text);
+  std::transform(out.begin() + static_cast<ptrdiff_t>(begin), out.end(),
+                 out.begin() + static_cast<ptrdiff_t>(begin), Lower);
+}
 
 void AppendPadded(std::string_view digits, size_t width, std::string& out) {
   if (digits.size() < width) out.append(width - digits.size(), '0');
@@ -70,14 +90,16 @@ class Modulus23 {
   unsigned value_ = 0;
 };
 
-// False after appending the form that no valid value has.
+// False after appending the form that no valid value has. One that is there already stays as it is.
 bool Fallback(std::string_view value, std::string& out) {
   out.push_back('?');
+  const size_t begin = out.size();
   AppendFolded(value, out);
+  out.erase(begin, std::min(out.find_first_not_of("? ", begin), out.size()) - begin);
   return false;
 }
 
-bool Name(std::string_view value, std::string& out) {
+bool FoldedText(std::string_view value, std::string& out) {
   size_t before = out.size();
   AppendFolded(value, out);
   return out.size() > before;
@@ -136,20 +158,20 @@ bool Email(std::string_view value, std::string& out) {
   if (begin == std::string_view::npos) return Fallback(value, out);
   std::string_view text = value.substr(begin, value.find_last_not_of(kSpaces) - begin + 1);
   size_t at = text.rfind('@');
-  bool valid = at != std::string_view::npos && at > 0 && text.size() <= 254 && at <= 64 && IsAscii(text) &&
-               text.find_first_of(" \t\r\n,;<>()[]\\\"") == std::string_view::npos && text.find('@') == at;
+  bool valid = at != std::string_view::npos && at > 0 && text.size() <= 254 && at <= 64 &&
+               text.find_first_of(" \t\r\n,;<>()[]?\\\"") == std::string_view::npos && text.find('@') == at;
   if (valid) {
     std::string_view domain = text.substr(at + 1);
     valid = domain.find('.') != std::string_view::npos && domain.front() != '.' && domain.back() != '.' &&
             domain.find("..") == std::string_view::npos;
   }
   if (!valid) return Fallback(value, out);
-  std::transform(text.begin(), text.end(), std::back_inserter(out), Lower);
+  AppendLower(text, out);
   return true;
 }
 
 bool PncId(std::string_view value, std::string& out) {
-  Compact compact(value, " \t\r\n");
+  Compact compact(value, kWithoutSpaces);
   std::string_view text = compact.view();
   if (text.size() < 4 || !In(text.back(), kCheckLetters)) return Fallback(value, out);
   char letter = text.back();
@@ -181,7 +203,7 @@ bool PncId(std::string_view value, std::string& out) {
 }
 
 bool Cro(std::string_view value, std::string& out) {
-  Compact compact(value, kSpaces);
+  Compact compact(value, kWithoutSpaces);
   std::string_view text = compact.view();
   if (text.empty() || !In(text.back(), kCheckLetters)) return Fallback(value, out);
   char letter = text.back();
@@ -216,7 +238,7 @@ bool Cro(std::string_view value, std::string& out) {
 bool Asn(std::string_view value, std::string& out) {
   std::array<std::string_view, 4> parts;
   size_t count = 0;
-  Compact spaced(value, kSpaces);
+  Compact spaced(value, kWithoutSpaces);
   for (std::string_view rest = spaced.view(); count < parts.size();) {
     size_t slash = rest.find('/');
     parts[count++] = rest.substr(0, slash);
@@ -255,7 +277,7 @@ bool Asn(std::string_view value, std::string& out) {
 }
 
 bool NhsNumber(std::string_view value, std::string& out) {
-  Compact compact(value, kSpacesAndHyphens);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   if (text.size() != 10 || !AllDigits(text)) return Fallback(value, out);
   out.append(text);
@@ -266,7 +288,7 @@ bool NhsNumber(std::string_view value, std::string& out) {
 }
 
 bool Nino(std::string_view value, std::string& out) {
-  Compact compact(value, kSpacesAndHyphens);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   if (text.size() != 8 && text.size() != 9) return Fallback(value, out);
   if (!IsUpper(text[0]) || !IsUpper(text[1]) || !AllDigits(text.substr(2, 6)) ||
@@ -316,7 +338,7 @@ bool IsMark(std::string_view text) {
 }
 
 bool Vrm(std::string_view value, std::string& out) {
-  Compact compact(value, kSpacesAndHyphens);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   if (text.empty() || !IsMark(text)) return Fallback(value, out);
   out.append(text);
@@ -324,7 +346,7 @@ bool Vrm(std::string_view value, std::string& out) {
 }
 
 bool DrivingLicence(std::string_view value, std::string& out) {
-  Compact compact(value, kSpaces);
+  Compact compact(value, kWithoutSpaces);
   std::string_view text = compact.view();
   if (text.size() != 16) return Fallback(value, out);
   auto alnum = [](char c) { return IsDigit(c) || IsUpper(c); };
@@ -344,7 +366,7 @@ bool DrivingLicence(std::string_view value, std::string& out) {
 }
 
 bool Passport(std::string_view value, std::string& out) {
-  Compact compact(value, kSpacesAndHyphens);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   bool valid = text.size() >= 6 && text.size() <= 9 &&
                std::all_of(text.begin(), text.end(), [](char c) { return IsDigit(c) || IsUpper(c); }) &&
@@ -355,7 +377,7 @@ bool Passport(std::string_view value, std::string& out) {
 }
 
 bool Number(std::string_view value, size_t digits_max, std::string& out) {
-  Compact compact(value, kSpaces);
+  Compact compact(value, kWithoutSpaces);
   std::string_view text = compact.view();
   if (text.empty() || !AllDigits(text)) return Fallback(value, out);
   text.remove_prefix(std::min(text.find_first_not_of('0'), text.size() - 1));
@@ -365,7 +387,7 @@ bool Number(std::string_view value, size_t digits_max, std::string& out) {
 }
 
 bool ShoulderNumber(std::string_view value, std::string& out) {
-  Compact compact(value, kSpacesAndHyphens);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   size_t digits = Run(text, 0, IsDigit);
   if (digits < 1 || digits > 4 || Run(text, digits, IsUpper) != 2 || text.size() != digits + 2) {
@@ -388,7 +410,7 @@ bool IsOutward(std::string_view text) {
 }
 
 bool Postcode(std::string_view value, std::string& out) {
-  Compact compact(value, kSpacesAndHyphens);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   if (text.size() < 5 || text.size() > 7) return Fallback(value, out);
   std::string_view outward = text.substr(0, text.size() - 3), inward = text.substr(text.size() - 3);
@@ -403,16 +425,18 @@ bool Postcode(std::string_view value, std::string& out) {
 }
 
 bool Address(std::string_view value, std::string& out) {
-  // Its punctuation becomes white space, which folding makes one.
-  constexpr size_t kShort = 256;
-  if (value.size() > kShort) {
-    std::string copy(value);
-    std::replace_if(copy.begin(), copy.end(), [](char c) { return c == ',' || c == '.'; }, ' ');
-    return Name(copy, out);
+  const size_t begin = out.size();
+  AppendFolded(value, out);
+  // After folding, because that makes commas of what isn't one yet.
+  size_t end = begin;
+  for (size_t i = begin; i < out.size(); ++i) {
+    char c = out[i] == ',' || out[i] == '.' ? ' ' : out[i];
+    if (c == ' ' && (end == begin || out[end - 1] == ' ')) continue;
+    out[end++] = c;
   }
-  char copy[kShort];
-  std::transform(value.begin(), value.end(), copy, [](char c) { return c == ',' || c == '.' ? ' ' : c; });
-  return Name({copy, value.size()}, out);
+  if (end > begin && out[end - 1] == ' ') --end;
+  out.resize(end);
+  return end > begin;
 }
 
 bool IpAddress(std::string_view value, std::string& out) {
@@ -423,14 +447,21 @@ bool IpAddress(std::string_view value, std::string& out) {
   if (trimmed.size() >= sizeof(text) || trimmed.find('\0') != std::string_view::npos) return Fallback(value, out);
   std::memcpy(text, trimmed.data(), trimmed.size());
   text[trimmed.size()] = '\0';
-  unsigned char address[16];
-  char canonical[INET6_ADDRSTRLEN];
-  for (int family : {AF_INET, AF_INET6}) {
-    if (inet_pton(family, text, address) != 1) continue;
-    out.append(inet_ntop(family, address, canonical, sizeof(canonical)));
-    return true;
+  in6_addr address;
+  const void* bytes = &address;
+  int family = AF_INET;
+  if (inet_pton(AF_INET, text, &address) != 1) {
+    if (inet_pton(AF_INET6, text, &address) != 1) return Fallback(value, out);
+    // An IPv4 peer as a socket for both versions names it (RFC 4291 section 2.5.5.2).
+    if (IN6_IS_ADDR_V4MAPPED(&address)) {
+      bytes = address.s6_addr + 12;
+    } else {
+      family = AF_INET6;
+    }
   }
-  return Fallback(value, out);
+  char canonical[INET6_ADDRSTRLEN];
+  out.append(inet_ntop(family, bytes, canonical, sizeof(canonical)));
+  return true;
 }
 
 bool EventId(std::string_view value, std::string& out) {
@@ -441,21 +472,17 @@ bool EventId(std::string_view value, std::string& out) {
     uuid = hyphen ? c == '-' : IsDigit(c) || (c >= 'a' && c <= 'f');
   }
   if (uuid) {
-    std::transform(value.begin(), value.end(), std::back_inserter(out), Lower);
+    AppendLower(value, out);
   } else {
     out.append(value);
   }
   return !value.empty();
 }
 
-}  // namespace
-
-bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& out) {
+// A kind that has a format, in ASCII.
+bool Formatted(IdentifierKind kind, std::string_view value, std::string& out) {
   using namespace contract::v1;
-  // A canonical form that was made for want of a format is canonical.
-  if (value.starts_with('?') && kind != EVENT_ID && kind != SOURCE_POSITION) return Fallback(value.substr(1), out);
   switch (kind) {
-    case PERSON_NAME: return Name(value, out);
     case PHONE: return Phone(value, out);
     case EMAIL: return Email(value, out);
     case PNC_ID: return PncId(value, out);
@@ -470,12 +497,28 @@ bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& o
     case SHOULDER_NUMBER: return ShoulderNumber(value, out);
     case POSTCODE: return Postcode(value, out);
     case UPRN: return Number(value, 12, out);
-    case ADDRESS: return Address(value, out);
     case IP_ADDRESS: return IpAddress(value, out);
-    case FREE_IDENTIFIER: return Name(value, out);
-    case EVENT_ID: return EventId(value, out);
-    default: out.append(value); return !value.empty();
+    default: return Fallback(value, out);
   }
+}
+
+}  // namespace
+
+bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& out) {
+  using namespace contract::v1;
+  switch (kind) {
+    case PERSON_NAME:
+    case FREE_IDENTIFIER: return FoldedText(value, out);
+    case ADDRESS: return Address(value, out);
+    case EVENT_ID: return EventId(value, out);
+    case SOURCE_POSITION: out.append(value); return !value.empty();
+    default: break;
+  }
+  if (IsAscii(value)) return Formatted(kind, value, out);
+  // Copied from a page or a phone's contacts: no-break spaces, typographic hyphens, direction marks.
+  std::string folded;
+  AppendFolded(value, folded);
+  return IsAscii(folded) ? Formatted(kind, folded, out) : Fallback(folded, out);
 }
 
 std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part) {

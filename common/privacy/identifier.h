@@ -17,7 +17,8 @@ inline constexpr int kYearPivot = 49;
 //
 // A value of the kind's format whose check digit or letter is wrong still gets the kind's canonical form, so that all
 // its spellings stay one. A value without the format gets `?` and its folded text (see fold.h), which is no valid value's
-// form. Canonical forms are canonical themselves. Allocates nothing for ASCII.
+// form. Canonical forms are canonical themselves. Kinds with a format are read after folding, so that no-break spaces,
+// typographic hyphens and full-width digits don't count. Allocates nothing for ASCII.
 //
 //   PERSON_NAME       folded text
 //   PHONE             E.164: +44 and the national number of GB's plan (trunk 0, +44, 0044, 44 in any spacing); other
@@ -36,7 +37,7 @@ inline constexpr int kYearPivot = 49;
 //   POSTCODE          upper case with one space before the last three
 //   UPRN              1 to 12 digits without leading zeros
 //   ADDRESS           folded text without commas and full stops
-//   IP_ADDRESS        RFC 5952; IPv4 in dotted decimals
+//   IP_ADDRESS        RFC 5952; IPv4 in dotted decimals, also where it came mapped into IPv6
 //   FREE_IDENTIFIER   folded text
 //   EVENT_ID          as it stands; a UUID in lower case
 //   SOURCE_POSITION   as it stands

@@ -1,5 +1,12 @@
 #include "common/privacy/identifier.h"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <random>
+#include <regex>
+
 #include <gtest/gtest.h>
 
 #include "common/base/strings.h"
@@ -72,6 +79,157 @@ INSTANTIATE_TEST_SUITE_P(
         Form{FREE_IDENTIFIER, "CAD 123/01JAN26", "cad 123/01jan26"},
         Form{EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF", "6f9619ff-8b86-d011-b42d-00cf4fc964ff"}, Form{EVENT_ID, "A-1", "A-1"}),
     [](const auto& info) { return base::StrCat(IdentifierKind_Name(info.param.kind), "_", info.index); });
+
+std::string Canonical(IdentifierKind kind, std::string_view value) {
+  std::string out;
+  AppendCanonical(kind, value, out);
+  return out;
+}
+
+TEST(Spellings, OfOneValueAreOne) {
+  const std::pair<IdentifierKind, std::vector<std::string>> kSame[] = {
+      {PERSON_NAME, {"Se\u00E1n O'Brien", "SE\u00C1N  O\u2019BRIEN", " sea\u0301n\to'brien\u00A0"}},
+      {PHONE,
+       {"+447700900123", "07700 900 123", "0044 7700 900123", "447700900123", "(07700) 900-123",
+        "07700\u00A0900\u2011123", "\u202A+44 7700 900123\u202C", "\uFF10\uFF17\uFF17\uFF10\uFF10900123",
+        "7700900123", "+44 (0)7700.900.123"}},
+      {EMAIL, {"a.b@example.com", "A.B@EXAMPLE.COM", " a.b@Example.com\n", "\u200Ba.b@example.com"}},
+      {PNC_ID, {"81/34U", "81/0000034U", "1981/34u", "1981/0000034U", "19810000034U", "8134U", " 1981 / 34 U"}},
+      {CRO, {"65656/91H", "065656/91h", "65656 / 91 H"}},
+      {ASN, {"1001VK0100000375807W", "10/01VK/01/375807W", "10/01vk/01/00000375807w"}},
+      {NHS_NUMBER, {"9434765870", "943 476 5870", "943-476-5870", "943\u2013476\u20135870"}},
+      {NINO, {"AB123456C", "ab 12 34 56 c", "AB-12-34-56-C"}},
+      {VRM, {"AB12CDE", "ab12 cde", "AB12-CDE"}},
+      {POSTCODE, {"SW1A 1AA", "sw1a1aa", "SW1A\u00A01AA", " sw 1a 1a a "}},
+      {UPRN, {"100023336956", "000100023336956"}},
+      {ADDRESS, {"Flat 2, 10 High St.", "FLAT 2 10 HIGH ST", "flat 2,10 high st", "Flat 2\uFF0C 10 High St"}},
+      {IP_ADDRESS, {"192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201", " 192.0.2.1 "}},
+      {IP_ADDRESS, {"2001:db8::1", "2001:DB8:0:0:0:0:0:1", "2001:0db8::0:1"}},
+  };
+  for (const auto& [kind, spellings] : kSame) {
+    for (const std::string& spelling : spellings) {
+      EXPECT_EQ(Canonical(kind, spelling), Canonical(kind, spellings[0])) << IdentifierKind_Name(kind) << " " << spelling;
+    }
+  }
+}
+
+TEST(Phone, FollowsTheNationalPlanOfGreatBritain) {
+  auto valid = [](std::string_view value) {
+    std::string out;
+    return AppendCanonical(PHONE, value, out);
+  };
+  for (std::string_view good : {"08001111", "0169772123", "+448001111", "+1 202 555 0100", "00 33 1 23 45 67 89"}) {
+    EXPECT_TRUE(valid(good)) << good;
+  }
+  for (std::string_view bad : {"999", "101", "04700900123", "06700900123", "077009001234", "0770090012", "+44", "+", "+4480011111",
+                               "+0123456789", "+1234567890123456", "07700 900123 ext 4", "0770O900123", ""}) {
+    EXPECT_FALSE(valid(bad)) << bad;
+  }
+}
+
+// Every single wrong digit changes a PNC ID's check letter; the letter is there to catch that.
+TEST(PncId, CatchesEveryWrongDigitOfItsSerial) {
+  const std::string good = "2002/0073319Z";
+  for (size_t i = 5; i < 12; ++i) {
+    for (char c = '0'; c <= '9'; ++c) {
+      std::string value = good, out;
+      value[i] = c;
+      EXPECT_EQ(AppendCanonical(PNC_ID, value, out), value == good) << value;
+    }
+  }
+}
+
+// Whatever a feed holds: one value in a kind's alphabet with characters changed, doubled and left out.
+TEST(Canonical, IsCanonicalItselfForMangledValues) {
+  const std::pair<IdentifierKind, std::string_view> kSeeds[] = {
+      {PERSON_NAME, "Se\u00E1n O\u2019Brien"}, {PHONE, "+44 (0)7700 900123"}, {EMAIL, "Some.One@Example.com"},
+      {PNC_ID, "81/34U"}, {PNC_ID, "2002/0073319Z"}, {CRO, "65656/91H"}, {CRO, "SF05/482703J"},
+      {ASN, "10/01VK/01/375807W"}, {ASN, "1001VK0100000375807W"}, {NHS_NUMBER, "943 476 5870"},
+      {NINO, "AB 12 34 56 C"}, {VRM, "AB12 CDE"}, {DRIVING_LICENCE, "MORGA657054SM9IJ"}, {PASSPORT, "123456789"},
+      {WARRANT_NUMBER, "012345"}, {SHOULDER_NUMBER, "123AB"}, {POSTCODE, "SW1A 1AA"}, {UPRN, "000100023336956"},
+      {ADDRESS, "Flat 2, 10 High St."}, {IP_ADDRESS, "2001:db8::1"}, {IP_ADDRESS, "192.0.2.1"},
+      {FREE_IDENTIFIER, "CAD 123/01JAN26"}, {EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF"},
+      {SOURCE_POSITION, "raw/3/7"}};
+  const std::string_view kPieces[] = {" ", "?", "/", "-", "+", "0", "9", "Z", "a", "(", ".", ",", "@", ":", "\t",
+                                      "\u00A0", "\u2011", "\u00E9", "\u0301", "\uFF11", "\uFF0C", "\u200B", "\xFF"};
+  std::mt19937_64 random(7);
+  std::string once, twice;
+  for (const auto& [kind, seed] : kSeeds) {
+    for (int i = 0; i < 20'000; ++i) {
+      std::string value(seed);
+      for (uint64_t edits = random() % 4; edits > 0; --edits) {
+        size_t at = random() % (value.size() + 1);
+        std::string_view piece = kPieces[random() % std::size(kPieces)];
+        if (random() % 2 == 0 && at < value.size()) value.erase(at, 1);
+        if (random() % 2 == 0) value.insert(std::min(at, value.size()), piece);
+      }
+      once.clear();
+      twice.clear();
+      bool valid = AppendCanonical(kind, value, once);
+      EXPECT_EQ(AppendCanonical(kind, once, twice), valid) << IdentifierKind_Name(kind) << " " << value;
+      ASSERT_EQ(twice, once) << IdentifierKind_Name(kind) << " " << value;
+      bool has_format = kind != PERSON_NAME && kind != ADDRESS && kind != FREE_IDENTIFIER && kind != EVENT_ID &&
+                        kind != SOURCE_POSITION;
+      if (has_format) {
+        EXPECT_TRUE(!valid || once.front() != '?') << value;
+      }
+    }
+  }
+}
+
+// Test vectors of ideal-postcodes' parser: two texts each, a postcode and what is expected of it.
+class PostcodeVectors : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const char* data = std::getenv("SLUICE_SHARED_DATA");
+    const char* source = std::getenv("SLUICE_SOURCE_DIR");
+    folder_ = std::filesystem::path(data != nullptr     ? data
+                                    : source != nullptr ? base::StrCat(source, "/../shared/data")
+                                                        : "../shared/data") /
+              "identifiers" / "postcode-vectors";
+    if (!std::filesystem::exists(folder_)) {
+      GTEST_SKIP() << "no postcode vectors at " << folder_ << "; set SLUICE_SHARED_DATA to their data folder";
+    }
+  }
+
+  // (base, expected) as JSON writes them, expected with its quotes.
+  std::vector<std::pair<std::string, std::string>> Read(const char* name) {
+    std::ifstream in(folder_ / name);
+    std::string text(std::istreambuf_iterator<char>(in), {});
+    std::vector<std::pair<std::string, std::string>> tests;
+    const std::regex kTest(R"re("base"\s*:\s*"([^"]*)",\s*"expected"\s*:\s*("[^"]*"|\w+))re");
+    for (std::sregex_iterator it(text.begin(), text.end(), kTest), end; it != end; ++it) {
+      tests.emplace_back((*it)[1], (*it)[2]);
+    }
+    EXPECT_FALSE(tests.empty()) << name;
+    return tests;
+  }
+
+  void ExpectParts(const char* name, std::optional<PostcodePart> part) {
+    for (const auto& [value, expected] : Read(name)) {
+      std::string canonical;
+      bool valid = AppendCanonical(POSTCODE, value, canonical);
+      std::string_view got = part ? PartOfPostcode(canonical, *part) : canonical;
+      EXPECT_EQ(valid ? base::StrCat('"', got, '"') : "null", expected) << value;
+    }
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(PostcodeVectors, HaveTheirParts) {
+  ExpectParts("normalisation.json", std::nullopt);
+  ExpectParts("sectors.json", PostcodePart::kSector);
+  ExpectParts("outcodes.json", PostcodePart::kDistrict);
+  ExpectParts("areas.json", PostcodePart::kArea);
+}
+
+TEST_F(PostcodeVectors, AreValidWhereTheySaySo) {
+  for (const auto& [value, expected] : Read("validation.json")) {
+    std::string canonical;
+    EXPECT_EQ(AppendCanonical(POSTCODE, value, canonical), expected == "true") << value;
+  }
+}
 
 TEST(Postcode, HasParts) {
   EXPECT_EQ(PartOfPostcode("SW1A 1AA", PostcodePart::kSector), "SW1A 1");

@@ -1,6 +1,8 @@
 #include "common/privacy/pseudonym.h"
 
+#include <array>
 #include <charconv>
+#include <cstring>
 
 #include "common/base/strings.h"
 
@@ -8,6 +10,13 @@ namespace sluice::privacy {
 namespace {
 
 constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+// Ten bits at a time.
+constexpr auto kPairs = [] {
+  std::array<std::array<char, 2>, 1024> pairs{};
+  for (size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kAlphabet[i >> 5], kAlphabet[i & 31]};
+  return pairs;
+}();
 
 int ValueOf(char c) {
   if (c >= 'a' && c <= 'z') return c - 'a';
@@ -30,15 +39,17 @@ std::string PseudonymPrefix(const DomainEpoch& domain) {
 }
 
 char* WriteBlock(const PseudonymBlock& block, char* out) {
-  // Five bytes make eight characters; the sixteenth byte makes the last two.
-  for (int group = 0; group < 3; ++group) {
+  // Five bytes make four pairs of characters; the sixteenth byte makes the last one.
+  for (size_t group = 0; group < 15; group += 5) {
     uint64_t bits = 0;
-    for (int i = 0; i < 5; ++i) bits = bits << 8 | block[static_cast<size_t>(group * 5 + i)];
-    for (int shift = 35; shift >= 0; shift -= 5) *out++ = kAlphabet[bits >> shift & 31];
+    for (size_t i = 0; i < 5; ++i) bits = bits << 8 | block[group + i];
+    for (int shift = 30; shift >= 0; shift -= 10) {
+      std::memcpy(out, kPairs[bits >> shift & 1023].data(), 2);
+      out += 2;
+    }
   }
-  *out++ = kAlphabet[block[15] >> 3];
-  *out++ = kAlphabet[(block[15] & 7) << 2];
-  return out;
+  std::memcpy(out, kPairs[static_cast<size_t>(block[15]) << 2].data(), 2);
+  return out + 2;
 }
 
 std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text) {

@@ -103,7 +103,8 @@ LogOptions ConfigureLog(LogOptions options) {
 }
 
 void Log(Severity severity, LogName event, std::initializer_list<LogField> fields) {
-  static const base::SystemClock system_clock;
+  // Never destroyed, as the logger.
+  static const base::Clock& system_clock = *new base::SystemClock;
   Logger& logger = TheLogger();
   base::MutexLock lock(logger.mutex);
   const LogOptions& options = logger.options;

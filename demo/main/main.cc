@@ -23,6 +23,7 @@
 #include "common/kafka/reader.h"
 #include "common/kafka/writer.h"
 #include "common/privacy/local_pseudonymiser.h"
+#include "common/privacy/pseudonym.h"
 #include "common/privacy/seal.h"
 #include "demo/generator.h"
 #include "services/audit/audit.h"
@@ -213,7 +214,6 @@ class Demo {
       Generator generator(options_.seed);
       for (uint64_t i = 0; i < options_.events && !interrupted; ++i) {
         const std::string& event = generator.Next();
-        if (i == 0) first_ = event;
         std::string key = base::StrCat(i);
         written = writer->Write({raw_topic_, std::nullopt, key, event, {}, std::nullopt});
         if (!written.ok()) break;
@@ -244,16 +244,50 @@ class Demo {
     return written;
   }
 
-  absl::Status ShowOneEvent() {
-    std::printf("\nOne event, as it came:\n  %s\n", first_.c_str());
-    Generator again(options_.seed);
-    for (const engine::StreamPlan& stream : setup_->pipeline->streams()) {
-      std::string shown;
-      SLUICE_RETURN_IF_ERROR(Ignore(kafka::TopicReader({Connection()}).Read(std::vector<std::string>{stream.topic}, [&](const kafka::ReadRecord& record) {
-        shown = std::string(record.value.value_or(""));
+  // The value of the topic's first record whose header `sluice-src` is `source`; of its first record for an empty one.
+  absl::StatusOr<std::pair<std::string, std::string>> FindRecord(const std::string& topic, std::string_view source) {
+    std::pair<std::string, std::string> found;  // value, source
+    absl::Status read = kafka::TopicReader({Connection()}).Read(std::vector<std::string>{topic}, [&](const kafka::ReadRecord& record) {
+      for (const auto& header : record.headers) {
+        if (header.name != "sluice-src" || (!source.empty() && header.value != source)) continue;
+        found = {std::string(record.value.value_or("")), std::string(header.value)};
         return absl::CancelledError();
-      })));
-      std::printf("\nAn event of the stream %s (%s):\n  %s\n", stream.name.c_str(), stream.topic.c_str(), shown.c_str());
+      }
+      return absl::OkStatus();
+    });
+    if (!read.ok() && !absl::IsCancelled(read)) return read;
+    return found;
+  }
+
+  // What a stream knows the raw position by.
+  absl::StatusOr<std::string> SourceIn(const engine::StreamPlan& stream, const std::string& position) {
+    if (stream.internal) return position;
+    SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup_->keyring));
+    SLUICE_ASSIGN_OR_RETURN(uint16_t domain, pseudonymiser->Domain(setup_->pipeline->domains()[stream.domain]));
+    privacy::PseudonymBatch batch;
+    privacy::PseudonymAnswer answer;
+    batch.Add(contract::v1::SOURCE_POSITION, position, std::vector<uint16_t>{domain});
+    SLUICE_RETURN_IF_ERROR(pseudonymiser->Pseudonymise(batch, answer));
+    char block[privacy::kBlockTextBytes];
+    privacy::WriteBlock(answer.blocks[0], block);
+    return privacy::PseudonymPrefix(answer.domains[domain]) + std::string(block, sizeof(block));
+  }
+
+  absl::Status ShowOneEvent() {
+    const auto& streams = setup_->pipeline->streams();
+    SLUICE_ASSIGN_OR_RETURN(auto first, FindRecord(streams[0].topic, ""));
+    std::string raw;
+    absl::Status read = kafka::TopicReader({Connection()}).Read(std::vector<std::string>{raw_topic_}, [&](const kafka::ReadRecord& record) {
+      if (base::StrCat(record.topic, '/', record.partition, '/', record.offset) != first.second) return absl::OkStatus();
+      raw = std::string(record.value.value_or(""));
+      return absl::CancelledError();
+    });
+    if (!read.ok() && !absl::IsCancelled(read)) return read;
+    std::printf("\nOne event, as it came (%s):\n  %s\n", first.second.c_str(), raw.c_str());
+    for (const engine::StreamPlan& stream : streams) {
+      SLUICE_ASSIGN_OR_RETURN(std::string source, SourceIn(stream, first.second));
+      SLUICE_ASSIGN_OR_RETURN(auto shown, FindRecord(stream.topic, source));
+      std::printf("\nThe same event for the audience `%s` (%s):\n  %s\n", stream.name.c_str(), stream.topic.c_str(), shown.first.c_str());
     }
     std::map<std::string, int> reasons;
     SLUICE_RETURN_IF_ERROR(kafka::TopicReader({Connection()}).Read(
@@ -269,10 +303,6 @@ class Demo {
     std::printf("\nQuarantined, payload sealed, reasons in the clear:\n");
     for (const auto& [reason, count] : reasons) std::printf("  %6d  %s\n", count, reason.c_str());
     return absl::OkStatus();
-  }
-
-  static absl::Status Ignore(const absl::Status& status) {
-    return absl::IsCancelled(status) ? absl::OkStatus() : status;
   }
 
   absl::StatusOr<bool> Prove() {
@@ -292,7 +322,7 @@ class Demo {
   std::unique_ptr<test_support::KafkaBroker> kafka_;
   std::unique_ptr<test_support::ChildProcess> processor_;
   std::optional<processor::Setup> setup_;
-  std::string broker_, raw_topic_, first_;
+  std::string broker_, raw_topic_;
   std::vector<std::string> topics_;
   int port_ = 0;
 };

@@ -1,0 +1,323 @@
+// The processor as a process of its own on a real Kafka, through what goes wrong. After each: every raw event has
+// exactly one result, in order.
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/base/random.h"
+#include "common/base/strings.h"
+#include "common/kafka/admin.h"
+#include "common/kafka/reader.h"
+#include "common/kafka/writer.h"
+#include "common/privacy/local_pseudonymiser.h"
+#include "common/privacy/seal.h"
+#include "demo/generator.h"
+#include "services/audit/audit.h"
+#include "services/processor/processor.h"
+#include "tests/support/child_process.h"
+#include "tests/support/kafka_broker.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace sluice::processor {
+namespace {
+
+using namespace std::chrono_literals;
+using test_support::ChildProcess;
+using test_support::KafkaBroker;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+class ProcessorKafkaTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto broker = KafkaBroker::Create({});
+    ASSERT_TRUE(broker.ok()) << broker.status();
+    broker_ = std::move(*broker).release();
+    absl::Status started = broker_->Start();
+    ASSERT_TRUE(started.ok()) << started;
+  }
+  static void TearDownTestSuite() {
+    delete broker_;
+    broker_ = nullptr;
+  }
+
+  void SetUp() override {
+    folder_ = *test_support::TempDir::Create("processor-test");
+    suffix_ = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    base::SystemRandom random;
+    std::string path = folder_->path();
+    ASSERT_TRUE(privacy::Keyring::CreateKeyFile(path + "/kek", random).ok());
+    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random);
+    ASSERT_TRUE(keyring->Save(path + "/keyring", path + "/kek", random).ok());
+    std::ofstream(path + "/quarantine.pub") << privacy::NewSealingKeys(random)->public_pem;
+    setup_ = LoadConfig("first");
+    ASSERT_TRUE(setup_.has_value());
+    std::vector<kafka::NewTopic> topics = {{setup_->pipeline->config().input().topic(), 4}};
+    for (const std::string& topic : OutputTopics(*setup_->pipeline)) topics.push_back({topic, 2});
+    absl::Status created = (*kafka::Admin::Create(Connection()))->CreateTopics(topics);
+    ASSERT_TRUE(created.ok()) << created;
+  }
+
+  // Writes a replica's configuration and reads it back.
+  std::optional<processor::Setup> LoadConfig(const std::string& instance) {
+    std::string root = Environment("SLUICE_SOURCE_DIR");
+    std::ofstream config(folder_->path() + "/" + instance + ".yaml");
+    config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << suffix_ << ", instance: " << suffix_ << "-"
+           << instance << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
+           << "commit: {events: 200}\n"
+           << "contracts: [\"" << root << "/proto\"]\n"
+           << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
+           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root << "/deploy/config/boroughs.csv\", key: code}]}}\n"
+           << "pipeline:\n";
+    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
+    for (std::string line; std::getline(pipeline, line);) {
+      for (std::string_view topic : {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
+        if (size_t at = line.find(topic); at != std::string::npos) line.insert(at + topic.size(), "." + suffix_);
+      }
+      config << "  " << line << "\n";
+    }
+    config.close();
+    auto setup = LoadSetup(folder_->path() + "/" + instance + ".yaml");
+    EXPECT_TRUE(setup.ok()) << setup.status();
+    if (!setup.ok()) return std::nullopt;
+    return *std::move(setup);
+  }
+
+  kafka::ConnectionOptions Connection() const {
+    kafka::ConnectionOptions connection;
+    connection.brokers = {broker_->bootstrap()};
+    return connection;
+  }
+
+  std::unique_ptr<ChildProcess> Start(const std::string& instance = "first", const std::string& failpoint = "") {
+    std::map<std::string, std::string> environment;
+    if (!failpoint.empty()) environment["SLUICE_FAILPOINT"] = failpoint;
+    auto process = ChildProcess::Start({{Environment("SLUICE_BINARY_DIR") + "/services/processor/sluice-processor", "--config",
+                                         folder_->path() + "/" + instance + ".yaml"},
+                                        environment,
+                                        log(),
+                                        ""});
+    EXPECT_TRUE(process.ok()) << process.status();
+    return *std::move(process);
+  }
+  std::string log() const { return folder_->path() + "/log"; }
+
+  void Produce(int events) {
+    auto writer = kafka::TopicWriter::Create({Connection()});
+    ASSERT_TRUE(writer.ok());
+    for (int i = 0; i < events; ++i) {
+      const std::string& event = generator_.Next();
+      ASSERT_TRUE((*writer)->Write({setup_->pipeline->config().input().topic(), std::nullopt, base::StrCat(i), event, {}, {}}).ok());
+    }
+    absl::Status flushed = (*writer)->Flush();
+    ASSERT_TRUE(flushed.ok()) << flushed;
+    produced_ += events;
+  }
+
+  audit::Findings Audit() {
+    auto pseudonymiser = privacy::LocalPseudonymiser::Create(setup_->keyring);
+    auto findings = audit::Audit(Connection(), *setup_->pipeline, **pseudonymiser);
+    EXPECT_TRUE(findings.ok()) << findings.status();
+    return findings.ok() ? *findings : audit::Findings();
+  }
+
+  // Until every event has a result. The audit reads one topic after the other while the processor writes: an event that
+  // is lost or torn for now may only be on its way, one that stays so isn't.
+  void ExpectConserved() {
+    audit::Findings found;
+    test_support::WaitUntil(90s, [&] {
+      found = Audit();
+      return found.in == static_cast<uint64_t>(produced_) && found.lost == 0 && found.torn == 0;
+    });
+    EXPECT_EQ(found.in, static_cast<uint64_t>(produced_));
+    EXPECT_TRUE(found.conserved()) << "lost " << found.lost << " doubled " << found.doubled << " torn " << found.torn
+                                   << " unordered " << found.unordered << " unknown " << found.unknown << "\n"
+                                   << ::testing::PrintToString(found.examples) << "\n"
+                                   << test_support::Tail(test_support::ReadFile(log()), 30);
+    EXPECT_EQ(found.clean + found.quarantined, static_cast<uint64_t>(produced_));
+  }
+
+  // A quick way to see that some results are out: without it, a fault could come before there is any work.
+  void WaitForSomeResults() {
+    EXPECT_TRUE(test_support::WaitUntil(60s, [&] {
+      auto ranges = (*kafka::Admin::Create(Connection()))->Ranges(setup_->pipeline->streams()[0].topic);
+      int64_t records = 0;
+      if (ranges.ok()) {
+        for (const auto& range : *ranges) records += range.end - range.begin;
+      }
+      return records > 100;
+    }));
+  }
+
+  void StopCleanly(ChildProcess& process) {
+    ASSERT_TRUE(process.Signal(SIGTERM).ok());
+    auto ended = process.Wait(40s);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    EXPECT_EQ(*ended, test_support::Exit{}) << ended->ToString() << test_support::Tail(test_support::ReadFile(log()), 20);
+  }
+
+  static KafkaBroker* broker_;
+  std::unique_ptr<test_support::TempDir> folder_;
+  std::string suffix_;
+  std::optional<processor::Setup> setup_;
+  demo::Generator generator_{7};
+  int produced_ = 0;
+};
+
+KafkaBroker* ProcessorKafkaTest::broker_ = nullptr;
+
+TEST_F(ProcessorKafkaTest, EveryEventHasOneResult) {
+  auto process = Start();
+  Produce(5000);
+  ExpectConserved();
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, KillsAtFailpointsLoseAndDoubleNothing) {
+  Produce(6000);
+  for (const char* name : {"after_produce", "after_send_offsets", "during_commit"}) {
+    for (int count : {1, 3}) {
+      auto process = Start("first", base::StrCat(name, ":", count));
+      auto ended = process->Wait(60s);
+      ASSERT_TRUE(ended.ok()) << name << ": " << ended.status() << test_support::Tail(test_support::ReadFile(log()), 20);
+      EXPECT_EQ(ended->signal, SIGKILL) << name << ":" << count;
+    }
+  }
+  auto process = Start();
+  ExpectConserved();
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, TwentyKillsAtRandomLoseAndDoubleNothing) {
+  constexpr const char* kNames[] = {"after_produce", "after_send_offsets", "during_commit"};
+  std::mt19937 random(20260304);
+  for (int i = 0; i < 20; ++i) {
+    Produce(1000);
+    auto process = Start("first", base::StrCat(kNames[random() % 3], ":", 1 + random() % 4));
+    auto ended = process->Wait(60s);
+    ASSERT_TRUE(ended.ok()) << ended.status() << test_support::Tail(test_support::ReadFile(log()), 20);
+    EXPECT_EQ(ended->signal, SIGKILL);
+  }
+  auto process = Start();
+  ExpectConserved();
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, ABrokerThatIsKilledAndComesBackLosesNothing) {
+  Produce(20'000);
+  auto process = Start();
+  WaitForSomeResults();
+  broker_->Kill();
+  absl::Status restarted = broker_->Restart();
+  ASSERT_TRUE(restarted.ok()) << restarted;
+  Produce(1000);
+  ExpectConserved();
+  EXPECT_TRUE(process->running());
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, ABrokerFrozenLongerThanTheTransactionTimeoutLosesNothing) {
+  Produce(20'000);
+  auto process = Start();
+  WaitForSomeResults();
+  ASSERT_TRUE(broker_->Freeze().ok());
+  // The length of the freeze is the fault itself: the transaction timeout is 3 s.
+  std::this_thread::sleep_for(5s);
+  ASSERT_TRUE(broker_->Thaw().ok());
+  Produce(1000);
+  ExpectConserved();
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, ASecondReplicaJoinsAndLeaves) {
+  ASSERT_TRUE(LoadConfig("second").has_value());
+  Produce(10'000);
+  auto first = Start("first");
+  WaitForSomeResults();
+  auto second = Start("second");
+  Produce(10'000);
+  EXPECT_TRUE(second->WaitForOutput("partitions_assigned", 60s).ok());
+  Produce(2000);
+  StopCleanly(*second);
+  Produce(2000);
+  ExpectConserved();
+  StopCleanly(*first);
+}
+
+TEST_F(ProcessorKafkaTest, PoisonAndOversizeRecordsDoNotStopTheFlow) {
+  auto process = Start();
+  Produce(100);
+  auto writer = kafka::TopicWriter::Create({Connection()});
+  std::string topic = setup_->pipeline->config().input().topic();
+  std::vector<std::string> poison = {"", "null", "[]", "{", std::string(3, '\0'), std::string(100'000, '['), "\xFF\xFE",
+                                     R"({"event_id":1})", base::StrCat("{\"event_id\":\"", std::string(900'000, 'x'), "\"}")};
+  for (const std::string& value : poison) ASSERT_TRUE((*writer)->Write({topic, 0, "k", value, {}, {}}).ok());
+  ASSERT_TRUE((*writer)->Write({topic, 0, "k", std::nullopt, {}, {}}).ok());
+  ASSERT_TRUE((*writer)->Flush().ok());
+  produced_ += static_cast<int>(poison.size()) + 1;
+  Produce(100);
+  ExpectConserved();
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, NoIdentifierLeavesTheProcessor) {
+  auto process = Start();
+  auto writer = kafka::TopicWriter::Create({Connection()});
+  std::string topic = setup_->pipeline->config().input().topic();
+  // One event that is published, and one with the same people that is quarantined.
+  for (const char* type : {"Person search", "no such type"}) {
+    std::string event = base::StrCat(
+        R"({"event_id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff","occurred_at":"2026-03-04T05:06:07Z","type":")", type,
+        R"(","officer":{"warrant_no":"918273","shoulder_no":"4321ZZ","borough":"E09000007"},"subject":{"name":"Canary Markername",)"
+        R"("date_of_birth":"1987-06-05","phone":"07700 900987","email":"canary@marker.example","pnc_id":"1981/0000034U",)"
+        R"("address":"12 Canary Wharfmark"},"vehicle":{"mark":"CN12 ARY"},"location":{"latitude":51.5,"longitude":-0.1,)"
+        R"("postcode":"SW1A 1AA"},"legislation":"x","grounds":"Canary Markername was there","video_reference":"CANARYVIDEO",)"
+        R"("incident_reference":"CANARYCAD"})");
+    ASSERT_TRUE((*writer)->Write({topic, std::nullopt, "Canary Markername", event, {}, {}}).ok());
+  }
+  ASSERT_TRUE((*writer)->Flush().ok());
+  produced_ = 2;
+  ExpectConserved();
+  std::string seen = test_support::ReadFile(log());
+  int quarantined = 0, clean = 0;
+  for (const std::string& out : OutputTopics(*setup_->pipeline)) {
+    bool quarantine = out == setup_->pipeline->config().quarantine().topic();
+    ASSERT_TRUE(kafka::TopicReader({Connection()}).Read(std::vector<std::string>{out}, [&](const kafka::ReadRecord& record) {
+      base::StrAppend(seen, record.key.value_or(""), "\n", record.value.value_or(""), "\n");
+      for (const auto& header : record.headers) base::StrAppend(seen, header.name, "=", header.value, "\n");
+      ++(quarantine ? quarantined : clean);
+      return absl::OkStatus();
+    }).ok());
+  }
+  EXPECT_EQ(quarantined, 1);
+  EXPECT_EQ(clean, 2);
+  for (const char* marker : {"anary", "918273", "4321ZZ", "1987-06-05", "900987", "0000034", "CN12", "CANARY", "1AA"}) {
+    EXPECT_THAT(seen, Not(HasSubstr(marker))) << marker;
+  }
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, MissingTopicsAreNamedAtStart) {
+  std::string config = test_support::ReadFile(folder_->path() + "/first.yaml");
+  size_t at = config.find("clean.stops.public");
+  config.insert(at, "absent.");
+  std::ofstream(folder_->path() + "/first.yaml") << config;
+  auto process = Start();
+  auto ended = process->Wait(30s);
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_EQ(ended->code, 1);
+  EXPECT_THAT(test_support::ReadFile(log()), HasSubstr("absent.clean.stops.public"));
+}
+
+}  // namespace
+}  // namespace sluice::processor

@@ -1,5 +1,6 @@
 #include "common/privacy/generalise.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -45,11 +46,18 @@ Point GridCentre(Point point, int32_t metres) {
   double cosine = std::max(std::cos(latitude * std::numbers::pi / 180), 1e-6);
   double width = height / cosine;
   double longitude = (std::floor(point.longitude / width) + 0.5) * width;
-  auto rounded = [](double degrees) { return std::round(degrees * 1e6) / 1e6; };
-  return {rounded(latitude), rounded(longitude)};
+  auto rounded = [](double degrees, double limit) {
+    return std::clamp(std::round(degrees * 1e6) / 1e6, -limit, limit);
+  };
+  return {rounded(latitude, 90), rounded(longitude, 180)};
 }
 
-double BucketOf(double value, double width) { return std::floor(value / width) * width; }
+double BucketOf(double value, double width) {
+  double buckets = std::floor(value / width + 1e-9);
+  // Of a width that is one part of a whole number, such as 0.1, dividing gives the number as it is written.
+  double parts = std::round(1 / width);
+  return std::fabs(parts * width - 1) < 1e-12 ? buckets / parts : buckets * width;
+}
 
 void AppendMasked(std::string_view text, size_t keep_first, size_t keep_last, char with, std::string& out) {
   size_t points = 0;

@@ -25,14 +25,16 @@ char* WriteDatePart(const event::CivilDate& date, size_t digits, char* out);
 
 // The centre of the square that a point is in, as a grid of `metres` has it: rows of equal latitude, and in each row
 // columns of equal longitude by the cosine of the row's centre (a sphere of 6,371,008.8 m; squares are true to 1 %).
-// Rounded to six decimals. A point at its square's centre stays there.
+// Rounded to six decimals. A point at its square's centre stays there. Where a pole or the antimeridian cuts a square,
+// a centre beyond it is moved onto it.
 struct Point {
   double latitude = 0;
   double longitude = 0;
 };
 Point GridCentre(Point point, int32_t metres);
 
-// The lower bound of the bucket of this width.
+// The lower bound of the bucket of this width: a multiple of it. A value within a billionth of a width below a multiple
+// counts as that multiple, so that 0.3 is in the bucket 0.3 of width 0.1, which binary fractions would deny.
 double BucketOf(double value, double width);
 
 // Every code point but the first and last ones that are kept becomes `with`. Appends.

@@ -79,7 +79,14 @@ absl::Status WriteFile(const std::string& path, std::string_view bytes, bool mus
     unlink(temporary.c_str());
     return FileError(path, "can't be written; the old one, if any, is unchanged");
   }
-  return absl::OkStatus();
+  // The name is in the folder, and is durable with it only.
+  size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool durable = directory >= 0 && fsync(directory) == 0;
+  if (directory >= 0) close(directory);
+  return durable ? absl::OkStatus()
+                 : FileError(path, "is written, but may be lost at a power cut: its folder can't be synced");
 }
 
 absl::StatusOr<AesGcm> LoadKeyEncryptionKey(const std::string& path) {
@@ -190,6 +197,10 @@ absl::StatusOr<Keyring> Keyring::Load(const std::string& path, const std::string
 
 absl::Status Keyring::Save(const std::string& path, const std::string& key_path, base::RandomSource& random) const {
   SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, LoadKeyEncryptionKey(key_path));
+  if (access(path.c_str(), F_OK) == 0) {
+    SLUICE_ASSIGN_OR_RETURN(Keyring old, Load(path, key_path));
+    if (!old.root_.Equals(root_)) return FileError(path, "holds other keys; nothing was overwritten");
+  }
   v1::KeyringContent content;
   std::span<const uint8_t> root = root_.Reveal(kAccess);
   content.set_root_secret(root.data(), root.size());

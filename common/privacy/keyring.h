@@ -36,7 +36,8 @@ class Keyring {
   // changes either file.
   static absl::StatusOr<Keyring> Load(const std::string& path, const std::string& key_path);
 
-  // Writes the file as a whole or not at all, readable by its owner only.
+  // Writes the file as a whole or not at all, readable by its owner only. Overwrites only a file that the
+  // same key opens and that has the same root secret: anything else may be all there is of other keys.
   absl::Status Save(const std::string& path, const std::string& key_path, base::RandomSource& random) const;
 
   // Writes a new key-encryption key, 64 hexadecimal digits, to a file that must not exist yet.

@@ -132,6 +132,22 @@ TEST_F(KeyringTest, RefusesKeyFilesThatOthersCanRead) {
   EXPECT_THAT(std::string(Keyring::CreateKeyFile(kek_, random_).message()), HasSubstr("exists already"));
 }
 
+TEST_F(KeyringTest, OverwritesOnlyItself) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  std::string good = Read(ring_);
+  EXPECT_THAT(std::string(Make().Save(ring_, kek_, random_).message()), HasSubstr("holds other keys"));
+  std::string other = (folder_ / "other").string();
+  ASSERT_TRUE(Keyring::CreateKeyFile(other, random_).ok());
+  EXPECT_THAT(std::string(keyring.Save(ring_, other, random_).message()), HasSubstr("another keyring's key"));
+  EXPECT_EQ(Read(ring_), good);
+  std::ofstream(ring_, std::ios::binary) << "precious";
+  EXPECT_FALSE(keyring.Save(ring_, kek_, random_).ok());
+  EXPECT_EQ(Read(ring_), "precious");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 3);
+}
+
 TEST_F(KeyringTest, RefusesDomainsThatCannotBeToldApart) {
   EXPECT_FALSE(Keyring::Create({{"a", "x"}, {"a", "y"}}, random_).ok());
   EXPECT_FALSE(Keyring::Create({{"a", "x"}, {"b", "x"}}, random_).ok());
@@ -253,6 +269,37 @@ TEST(Generalise, PointsOfOneSquareBecomeItsCentre) {
         EXPECT_LT(std::abs(centre.latitude - latitude) * 111'195, metres * 0.51);
         EXPECT_LT(std::abs(centre.longitude - longitude) * 69'700, metres * 0.51);
       }
+    }
+  }
+}
+
+TEST(Generalise, PointsAtTheEndsOfTheEarthStayOnIt) {
+  for (int metres : {10, 999, 100'000}) {
+    for (double latitude : {-90.0, -89.9999, -89.5, 0.0, 89.5, 89.9999, 90.0}) {
+      for (double longitude : {-180.0, -179.9999, -0.0001, 0.0, 179.9999, 180.0}) {
+        Point centre = GridCentre({latitude, longitude}, metres);
+        EXPECT_LE(std::abs(centre.latitude), 90);
+        EXPECT_LE(std::abs(centre.longitude), 180);
+        Point again = GridCentre(centre, metres);
+        EXPECT_EQ(centre.latitude, again.latitude);
+        EXPECT_EQ(centre.longitude, again.longitude);
+      }
+    }
+  }
+}
+
+TEST(Generalise, BucketsAreTheirOwnLowerBounds) {
+  EXPECT_EQ(BucketOf(0.3, 0.1), 0.3);
+  EXPECT_EQ(BucketOf(0.7, 0.1), 0.7);
+  EXPECT_EQ(BucketOf(0.29, 0.1), 0.2);
+  EXPECT_EQ(BucketOf(-0.01, 0.25), -0.25);
+  EXPECT_EQ(BucketOf(1e12 + 1, 1000), 1e12);
+  for (double width : {0.01, 0.1, 0.25, 0.3, 1.0, 2.5, 7.0, 1000.0}) {
+    for (int i = -2000; i <= 2000; ++i) {
+      double bucket = BucketOf(i * 0.37, width);
+      EXPECT_EQ(BucketOf(bucket, width), bucket) << i << " by " << width;
+      EXPECT_LE(bucket, i * 0.37 + 1e-9);
+      EXPECT_GT(bucket, i * 0.37 - width * (1 + 1e-9));
     }
   }
 }

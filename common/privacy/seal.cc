@@ -42,10 +42,13 @@ absl::StatusOr<std::string> IdOf(EVP_PKEY* key) {
 
 absl::StatusOr<Pkey> ReadPem(std::string_view pem, bool is_private) {
   std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
-  Pkey key(is_private ? PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr)
+  // Without this, OpenSSL would ask the terminal for the password of an encrypted key.
+  auto no_password = [](char*, int, int, void*) { return -1; };
+  Pkey key(is_private ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr)
                       : PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
   if (key == nullptr || EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_X25519) {
-    return absl::InvalidArgumentError(base::StrCat("isn't an X25519 ", is_private ? "private" : "public", " key in PEM"));
+    return absl::InvalidArgumentError(base::StrCat("isn't an X25519 ", is_private ? "private" : "public",
+                                                   " key in PEM", is_private ? " without a password" : ""));
   }
   return key;
 }

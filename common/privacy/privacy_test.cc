@@ -228,6 +228,41 @@ TEST(Seal, OpensOnlyWithItsKeyAndUnchanged) {
   EXPECT_THAT(std::string(Sealer::Create(keys->private_pem, random).status().message()), HasSubstr("public key in PEM"));
 }
 
+// Private key 00 01 02 ... 1f. Opened apart from this code too, with Python's `cryptography`: whoever changes the format
+// can't open the quarantine of before.
+TEST(Seal, OpensWhatWasSealedBefore) {
+  constexpr std::string_view kPem =
+      "-----BEGIN PRIVATE KEY-----\n"
+      "MC4CAQAwBQYDK2VuBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n"
+      "-----END PRIVATE KEY-----\n";
+  std::string sealed = Hex(
+    "534c5131eedd883da0a94515358072d6365880d1aeea329adf9121383851ed21a28e3b75e965d0d2cd16625414a822d4"
+    "7af5c4f4e611baa86b27ac06aaea171a1c01a08168240bcc59350ef06bbc8bb3d9ceb38eeab8a8a6be3aecf200000000"
+    "00000000000000002a554914fb09b6ccb7de298a47e22bef5271ecfd69d3d4");
+  auto payload = (*Unsealer::Create(kPem))->Unseal("raw.e/3/7", sealed);
+  ASSERT_TRUE(payload.ok()) << payload.status();
+  EXPECT_EQ(*payload, "payload");
+}
+
+// One nonce twice under one data key would give both payloads away.
+TEST(Seal, NeverUsesANonceTwiceInABatch) {
+  base::SystemRandom random;
+  auto sealer = *Sealer::Create(NewSealingKeys(random)->public_pem, random);
+  const size_t nonce_at = Sealer::Overhead() - kGcmNonceBytes - kGcmTagBytes;
+  std::set<std::string> heads, keys_and_nonces;
+  for (int batch = 0; batch < 5; ++batch) {
+    for (int i = 0; i < 300; ++i) {
+      std::string sealed;
+      ASSERT_TRUE(sealer->Seal("a", "p", sealed).ok());
+      heads.insert(sealed.substr(0, nonce_at));
+      keys_and_nonces.insert(sealed.substr(0, nonce_at + kGcmNonceBytes));
+    }
+    sealer->NewBatch();
+  }
+  EXPECT_EQ(heads.size(), 5u);
+  EXPECT_EQ(keys_and_nonces.size(), 5u * 300);
+}
+
 TEST(Generalise, AgesTurnOnBirthdays) {
   EXPECT_EQ(AgeOn({2008, 3, 4}, {2026, 3, 3}), 17);
   EXPECT_EQ(AgeOn({2008, 3, 4}, {2026, 3, 4}), 18);

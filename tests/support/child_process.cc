@@ -193,8 +193,8 @@ ChildProcess::~ChildProcess() { Kill(); }
 bool ChildProcess::Reap() {
   int status = 0;
   if (!exit_.has_value() && waitpid(pid_, &status, WNOHANG) == pid_) {
-    exit_ = WIFSIGNALED(status) ? Exit{.signal = WTERMSIG(status)}
-                                : Exit{.code = WEXITSTATUS(status)};
+    exit_ =
+        WIFSIGNALED(status) ? Exit{.signal = WTERMSIG(status)} : Exit{.code = WEXITSTATUS(status)};
   }
   return exit_.has_value();
 }
@@ -216,8 +216,8 @@ absl::Status ChildProcess::Signal(int signal) {
 
 absl::StatusOr<Exit> ChildProcess::Wait(std::chrono::milliseconds timeout) {
   if (!WaitUntil(timeout, [this] { return !running(); })) {
-    return absl::DeadlineExceededError(base::StrCat(options_.command[0], " still runs after ",
-                                                    timeout.count(), " ms"));
+    return absl::DeadlineExceededError(
+        base::StrCat(options_.command[0], " still runs after ", timeout.count(), " ms"));
   }
   base::MutexLock lock(mutex_);
   return *exit_;

@@ -34,8 +34,8 @@ class ChildProcess {
   struct Options {
     std::vector<std::string> command;  // program (looked up in PATH without a slash) and arguments
     std::map<std::string, std::string> environment;  // added to ours, or instead of ours
-    std::string stdout_path;  // appended to; empty: our stdout
-    std::string stderr_path;  // appended to; empty: where stdout goes
+    std::string stdout_path;                         // appended to; empty: our stdout
+    std::string stderr_path;                         // appended to; empty: where stdout goes
   };
   // NotFound when there is no such program.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(Options options);
@@ -59,8 +59,8 @@ class ChildProcess {
   // What is in stdout_path by now.
   std::string Output() const;
 
-  // Waits until `text` is in stdout_path. Aborted when the process ends without it, DeadlineExceeded
-  // when it takes too long; both with the last lines of the output.
+  // Waits until `text` is in stdout_path. Aborted when the process ends without it,
+  // DeadlineExceeded when it takes too long; both with the last lines of the output.
   absl::Status WaitForOutput(std::string_view text, std::chrono::milliseconds timeout);
 
  private:

@@ -95,14 +95,13 @@ absl::Status KafkaBroker::WriteProperties() const {
       {"controller.quorum.voters", base::StrCat("1@127.0.0.1:", controller_port_)},
       {"controller.listener.names", "CONTROLLER"},
       {"inter.broker.listener.name", "CLIENT"},
-      {"listener.security.protocol.map",
-       "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT,DIRECT:PLAINTEXT"},
+      {"listener.security.protocol.map", "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT,DIRECT:PLAINTEXT"},
       {"listeners", base::StrCat(listener("CLIENT", port_), ",", listener("DIRECT", direct_port_),
                                  ",", listener("CONTROLLER", controller_port_))},
       {"advertised.listeners",
-       base::StrCat(listener("CLIENT", options_.advertised_port != 0 ? options_.advertised_port
-                                                                     : port_),
-                    ",", listener("DIRECT", direct_port_))},
+       base::StrCat(
+           listener("CLIENT", options_.advertised_port != 0 ? options_.advertised_port : port_),
+           ",", listener("DIRECT", direct_port_))},
       {"log.dirs", folder_->path() + "/data"},
       {"auto.create.topics.enable", "false"},
       {"offsets.topic.replication.factor", "1"},
@@ -149,11 +148,11 @@ absl::Status KafkaBroker::Format() const {
   const std::string log = folder_->path() + "/format.log";
   SLUICE_ASSIGN_OR_RETURN(
       std::unique_ptr<ChildProcess> process,
-      ChildProcess::Start({.command = Java("kafka.tools.StorageTool",
-                                           {"format", "--ignore-formatted", "-t",
-                                            std::string(kClusterId), "-c",
-                                            folder_->path() + "/server.properties"}),
-                           .stdout_path = log}));
+      ChildProcess::Start(
+          {.command = Java("kafka.tools.StorageTool",
+                           {"format", "--ignore-formatted", "-t", std::string(kClusterId), "-c",
+                            folder_->path() + "/server.properties"}),
+           .stdout_path = log}));
   SLUICE_ASSIGN_OR_RETURN(const Exit exit, process->Wait(options_.start_timeout));
   if (exit == Exit{}) return absl::OkStatus();
   return absl::InternalError(base::StrCat("Kafka's folder could not be formatted (",
@@ -164,9 +163,9 @@ absl::Status KafkaBroker::Launch() {
   // One log per launch: "serving" in it means this launch.
   log_path_ = base::StrCat(folder_->path(), "/broker-", ++launches_, ".log");
   SLUICE_ASSIGN_OR_RETURN(
-      process_, ChildProcess::Start(
-                    {.command = Java("kafka.Kafka", {folder_->path() + "/server.properties"}),
-                     .stdout_path = log_path_}));
+      process_,
+      ChildProcess::Start({.command = Java("kafka.Kafka", {folder_->path() + "/server.properties"}),
+                           .stdout_path = log_path_}));
   return process_->WaitForOutput(kServing, options_.start_timeout);
 }
 

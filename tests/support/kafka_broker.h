@@ -18,9 +18,9 @@
 namespace sluice::test_support {
 
 // One node, broker and controller, on free loopback ports, with its data in a temporary folder. The
-// ports and the data stay the same over Kill and Restart; process and folder go with the object, the
-// process even when we are killed. Topics must be created: a misspelt one is an error.
-// Start, Kill, Restart and Stop are for one thread at a time; the rest is thread-safe after Start.
+// ports and the data stay the same over Kill and Restart; process and folder go with the object,
+// the process even when we are killed. Topics must be created: a misspelt one is an error. Start,
+// Kill, Restart and Stop are for one thread at a time; the rest is thread-safe after Start.
 class KafkaBroker {
  public:
   struct Options {

@@ -1,5 +1,3 @@
-#include "tests/support/kafka_broker.h"
-
 #include <librdkafka/rdkafka.h>
 
 #include <filesystem>
@@ -7,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/kafka_broker.h"
 #include "tests/support/shared_broker.h"
 
 namespace sluice::test_support {

@@ -1,4 +1,9 @@
 // Measures, one line per figure: `name value unit`. A ratio is to the mirror, in the same run.
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -7,11 +12,6 @@
 #include <map>
 #include <set>
 #include <sstream>
-
-#include <CLI/CLI.hpp>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "benchmarks/allocation_count.h"
 #include "benchmarks/workload.h"
@@ -40,8 +40,12 @@ struct Figure {
 };
 
 class Discard final : public engine::OutcomeSink {
-  absl::Status Clean(const engine::InputRecord&, const engine::CleanRecord&) override { return absl::OkStatus(); }
-  absl::Status Quarantined(const engine::InputRecord&, const engine::QuarantineRecord&) override { return absl::OkStatus(); }
+  absl::Status Clean(const engine::InputRecord&, const engine::CleanRecord&) override {
+    return absl::OkStatus();
+  }
+  absl::Status Quarantined(const engine::InputRecord&, const engine::QuarantineRecord&) override {
+    return absl::OkStatus();
+  }
   void Suppressed(const engine::InputRecord&) override {}
 };
 
@@ -57,7 +61,8 @@ Usage UsageOf(pid_t pid) {
   std::istringstream fields(text.substr(text.rfind(')') + 2));
   std::string field;
   for (int i = 3; i <= 15 && fields >> field; ++i) {
-    if (i == 14 || i == 15) usage.cpu_seconds += std::atof(field.c_str()) / static_cast<double>(sysconf(_SC_CLK_TCK));
+    if (i == 14 || i == 15)
+      usage.cpu_seconds += std::atof(field.c_str()) / static_cast<double>(sysconf(_SC_CLK_TCK));
   }
   std::ifstream status("/proc/" + std::to_string(pid) + "/status");
   for (std::string line; std::getline(status, line);) {
@@ -77,7 +82,9 @@ class Bench {
     std::ofstream(path + "/proto/bench.proto") << kWorkloadContract;
     std::ofstream boroughs(path + "/boroughs.csv");
     boroughs << "code,name,ward\n";
-    for (int i = 1; i <= 33; ++i) boroughs << "E09" << std::string(i < 10 ? "00000" : "0000") << i << ",Borough " << i << ",Ward " << i << "\n";
+    for (int i = 1; i <= 33; ++i)
+      boroughs << "E09" << std::string(i < 10 ? "00000" : "0000") << i << ",Borough " << i
+               << ",Ward " << i << "\n";
     boroughs.close();
     base::SystemRandom random;
     SLUICE_RETURN_IF_ERROR(privacy::Keyring::CreateKeyFile(path + "/kek", random));
@@ -90,9 +97,11 @@ class Bench {
 
   absl::Status Configure(const std::string& broker, const std::string& group) {
     std::ofstream config(folder_->path() + "/processor.yaml");
-    config << "kafka: {brokers: [\"" << broker << "\"], group: " << group << ", instance: bench}\ncontracts: [proto]\n"
+    config << "kafka: {brokers: [\"" << broker << "\"], group: " << group
+           << ", instance: bench}\ncontracts: [proto]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\npipeline:\n";
+           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: "
+              "code}]}}\npipeline:\n";
     std::istringstream pipeline{std::string(kWorkloadPipeline)};
     for (std::string line; std::getline(pipeline, line);) config << "  " << line << "\n";
     return absl::OkStatus();
@@ -104,7 +113,8 @@ class Bench {
     SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup.keyring));
     base::SystemRandom random;
     SLUICE_ASSIGN_OR_RETURN(auto sealer, privacy::Sealer::Create(setup.quarantine_key_pem, random));
-    SLUICE_ASSIGN_OR_RETURN(auto engine, engine::Engine::Create(setup.pipeline, *pseudonymiser, *sealer));
+    SLUICE_ASSIGN_OR_RETURN(auto engine,
+                            engine::Engine::Create(setup.pipeline, *pseudonymiser, *sealer));
     constexpr size_t kEvents = 20'000, kChunk = 128;
     Workload workload(1);
     std::vector<std::string> events(kEvents);
@@ -122,7 +132,8 @@ class Bench {
     Discard sink;
     auto run = [&](const std::vector<base::InputRecord>& all) -> absl::Status {
       for (size_t i = 0; i < all.size(); i += kChunk) {
-        SLUICE_RETURN_IF_ERROR(engine->Process(std::span(all).subspan(i, std::min(kChunk, all.size() - i)), sink));
+        SLUICE_RETURN_IF_ERROR(
+            engine->Process(std::span(all).subspan(i, std::min(kChunk, all.size() - i)), sink));
       }
       return absl::OkStatus();
     };
@@ -131,24 +142,29 @@ class Bench {
     for (int i = 0; i < 15; ++i) {
       auto start = Clock::now();
       SLUICE_RETURN_IF_ERROR(run(records));
-      best = std::min(best, std::chrono::duration<double, std::nano>(Clock::now() - start).count() / kEvents);
+      best = std::min(
+          best, std::chrono::duration<double, std::nano>(Clock::now() - start).count() / kEvents);
     }
     SLUICE_RETURN_IF_ERROR(run(valid));
     size_t before = AllocationCount();
     SLUICE_RETURN_IF_ERROR(run(valid));
     Report("engine.ns_per_event", best, "ns");
-    Report("engine.allocations_per_event", static_cast<double>(AllocationCount() - before) / static_cast<double>(valid.size()), "allocations");
+    Report("engine.allocations_per_event",
+           static_cast<double>(AllocationCount() - before) / static_cast<double>(valid.size()),
+           "allocations");
     return absl::OkStatus();
   }
 
   absl::Status Pipeline(const std::string& programs) {
-    SLUICE_ASSIGN_OR_RETURN(auto broker, test_support::KafkaBroker::Create({.heap_mb = 1024, .jvm_flags = {}}));
+    SLUICE_ASSIGN_OR_RETURN(auto broker,
+                            test_support::KafkaBroker::Create({.heap_mb = 1024, .jvm_flags = {}}));
     SLUICE_RETURN_IF_ERROR(broker->Start());
     kafka::ConnectionOptions connection;
     connection.brokers = {broker->bootstrap()};
     SLUICE_ASSIGN_OR_RETURN(auto admin, kafka::Admin::Create(connection));
     std::vector<kafka::NewTopic> topics;
-    for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine", "bench.mirror"}) topics.push_back({name, 4});
+    for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine", "bench.mirror"})
+      topics.push_back({name, 4});
     SLUICE_RETURN_IF_ERROR(admin->CreateTopics(topics));
     SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({connection}));
     Workload workload(1);
@@ -156,7 +172,8 @@ class Bench {
       std::string event = workload.Next();
       char key[12];
       std::snprintf(key, sizeof(key), "%08d", i);
-      SLUICE_RETURN_IF_ERROR(writer->Write({"bench.raw", std::nullopt, key, event, {}, std::nullopt}));
+      SLUICE_RETURN_IF_ERROR(
+          writer->Write({"bench.raw", std::nullopt, key, event, {}, std::nullopt}));
     }
     SLUICE_RETURN_IF_ERROR(writer->Flush());
 
@@ -164,12 +181,18 @@ class Bench {
     constexpr int kRuns = 2;
     for (int run = 0; run < kRuns; ++run) {
       std::string out = folder_->path() + "/mirror" + std::to_string(run);
-      SLUICE_ASSIGN_OR_RETURN(auto mirror, test_support::ChildProcess::Start(
-          {{programs + "/benchmarks/sluice-mirror", broker->bootstrap(), "mirror" + std::to_string(run), "bench.raw",
-            "bench.mirror", std::to_string(events_), "100"}, {}, out, ""}));
+      SLUICE_ASSIGN_OR_RETURN(auto mirror,
+                              test_support::ChildProcess::Start(
+                                  {{programs + "/benchmarks/sluice-mirror", broker->bootstrap(),
+                                    "mirror" + std::to_string(run), "bench.raw", "bench.mirror",
+                                    std::to_string(events_), "100"},
+                                   {},
+                                   out,
+                                   ""}));
       SLUICE_ASSIGN_OR_RETURN(auto ended, mirror->Wait(300s));
       double run_cpu = 0, run_rate = 0;
-      if (ended != test_support::Exit{} || std::sscanf(test_support::ReadFile(out).c_str(), "%lf %lf", &run_cpu, &run_rate) != 2) {
+      if (ended != test_support::Exit{} ||
+          std::sscanf(test_support::ReadFile(out).c_str(), "%lf %lf", &run_cpu, &run_rate) != 2) {
         return absl::InternalError("the mirror failed: " + test_support::ReadFile(out));
       }
       mirror_cpu += run_cpu;
@@ -179,9 +202,14 @@ class Bench {
       std::string log = folder_->path() + "/processor" + std::to_string(run);
       auto launched = Clock::now();
       SLUICE_ASSIGN_OR_RETURN(auto process, test_support::ChildProcess::Start(
-          {{programs + "/services/processor/sluice-processor", "--config", folder_->path() + "/processor.yaml"}, {}, log, ""}));
+                                                {{programs + "/services/processor/sluice-processor",
+                                                  "--config", folder_->path() + "/processor.yaml"},
+                                                 {},
+                                                 log,
+                                                 ""}));
       SLUICE_RETURN_IF_ERROR(process->WaitForOutput("partitions_assigned", 30s));
-      start_ms = std::min(start_ms, std::chrono::duration<double, std::milli>(Clock::now() - launched).count());
+      start_ms = std::min(
+          start_ms, std::chrono::duration<double, std::milli>(Clock::now() - launched).count());
       double cpu_before = UsageOf(process->pid()).cpu_seconds;
       auto begun = Clock::now();
       int64_t wanted = static_cast<int64_t>(events_) * (run + 1), seen = 0;
@@ -194,7 +222,9 @@ class Bench {
         }
         return seen >= wanted;
       });
-      if (!all) return absl::DeadlineExceededError("the processor didn't finish: " + std::string(test_support::Tail(process->Output(), 10)));
+      if (!all)
+        return absl::DeadlineExceededError("the processor didn't finish: " +
+                                           std::string(test_support::Tail(process->Output(), 10)));
       double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
       Usage usage = UsageOf(process->pid());
       cpu += (usage.cpu_seconds - cpu_before) * 1e6 / events_;
@@ -217,7 +247,8 @@ class Bench {
   absl::Status WriteJson(const std::string& path) const {
     std::ofstream out(path);
     out << "{";
-    for (size_t i = 0; i < figures_.size(); ++i) out << (i ? "," : "") << "\n  \"" << figures_[i].name << "\": " << figures_[i].value;
+    for (size_t i = 0; i < figures_.size(); ++i)
+      out << (i ? "," : "") << "\n  \"" << figures_[i].name << "\": " << figures_[i].value;
     out << "\n}\n";
     return out.good() ? absl::OkStatus() : absl::InternalError(path + ": can't be written");
   }
@@ -241,9 +272,12 @@ int main(int argc, char** argv) {
   CLI::App app("Measures the engine, and the processor on a real Kafka beside the mirror.");
   std::string name, json;
   int events = 1'000'000;
-  app.add_option("NAME", name, "engine or pipeline; both without it")->check(CLI::IsMember(std::set<std::string>{"engine", "pipeline"}));
+  app.add_option("NAME", name, "engine or pipeline; both without it")
+      ->check(CLI::IsMember(std::set<std::string>{"engine", "pipeline"}));
   app.add_option("--json", json, "Also write the figures to this file");
-  app.add_option("--events", events, "Of the pipeline's workload")->check(CLI::Range(1000, 100'000'000))->capture_default_str();
+  app.add_option("--events", events, "Of the pipeline's workload")
+      ->check(CLI::Range(1000, 100'000'000))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   char self[4096];
   ssize_t size = readlink("/proc/self/exe", self, sizeof(self));

@@ -1,5 +1,7 @@
-// The floor: consumes and produces copies with the same transactions as the processor, and nothing else.
+// The floor: consumes and produces copies with the same transactions as the processor, and nothing
+// else.
 //   sluice-mirror BROKER GROUP IN OUT EVENTS INTERVAL_MS
+#include <librdkafka/rdkafka.h>
 #include <sys/resource.h>
 
 #include <chrono>
@@ -8,8 +10,6 @@
 #include <map>
 #include <string>
 #include <vector>
-
-#include <librdkafka/rdkafka.h>
 
 namespace {
 
@@ -42,7 +42,9 @@ void Check(rd_kafka_error_t* error) {
 double CpuSeconds() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -59,19 +61,33 @@ int main(int argc, char** argv) {
   const auto interval = std::chrono::milliseconds(std::atoi(argv[6]));
 
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"bootstrap.servers", broker}, {"group.id", group},
-       {"enable.auto.commit", "false"}, {"auto.offset.reset", "earliest"}, {"isolation.level", "read_committed"},
-       {"check.crcs", "true"}, {"enable.metrics.push", "false"}, {"queued.max.messages.kbytes", "65536"}}) Set(conf, name.c_str(), value);
+  for (const auto& [name, value] :
+       std::map<std::string, std::string>{{"bootstrap.servers", broker},
+                                          {"group.id", group},
+                                          {"enable.auto.commit", "false"},
+                                          {"auto.offset.reset", "earliest"},
+                                          {"isolation.level", "read_committed"},
+                                          {"check.crcs", "true"},
+                                          {"enable.metrics.push", "false"},
+                                          {"queued.max.messages.kbytes", "65536"}})
+    Set(conf, name.c_str(), value);
   rd_kafka_t* consumer = Make(RD_KAFKA_CONSUMER, conf);
   rd_kafka_poll_set_consumer(consumer);
   conf = rd_kafka_conf_new();
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"bootstrap.servers", broker}, {"transactional.id", group},
-       {"compression.codec", "lz4"}, {"linger.ms", "5"}, {"batch.num.messages", "10000"}, {"enable.metrics.push", "false"}}) Set(conf, name.c_str(), value);
+  for (const auto& [name, value] :
+       std::map<std::string, std::string>{{"bootstrap.servers", broker},
+                                          {"transactional.id", group},
+                                          {"compression.codec", "lz4"},
+                                          {"linger.ms", "5"},
+                                          {"batch.num.messages", "10000"},
+                                          {"enable.metrics.push", "false"}})
+    Set(conf, name.c_str(), value);
   rd_kafka_t* producer = Make(RD_KAFKA_PRODUCER, conf);
   Check(rd_kafka_init_transactions(producer, -1));
   rd_kafka_topic_t* topic = rd_kafka_topic_new(producer, out, nullptr);
   const struct rd_kafka_metadata* metadata = nullptr;
-  if (rd_kafka_metadata(producer, 0, topic, &metadata, 5000) == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_metadata_destroy(metadata);
+  if (rd_kafka_metadata(producer, 0, topic, &metadata, 5000) == RD_KAFKA_RESP_ERR_NO_ERROR)
+    rd_kafka_metadata_destroy(metadata);
   rd_kafka_topic_partition_list_t* topics = rd_kafka_topic_partition_list_new(1);
   rd_kafka_topic_partition_list_add(topics, in, RD_KAFKA_PARTITION_UA);
   rd_kafka_subscribe(consumer, topics);
@@ -95,8 +111,8 @@ int main(int argc, char** argv) {
           Check(rd_kafka_begin_transaction(producer));
           opened = Clock::now();
         }
-        while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, message->payload, message->len,
-                                message->key, message->key_len, nullptr) == -1) {
+        while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, message->payload,
+                                message->len, message->key, message->key_len, nullptr) == -1) {
           rd_kafka_poll(producer, 1);
         }
         next[message->partition] = message->offset + 1;
@@ -107,8 +123,10 @@ int main(int argc, char** argv) {
     }
     rd_kafka_poll(producer, 0);
     if (open > 0 && (open >= 20'000 || done >= events || Clock::now() - opened >= interval)) {
-      rd_kafka_topic_partition_list_t* offsets = rd_kafka_topic_partition_list_new(static_cast<int>(next.size()));
-      for (const auto& [partition, offset] : next) rd_kafka_topic_partition_list_add(offsets, in, partition)->offset = offset;
+      rd_kafka_topic_partition_list_t* offsets =
+          rd_kafka_topic_partition_list_new(static_cast<int>(next.size()));
+      for (const auto& [partition, offset] : next)
+        rd_kafka_topic_partition_list_add(offsets, in, partition)->offset = offset;
       rd_kafka_consumer_group_metadata_t* member = rd_kafka_consumer_group_metadata(consumer);
       Check(rd_kafka_send_offsets_to_transaction(producer, offsets, member, -1));
       rd_kafka_consumer_group_metadata_destroy(member);
@@ -118,7 +136,8 @@ int main(int argc, char** argv) {
     }
   }
   double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  std::printf("%.3f %.0f\n", (CpuSeconds() - cpu) * 1e6 / static_cast<double>(events), static_cast<double>(events) / seconds);
+  std::printf("%.3f %.0f\n", (CpuSeconds() - cpu) * 1e6 / static_cast<double>(events),
+              static_cast<double>(events) / seconds);
   std::fflush(stdout);
   std::_Exit(0);
 }

@@ -83,11 +83,12 @@ std::string Workload::Next() {
       R"json("legislation":"Misuse of Drugs Act 1971 (section 23)","object_of_search":"Controlled drugs",)json"
       R"("outcome":"A no further action disposal","outcome_linked_to_object":false,"strip_searched":false,)"
       R"("narrative":"Stopped on %02u after matching description circulated by control room, ref %07u."})",
-      static_cast<unsigned long long>(random_()), broken == 0 ? "Kerbside chat" : "Person search", 1 + Below(12),
-      1 + Below(28), Below(24), Below(60), broken == 3 ? "" : "+00:00", Below(1'000'000), borough, person,
-      1950 + person % 60, 1 + person % 12, broken == 4 ? "xx" : "12", person % 100'000, 50 + person % 50, person,
-      broken == 1 ? 55.0 : 51.3 + Below(400'000) / 1e6, broken == 2 ? 5.0 : -0.5 + Below(800'000) / 1e6, Below(28),
-      Below(10'000'000));
+      static_cast<unsigned long long>(random_()), broken == 0 ? "Kerbside chat" : "Person search",
+      1 + Below(12), 1 + Below(28), Below(24), Below(60), broken == 3 ? "" : "+00:00",
+      Below(1'000'000), borough, person, 1950 + person % 60, 1 + person % 12,
+      broken == 4 ? "xx" : "12", person % 100'000, 50 + person % 50, person,
+      broken == 1 ? 55.0 : 51.3 + Below(400'000) / 1e6,
+      broken == 2 ? 5.0 : -0.5 + Below(800'000) / 1e6, Below(28), Below(10'000'000));
   return std::string(text, static_cast<size_t>(broken == 5 ? size / 2 : size));
 }
 

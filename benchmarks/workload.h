@@ -11,8 +11,8 @@ namespace sluice::bench {
 extern const std::string_view kWorkloadContract;  // file bench.proto, message bench.StopSearch
 extern const std::string_view kWorkloadPipeline;  // YAML, without indentation
 
-// 500,000 people, 1,000,000 officers, 33 boroughs; about one in a hundred broken in six ways in turn, one in a hundred
-// with an unknown borough. The same seed gives the same events.
+// 500,000 people, 1,000,000 officers, 33 boroughs; about one in a hundred broken in six ways in
+// turn, one in a hundred with an unknown borough. The same seed gives the same events.
 class Workload {
  public:
   explicit Workload(uint64_t seed) : random_(seed) {}

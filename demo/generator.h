@@ -7,9 +7,10 @@
 
 namespace sluice::demo {
 
-// Valid events of policing.stops.v1.StopSearch: generated names, phone numbers of Ofcom's range for drama, PNC ids with
-// their check letter, boroughs and points of London. One in fifty is broken, in six ways in turn; some are untidy in
-// ways that the contract repairs. The same seed gives the same events. Single-threaded.
+// Valid events of policing.stops.v1.StopSearch: generated names, phone numbers of Ofcom's range for
+// drama, PNC ids with their check letter, boroughs and points of London. One in fifty is broken, in
+// six ways in turn; some are untidy in ways that the contract repairs. The same seed gives the same
+// events. Single-threaded.
 class Generator {
  public:
   explicit Generator(uint64_t seed) : random_(seed) {}

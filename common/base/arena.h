@@ -10,8 +10,8 @@
 
 namespace sluice::base {
 
-// Bump allocator. What it hands out stays in place until Reset(); Reset() keeps the blocks, so that a
-// steady load allocates nothing. Not thread-safe.
+// Bump allocator. What it hands out stays in place until Reset(); Reset() keeps the blocks, so that
+// a steady load allocates nothing. Not thread-safe.
 class Arena {
  public:
   explicit Arena(size_t block_bytes = 64 * 1024) : block_bytes_(block_bytes) {}
@@ -20,7 +20,8 @@ class Arena {
 
   char* Allocate(size_t size, size_t alignment = 1) {
     uintptr_t at = (next_ + alignment - 1) & ~(alignment - 1);
-    if (at + size > end_) [[unlikely]] return AllocateFromNextBlock(size, alignment);
+    if (at + size > end_) [[unlikely]]
+      return AllocateFromNextBlock(size, alignment);
     next_ = at + size;
     return reinterpret_cast<char*>(at);
   }

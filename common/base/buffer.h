@@ -1,4 +1,5 @@
-// A growing run of bytes for writers: room is asked for once per field, then written without checks.
+// A growing run of bytes for writers: room is asked for once per field, then written without
+// checks.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,8 @@ class Buffer {
 
   // Room for `size` more bytes; write there, then Advance. Invalidates earlier pointers.
   char* Reserve(size_t size) {
-    if (size > capacity_ - size_) [[unlikely]] Grow(size);
+    if (size > capacity_ - size_) [[unlikely]]
+      Grow(size);
     return bytes_.get() + size_;
   }
   // `end` is one past the last byte written since Reserve.

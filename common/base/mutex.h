@@ -1,6 +1,6 @@
-// std::mutex with Abseil's thread annotations: clang's -Wthread-safety checks who may touch what, and
-// gcc's ThreadSanitizer understands it (Debian's Abseil isn't instrumented, so absl::Mutex reports
-// races that aren't there).
+// std::mutex with Abseil's thread annotations: clang's -Wthread-safety checks who may touch what,
+// and gcc's ThreadSanitizer understands it (Debian's Abseil isn't instrumented, so absl::Mutex
+// reports races that aren't there).
 #pragma once
 
 #include <condition_variable>

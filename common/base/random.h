@@ -1,10 +1,10 @@
 // Randomness as a port, so that a golden test can have it the same every time.
 #pragma once
 
+#include <openssl/rand.h>
+
 #include <cstdint>
 #include <span>
-
-#include <openssl/rand.h>
 
 namespace sluice::base {
 

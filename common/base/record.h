@@ -17,11 +17,11 @@ struct InputRecord {
   std::string_view topic;
   int32_t partition = 0;
   int64_t offset = 0;
-  int64_t timestamp_ms = -1;               // the record's own, milliseconds since the epoch; -1: none
-  std::optional<std::string_view> key;     // nullopt: null
-  std::optional<std::string_view> value;   // nullopt: null (a tombstone)
-  std::string_view traceparent;            // inbound header `traceparent`, empty when absent
-  uint32_t generation = 0;                 // inbound header `sluice-generation`, 0 when absent
+  int64_t timestamp_ms = -1;            // the record's own, milliseconds since the epoch; -1: none
+  std::optional<std::string_view> key;  // nullopt: null
+  std::optional<std::string_view> value;  // nullopt: null (a tombstone)
+  std::string_view traceparent;           // inbound header `traceparent`, empty when absent
+  uint32_t generation = 0;                // inbound header `sluice-generation`, 0 when absent
 };
 
 }  // namespace sluice::base

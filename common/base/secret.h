@@ -1,12 +1,12 @@
 // Bytes that must not leak: keys and what is derived from them.
 #pragma once
 
+#include <openssl/crypto.h>
+
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
-
-#include <openssl/crypto.h>
 
 namespace sluice::base {
 

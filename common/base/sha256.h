@@ -1,12 +1,12 @@
 // SHA-256 (FIPS 180-4) of what identifies something: plans, snapshots, contracts. Not for secrets.
 #pragma once
 
+#include <openssl/evp.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
-
-#include <openssl/evp.h>
 
 #include "absl/strings/escaping.h"
 

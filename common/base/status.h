@@ -10,12 +10,12 @@
 #define SLUICE_CONCAT(a, b) SLUICE_CONCAT_INNER(a, b)
 
 // Returns the status of `expr` from the enclosing function unless it is OK.
-#define SLUICE_RETURN_IF_ERROR(expr)          \
-  do {                                        \
-    absl::Status sluice_status = (expr);      \
-    if (!sluice_status.ok()) [[unlikely]] {   \
-      return sluice_status;                   \
-    }                                         \
+#define SLUICE_RETURN_IF_ERROR(expr)        \
+  do {                                      \
+    absl::Status sluice_status = (expr);    \
+    if (!sluice_status.ok()) [[unlikely]] { \
+      return sluice_status;                 \
+    }                                       \
   } while (false)
 
 // `SLUICE_ASSIGN_OR_RETURN(auto x, F());`: x is the value of F(), or the error is returned.

@@ -1,5 +1,10 @@
 #include "common/contract/loader.h"
 
+#include <google/protobuf/compiler/importer.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/descriptor_database.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -7,11 +12,6 @@
 #include <set>
 #include <sstream>
 #include <utility>
-
-#include <google/protobuf/compiler/importer.h>
-#include <google/protobuf/descriptor.pb.h>
-#include <google/protobuf/descriptor_database.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "absl/strings/str_join.h"
 #include "buf/validate/validate.pb.h"
@@ -30,7 +30,8 @@ class TextTree : public pb::compiler::SourceTree {
   pb::io::ZeroCopyInputStream* Open(const std::string& name) override {
     auto found = files_.find(name);
     if (found == files_.end()) return nullptr;
-    return new pb::io::ArrayInputStream(found->second.data(), static_cast<int>(found->second.size()));
+    return new pb::io::ArrayInputStream(found->second.data(),
+                                        static_cast<int>(found->second.size()));
   }
   std::string GetLastErrorMessage() override { return "there is no such file"; }
 
@@ -43,9 +44,7 @@ class Problems : public pb::compiler::MultiFileErrorCollector {
     std::string where = line < 0 ? file : base::StrCat(file, ":", line + 1);
     lines_.push_back(base::StrCat(where, ": ", message));
   }
-  absl::Status ToStatus() const {
-    return absl::InvalidArgumentError(absl::StrJoin(lines_, "\n"));
-  }
+  absl::Status ToStatus() const { return absl::InvalidArgumentError(absl::StrJoin(lines_, "\n")); }
   bool empty() const { return lines_.empty(); }
 
  private:
@@ -140,13 +139,15 @@ absl::StatusOr<std::unique_ptr<Contracts>> Contracts::Finish(std::shared_ptr<Sta
   state->built_in =
       std::make_unique<pb::DescriptorPoolDatabase>(*pb::DescriptorPool::generated_pool());
   // What this program brings comes first: a contract can't replace the options it is read by.
-  state->database = std::make_unique<pb::MergedDescriptorDatabase>(
-      std::vector<pb::DescriptorDatabase*>{state->built_in.get(), &state->sets, state->sources.get()});
+  state->database =
+      std::make_unique<pb::MergedDescriptorDatabase>(std::vector<pb::DescriptorDatabase*>{
+          state->built_in.get(), &state->sets, state->sources.get()});
   state->pool = std::make_unique<pb::DescriptorPool>(state->database.get(),
                                                      state->sources->GetValidationErrorCollector());
   state->pool->EnforceWeakDependencies(true);
   if (state->files.empty()) {
-    return absl::InvalidArgumentError("no contracts: `contracts` names no folder with .proto files");
+    return absl::InvalidArgumentError(
+        "no contracts: `contracts` names no folder with .proto files");
   }
   for (const std::string& file : state->files) {
     if (state->pool->FindFileByName(file) == nullptr && state->problems.empty()) {

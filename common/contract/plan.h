@@ -1,8 +1,11 @@
 // A contract, compiled: every field at every path of an event, in flat tables.
 //
 // Nothing on the hot path asks protobuf's reflection or looks a name up: readers, checks, joins and
-// treatments all address a field by its node number, and a message's values by their position in it.
+// treatments all address a field by its node number, and a message's values by their position in
+// it.
 #pragma once
+
+#include <google/protobuf/descriptor.h>
 
 #include <cstdint>
 #include <memory>
@@ -10,8 +13,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <google/protobuf/descriptor.h>
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -53,13 +54,15 @@ struct Classification {
   bool free_text = false;
 
   bool classified() const { return identifier != 0 || quasi != 0 || sensitive != 0 || free_text; }
-  // The name by which a pipeline's `treat` knows it: PERSON_NAME, LATITUDE, FREE_TEXT ...; empty: none.
+  // The name by which a pipeline's `treat` knows it: PERSON_NAME, LATITUDE, FREE_TEXT ...; empty:
+  // none.
   std::string_view name() const;
 };
 
 // How a field is read from JSON (sluice.contract.v1.Read, with the zone loaded).
 struct ReadRules {
-  std::vector<std::string> source;  // keys from the containing message's object; empty: the field's names
+  std::vector<std::string>
+      source;  // keys from the containing message's object; empty: the field's names
   std::vector<std::string> null_values;
   std::vector<std::string> true_values;
   std::vector<std::string> false_values;
@@ -81,8 +84,8 @@ struct SourceLocation {
   std::string ToString() const;
 };
 
-// One field at one path. The fields of one message are neighbours: the record of a message value holds the
-// value of node `first_child + i` at position i.
+// One field at one path. The fields of one message are neighbours: the record of a message value
+// holds the value of node `first_child + i` at position i.
 //
 // A map field has the type kMessage and two children, key and value, as its entries have.
 struct Node {
@@ -125,7 +128,8 @@ class Plan {
   }
   // The position of a field's value in its message's record.
   uint32_t position(const Node& node) const { return node.id - nodes_[node.parent].first_child; }
-  // The node at a path such as `officer.borough` (list markers `[]` may be left out); kNoNode: none.
+  // The node at a path such as `officer.borough` (list markers `[]` may be left out); kNoNode:
+  // none.
   NodeId Find(std::string_view path) const;
 
   NodeId id_node() const { return id_node_; }
@@ -134,8 +138,8 @@ class Plan {
   const google::protobuf::Descriptor& descriptor() const { return *descriptor_; }
   const v1::EventOptions& options() const { return options_; }
   const std::string& name() const { return name_; }  // full name of the event's message
-  // SHA-256 of the contract's descriptors (this message's file and what it imports, without comments and
-  // positions), lower-case hex.
+  // SHA-256 of the contract's descriptors (this message's file and what it imports, without
+  // comments and positions), lower-case hex.
   const std::string& fingerprint() const { return fingerprint_; }
 
  private:

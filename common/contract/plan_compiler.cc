@@ -1,12 +1,12 @@
 #include "common/contract/plan_compiler.h"
 
-#include <algorithm>
-#include <map>
-#include <set>
-
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -27,7 +27,8 @@ SourceLocation LocationOf(const D& descriptor, const std::string& file) {
 }
 
 // The file and everything it imports, by name.
-void CollectFiles(const pb::FileDescriptor& file, std::map<std::string, const pb::FileDescriptor*>& files) {
+void CollectFiles(const pb::FileDescriptor& file,
+                  std::map<std::string, const pb::FileDescriptor*>& files) {
   if (!files.emplace(file.name(), &file).second) return;
   for (int i = 0; i < file.dependency_count(); ++i) CollectFiles(*file.dependency(i), files);
 }
@@ -95,7 +96,8 @@ absl::StatusOr<std::shared_ptr<const Plan>> PlanCompiler::Compile() {
     CompileChildren(next);
   }
   if (plan_->nodes_.size() > kNodesMax) {
-    ErrorAt(plan_->root().location, base::StrCat("the event has more than ", kNodesMax, " fields; split it"));
+    ErrorAt(plan_->root().location,
+            base::StrCat("the event has more than ", kNodesMax, " fields; split it"));
   }
   CompileIdAndTime();
   if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
@@ -118,7 +120,8 @@ void PlanCompiler::CompileEventOptions() {
     return;
   }
   plan_->options_ = descriptor_.options().GetExtension(v1::event);
-  static const RE2 kDuration("P(?:\\d+Y)?(?:\\d+M)?(?:\\d+W)?(?:\\d+D)?(?:T(?:\\d+H)?(?:\\d+M)?(?:\\d+S)?)?");
+  static const RE2 kDuration(
+      "P(?:\\d+Y)?(?:\\d+M)?(?:\\d+W)?(?:\\d+D)?(?:T(?:\\d+H)?(?:\\d+M)?(?:\\d+S)?)?");
   const std::string& retention = plan_->options_.retention();
   if (!retention.empty() && (!RE2::FullMatch(retention, kDuration) || retention.size() < 3)) {
     Error(root, "retention isn't an ISO 8601 duration such as P6Y");
@@ -133,7 +136,8 @@ void PlanCompiler::CompileChildren(NodeId parent_id) {
     Error(plan_->nodes_[parent_id], "has extension ranges, which contracts can't have");
   }
   if (message.field_count() > static_cast<int>(kFieldsPerMessageMax)) {
-    Error(plan_->nodes_[parent_id], base::StrCat("has more than ", kFieldsPerMessageMax, " fields; split it"));
+    Error(plan_->nodes_[parent_id],
+          base::StrCat("has more than ", kFieldsPerMessageMax, " fields; split it"));
     return;
   }
   std::vector<Node> children;
@@ -161,14 +165,16 @@ Node PlanCompiler::CompileField(const Field& field, const Node& parent) {
   node.number = field.number();
   node.location = LocationOf(field, field.file()->name());
   bool in_list = parent.cardinality != Cardinality::kSingular;
-  node.path = parent.path.empty() ? node.name : base::StrCat(parent.path, in_list ? "[]." : ".", node.name);
+  node.path =
+      parent.path.empty() ? node.name : base::StrCat(parent.path, in_list ? "[]." : ".", node.name);
   node.repeated_path = parent.repeated_path || in_list;
   node.cardinality = field.is_map()        ? Cardinality::kMap
                      : field.is_repeated() ? Cardinality::kRepeated
                                            : Cardinality::kSingular;
   node.presence = field.has_presence();
   node.oneof = field.real_containing_oneof() ? field.real_containing_oneof()->index() : -1;
-  if (field.is_required()) Error(node, "is `required` of proto2; use (buf.validate.field).required");
+  if (field.is_required())
+    Error(node, "is `required` of proto2; use (buf.validate.field).required");
   bool readable = CompileType(field, node);
   if (readable && node.is_message() && IsRecursive(*field.message_type(), parent)) {
     Error(node, "contains itself; a contract's messages can't be recursive");
@@ -184,21 +190,39 @@ Node PlanCompiler::CompileField(const Field& field, const Node& parent) {
 
 bool PlanCompiler::CompileType(const Field& field, Node& node) {
   switch (field.type()) {
-    case Field::TYPE_BOOL: node.type = Type::kBool; return true;
+    case Field::TYPE_BOOL:
+      node.type = Type::kBool;
+      return true;
     case Field::TYPE_INT32:
     case Field::TYPE_SINT32:
-    case Field::TYPE_SFIXED32: node.type = Type::kInt32; return true;
+    case Field::TYPE_SFIXED32:
+      node.type = Type::kInt32;
+      return true;
     case Field::TYPE_INT64:
     case Field::TYPE_SINT64:
-    case Field::TYPE_SFIXED64: node.type = Type::kInt64; return true;
+    case Field::TYPE_SFIXED64:
+      node.type = Type::kInt64;
+      return true;
     case Field::TYPE_UINT32:
-    case Field::TYPE_FIXED32: node.type = Type::kUint32; return true;
+    case Field::TYPE_FIXED32:
+      node.type = Type::kUint32;
+      return true;
     case Field::TYPE_UINT64:
-    case Field::TYPE_FIXED64: node.type = Type::kUint64; return true;
-    case Field::TYPE_FLOAT: node.type = Type::kFloat; return true;
-    case Field::TYPE_DOUBLE: node.type = Type::kDouble; return true;
-    case Field::TYPE_STRING: node.type = Type::kString; return true;
-    case Field::TYPE_BYTES: node.type = Type::kBytes; return true;
+    case Field::TYPE_FIXED64:
+      node.type = Type::kUint64;
+      return true;
+    case Field::TYPE_FLOAT:
+      node.type = Type::kFloat;
+      return true;
+    case Field::TYPE_DOUBLE:
+      node.type = Type::kDouble;
+      return true;
+    case Field::TYPE_STRING:
+      node.type = Type::kString;
+      return true;
+    case Field::TYPE_BYTES:
+      node.type = Type::kBytes;
+      return true;
     case Field::TYPE_ENUM:
       node.type = Type::kEnum;
       CompileEnum(node);
@@ -216,8 +240,9 @@ bool PlanCompiler::CompileType(const Field& field, Node& node) {
   } else if (name == "google.protobuf.Duration") {
     node.type = Type::kDuration;
   } else if (name.starts_with("google.protobuf.")) {
-    Error(node, base::StrCat("has the type ", name, ", whose content no contract can classify; use ",
-                             name.ends_with("Value") ? "an optional field" : "a message of your own"));
+    Error(node,
+          base::StrCat("has the type ", name, ", whose content no contract can classify; use ",
+                       name.ends_with("Value") ? "an optional field" : "a message of your own"));
     return false;
   }
   return true;
@@ -244,7 +269,8 @@ void PlanCompiler::CompileOptions(Node& node) {
   if (options.check() && node.classification.identifier == 0) {
     Error(node, "`check` is for identifiers; say which kind it is");
   }
-  if (node.check_date && !IsText(node)) Error(node, "a date is a text, YYYY-MM-DD; make it a string");
+  if (node.check_date && !IsText(node))
+    Error(node, "a date is a text, YYYY-MM-DD; make it a string");
   if (options.has_read()) CheckRead(node, options.read());
   const v1::Read& read = options.read();
   if (!read.source().empty()) node.read.source = absl::StrSplit(read.source(), '.');
@@ -258,7 +284,8 @@ void PlanCompiler::CompileOptions(Node& node) {
     if (absl::LoadTimeZone(read.time_zone(), &zone)) {
       node.read.time_zone = zone;
     } else {
-      Error(node, base::StrCat("there is no time zone '", read.time_zone(), "'; name one of IANA's, such as Europe/London"));
+      Error(node, base::StrCat("there is no time zone '", read.time_zone(),
+                               "'; name one of IANA's, such as Europe/London"));
     }
   }
 }
@@ -343,7 +370,8 @@ void PlanCompiler::CheckSources(const Node& parent) {
       std::string text = absl::StrJoin(source, ".");
       auto [other, added] = seen.emplace(std::move(source), &node);
       if (!added && other->second != &node) {
-        Error(node, base::StrCat("'", text, "' is read into '", other->second->name, "' already; give one of them another `source`"));
+        Error(node, base::StrCat("'", text, "' is read into '", other->second->name,
+                                 "' already; give one of them another `source`"));
       }
     }
   }
@@ -375,7 +403,8 @@ void PlanCompiler::CompileIdAndTime() {
     if (path.empty()) return nullptr;
     NodeId id = plan_->Find(path);
     if (id == kNoNode) {
-      Error(plan_->root(), base::StrCat("its `", what, "` names the field '", path, "', which isn't there"));
+      Error(plan_->root(),
+            base::StrCat("its `", what, "` names the field '", path, "', which isn't there"));
       return nullptr;
     }
     Node* node = &plan_->nodes_[id];
@@ -391,11 +420,13 @@ void PlanCompiler::CompileIdAndTime() {
     plan_->id_node_ = id->id;
   }
   if (Node* time = find(options.time(), "time")) {
-    if (time->type != Type::kTimestamp) Error(*time, "the event's time is a google.protobuf.Timestamp");
+    if (time->type != Type::kTimestamp)
+      Error(*time, "the event's time is a google.protobuf.Timestamp");
     if (!time->classification.classified()) time->classification.quasi = v1::OCCURRED_AT;
     plan_->time_node_ = time->id;
   } else if (options.time().empty() && descriptor_.options().HasExtension(v1::event)) {
-    Error(plan_->root(), "its option says no `time`; name the field that says when the event happened");
+    Error(plan_->root(),
+          "its option says no `time`; name the field that says when the event happened");
   }
 }
 

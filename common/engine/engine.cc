@@ -37,7 +37,9 @@ event::Limits LimitsOf(const Pipeline& pipeline) {
 
 // The first second of the year, month, day or hour that a time is in.
 int64_t Truncated(int64_t seconds, Part part) {
-  auto floored = [](int64_t value, int64_t unit) { return (value >= 0 ? value : value - unit + 1) / unit * unit; };
+  auto floored = [](int64_t value, int64_t unit) {
+    return (value >= 0 ? value : value - unit + 1) / unit * unit;
+  };
   if (part == Part::kHour) return floored(seconds, 3600);
   int64_t day = floored(seconds, 86400);
   if (part == Part::kDay) return day;
@@ -48,26 +50,36 @@ int64_t Truncated(int64_t seconds, Part part) {
 // Characters of an RFC 3339 time that are left.
 size_t DigitsOf(Part part) {
   switch (part) {
-    case Part::kYear: return 4;
-    case Part::kMonth: return 7;
-    case Part::kDay: return 10;
-    default: return 13;
+    case Part::kYear:
+      return 4;
+    case Part::kMonth:
+      return 7;
+    case Part::kDay:
+      return 10;
+    default:
+      return 13;
   }
 }
 
 privacy::PostcodePart PostcodePartOf(Part part) {
   switch (part) {
-    case Part::kSector: return privacy::PostcodePart::kSector;
-    case Part::kDistrict: return privacy::PostcodePart::kDistrict;
-    default: return privacy::PostcodePart::kArea;
+    case Part::kSector:
+      return privacy::PostcodePart::kSector;
+    case Part::kDistrict:
+      return privacy::PostcodePart::kDistrict;
+    default:
+      return privacy::PostcodePart::kArea;
   }
 }
 
 double NumberOf(const Value& value) {
   switch (value.kind) {
-    case ValueKind::kInt: return static_cast<double>(value.integer);
-    case ValueKind::kUint: return static_cast<double>(value.unsigned_integer);
-    default: return value.number;
+    case ValueKind::kInt:
+      return static_cast<double>(value.integer);
+    case ValueKind::kUint:
+      return static_cast<double>(value.unsigned_integer);
+    default:
+      return value.number;
   }
 }
 
@@ -113,12 +125,14 @@ Engine::Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser&
     : pipeline_(std::move(pipeline)),
       pseudonymiser_(pseudonymiser),
       sealer_(sealer),
-      reader_(std::shared_ptr<const contract::Plan>(pipeline_, &pipeline_->contract()), LimitsOf(*pipeline_)),
+      reader_(std::shared_ptr<const contract::Plan>(pipeline_, &pipeline_->contract()),
+              LimitsOf(*pipeline_)),
       prepared_(pipeline_->streams().size()) {
   tally_.repairs.resize(pipeline_->contract().nodes().size() * event::kRepairKinds);
   source_header_ = "/" + pipeline_->contract().name();
   for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
-    base::StrAppend(reference_header_, i == 0 ? "" : ",", pipeline_->joins()[i].set, '=', pipeline_->tables()[i]->id());
+    base::StrAppend(reference_header_, i == 0 ? "" : ",", pipeline_->joins()[i].set, '=',
+                    pipeline_->tables()[i]->id());
   }
 }
 
@@ -170,11 +184,13 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   if (!entry.event.violations.empty()) {
     entry.fate = Fate::kQuarantined;
   } else if (!position_domains_.empty()) {
-    entry.position_target = batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
+    entry.position_target =
+        batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
   }
 }
 
-// Takes a schema registry's frame off: a zero byte and a four-byte id, which must be one of the pipeline's.
+// Takes a schema registry's frame off: a zero byte and a four-byte id, which must be one of the
+// pipeline's.
 bool Engine::Unframe(std::string_view& value, event::Event& event) const {
   const auto& ids = pipeline_->config().input().schema_ids();
   if (ids.empty()) return true;
@@ -227,14 +243,17 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   if (value.kind == ValueKind::kText) {
     text = value.text();
   } else {
-    char* end = value.kind == ValueKind::kInt ? std::to_chars(digits, digits + 24, value.integer).ptr
-                                              : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
+    char* end = value.kind == ValueKind::kInt
+                    ? std::to_chars(digits, digits + 24, value.integer).ptr
+                    : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
     text = {digits, static_cast<size_t>(end - digits)};
   }
   size_t before = batch_.bytes().size();
   bool valid = privacy::AppendCanonical(node.classification.identifier, text, batch_.bytes());
-  if (!valid && node.check_identifier && !text.empty()) Violate(entry, "sluice.identifier", node.id);
-  const std::vector<uint16_t>& domains = identifier_domains_[&identifier - pipeline_->identifiers().data()];
+  if (!valid && node.check_identifier && !text.empty())
+    Violate(entry, "sluice.identifier", node.id);
+  const std::vector<uint16_t>& domains =
+      identifier_domains_[&identifier - pipeline_->identifiers().data()];
   // An empty text identifies nobody, and its pseudonym would link all who have none.
   if (domains.empty() || text.empty()) {
     batch_.bytes().resize(before);
@@ -244,7 +263,8 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
     batch_.bytes().resize(before);
     return Violate(entry, "sluice.too_many_identifiers", node.id);
   }
-  first_targets_.push_back(static_cast<uint32_t>(batch_.AddTargets(node.classification.identifier, domains)));
+  first_targets_.push_back(
+      static_cast<uint32_t>(batch_.AddTargets(node.classification.identifier, domains)));
   value.identifier = static_cast<uint16_t>(++entry.identifier_count);
 }
 
@@ -252,7 +272,8 @@ void Engine::Join(Entry& entry) {
   for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
     const JoinPlan& join = pipeline_->joins()[i];
     const Value* key = Find(join.key_positions, entry);
-    enrichment::RowId row = key == nullptr ? enrichment::kNoRow : pipeline_->tables()[i]->Find(key->text());
+    enrichment::RowId row =
+        key == nullptr ? enrichment::kNoRow : pipeline_->tables()[i]->Find(key->text());
     rows_.push_back(row);
     if (row == enrichment::kNoRow && join.on_missing == config::v1::Enrichment::quarantine) {
       Violate(entry, "sluice.reference_missing", join.key);
@@ -263,7 +284,8 @@ void Engine::Join(Entry& entry) {
 void Engine::Violate(Entry& entry, std::string_view rule, contract::NodeId node) {
   if (entry.event.violations.size() >= event::kViolationsMax) return;
   entry.event.violations.push_back(
-      {rule, event::RenderPath(pipeline_->contract().node(node), indexes_.data(), indexes_.size(), arena_)});
+      {rule, event::RenderPath(pipeline_->contract().node(node), indexes_.data(), indexes_.size(),
+                               arena_)});
 }
 
 absl::Status Engine::Pseudonymise() {
@@ -312,7 +334,8 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
   switch (entry.fate) {
     case Fate::kClean:
       ++tally_.clean;
-      for (Prepared& prepared : prepared_) SLUICE_RETURN_IF_ERROR(sink.Clean(record, prepared.record));
+      for (Prepared& prepared : prepared_)
+        SLUICE_RETURN_IF_ERROR(sink.Clean(record, prepared.record));
       return absl::OkStatus();
     case Fate::kSuppressed:
       ++tally_.suppressed;
@@ -322,14 +345,17 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
       break;
   }
   ++tally_.quarantined;
-  for (const event::Violation& violation : entry.event.violations) ++tally_.violations[violation.rule];
+  for (const event::Violation& violation : entry.event.violations)
+    ++tally_.violations[violation.rule];
   return Quarantine(record, entry, sink);
 }
 
-bool Engine::Prepare(const InputRecord& record, Entry& entry, const StreamPlan& stream, Prepared& prepared) {
+bool Engine::Prepare(const InputRecord& record, Entry& entry, const StreamPlan& stream,
+                     Prepared& prepared) {
   prepared.begin = out_.size();
-  bool written = stream.format == config::v1::json ? WriteEvent(event::JsonWriter(out_), stream, entry)
-                                                   : WriteEvent(event::ProtobufWriter(out_), stream, entry);
+  bool written = stream.format == config::v1::json
+                     ? WriteEvent(event::JsonWriter(out_), stream, entry)
+                     : WriteEvent(event::ProtobufWriter(out_), stream, entry);
   prepared.end = out_.size();
   if (!written) return false;
   PrepareHeaders(record, entry, stream, prepared.record.stream, prepared);
@@ -360,19 +386,21 @@ bool Engine::Prepare(const InputRecord& record, Entry& entry, const StreamPlan& 
       break;
     }
   }
-  prepared.record.timestamp_ms =
-      stream.internal && record.timestamp_ms >= 0 ? std::optional(record.timestamp_ms) : std::nullopt;
+  prepared.record.timestamp_ms = stream.internal && record.timestamp_ms >= 0
+                                     ? std::optional(record.timestamp_ms)
+                                     : std::nullopt;
   return true;
 }
 
-void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream, size_t,
-                            Prepared& prepared) {
+void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream,
+                            size_t, Prepared& prepared) {
   std::vector<Header>& headers = prepared.headers;
   headers.clear();
   std::string_view position = entry.position;
   if (!stream.internal) {
     const auto& domains = pipeline_->position_domains();
-    size_t rank = static_cast<size_t>(std::find(domains.begin(), domains.end(), stream.domain) - domains.begin());
+    size_t rank = static_cast<size_t>(std::find(domains.begin(), domains.end(), stream.domain) -
+                                      domains.begin());
     position = PseudonymText(entry.position_target + rank);
   }
   bool treated = false;
@@ -383,12 +411,15 @@ void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const Strea
   headers.push_back({"ce_id", id});
   headers.push_back({"ce_source", source_header_});
   headers.push_back({"ce_type", pipeline_->contract().name()});
-  if (std::string_view time = EventTime(stream, entry); !time.empty()) headers.push_back({"ce_time", time});
-  headers.push_back({"content-type", stream.format == config::v1::json ? "application/json" : "application/protobuf"});
+  if (std::string_view time = EventTime(stream, entry); !time.empty())
+    headers.push_back({"ce_time", time});
+  headers.push_back({"content-type", stream.format == config::v1::json ? "application/json"
+                                                                       : "application/protobuf"});
   headers.push_back({"sluice-src", position});
   headers.push_back({"sluice-plan", pipeline_->fingerprint()});
   if (!reference_header_.empty()) headers.push_back({"sluice-ref", reference_header_});
-  if (stream.internal && !record.traceparent.empty()) headers.push_back({"traceparent", record.traceparent});
+  if (stream.internal && !record.traceparent.empty())
+    headers.push_back({"traceparent", record.traceparent});
 }
 
 // The event's id as the stream has it, if it has it in a form that still identifies.
@@ -404,7 +435,8 @@ std::string_view Engine::EventId(const StreamPlan& stream, Entry& entry, bool& t
   }
   if (node.op != Op::kPseudonymise || value->identifier == 0) return {};
   treated = true;
-  return PseudonymText(first_targets_[entry.first_identifier + value->identifier - 1] + node.domain_rank);
+  return PseudonymText(first_targets_[entry.first_identifier + value->identifier - 1] +
+                       node.domain_rank);
 }
 
 std::string_view Engine::EventTime(const StreamPlan& stream, const Entry& entry) {
@@ -444,9 +476,11 @@ absl::Status Engine::Quarantine(const InputRecord& record, Entry& entry, Outcome
   if (record.value) payload.set_value(record.value->data(), record.value->size());
   std::string sealed;
   SLUICE_RETURN_IF_ERROR(sealer_.Seal(entry.position, payload.SerializeAsString(), sealed));
-  QuarantineRecord quarantined{entry.position, std::string_view(sealed), headers, entry.event.violations};
+  QuarantineRecord quarantined{entry.position, std::string_view(sealed), headers,
+                               entry.event.violations};
   if (!sink.Fits(quarantined)) {
-    // Nothing is lost: the raw record stands where the reference says, for as long as its topic keeps it.
+    // Nothing is lost: the raw record stands where the reference says, for as long as its topic
+    // keeps it.
     quarantined.value = std::nullopt;
     headers.back().value = "application/vnd.sluice.reference";
     quarantined.headers = headers;
@@ -464,8 +498,8 @@ bool Engine::WriteEvent(Writer writer, const StreamPlan& stream, Entry& entry) {
 }
 
 template <typename Writer>
-bool Engine::WriteFields(Writer& writer, const StreamPlan& stream, const OutputNode& message, const Value* record,
-                         Entry& entry) {
+bool Engine::WriteFields(Writer& writer, const StreamPlan& stream, const OutputNode& message,
+                         const Value* record, Entry& entry) {
   for (uint32_t i = message.first_child; i < message.first_child + message.child_count; ++i) {
     const OutputNode& node = stream.nodes[i];
     const Value& value = record[node.position];
@@ -490,8 +524,8 @@ bool Engine::WriteFields(Writer& writer, const StreamPlan& stream, const OutputN
 }
 
 template <typename Writer>
-bool Engine::WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node, const Value& list,
-                       const Value* record, Entry& entry) {
+bool Engine::WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node,
+                       const Value& list, const Value* record, Entry& entry) {
   size_t mark = writer.BeginList(node.field);
   indexes_.push_back(0);
   for (uint32_t i = 0; i < list.size; ++i, ++indexes_.back()) {
@@ -512,8 +546,10 @@ bool Engine::WriteList(Writer& writer, const StreamPlan& stream, const OutputNod
 }
 
 template <typename Writer>
-bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node, const Value& map, Entry& entry) {
-  // Without its keys a map has no form: a stream whose treatment drops them drops the map (see the compiler).
+bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node,
+                      const Value& map, Entry& entry) {
+  // Without its keys a map has no form: a stream whose treatment drops them drops the map (see the
+  // compiler).
   const OutputNode& key = stream.nodes[node.first_child];
   const OutputNode& value = stream.nodes[node.first_child + 1];
   size_t mark = writer.BeginMap(node.field);
@@ -526,7 +562,8 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
     size_t entry_mark = writer.BeginEntry(node.field, treated_key);
     if (value.op == Op::kMessage) {
       size_t message = writer.BeginEntryMessage(node.field);
-      if (!WriteFields(writer, stream, value, parts[1].values, entry)) return indexes_.clear(), false;
+      if (!WriteFields(writer, stream, value, parts[1].values, entry))
+        return indexes_.clear(), false;
       writer.EndMessage(message);
     } else {
       if (!Treat(value, parts[1], parts, entry, treated_value)) return indexes_.clear(), false;
@@ -549,12 +586,14 @@ void Engine::WriteJoin(Writer& writer, size_t index, const Entry& entry) {
   }
   size_t mark = writer.BeginMessage(join.field);
   for (size_t i = 0; i < join.columns.size(); ++i) {
-    writer.Field(join.columns[i], Value::Text(pipeline_->tables()[index]->Cell(row, join.column_indexes[i])));
+    writer.Field(join.columns[i],
+                 Value::Text(pipeline_->tables()[index]->Cell(row, join.column_indexes[i])));
   }
   writer.EndMessage(mark);
 }
 
-bool Engine::Treat(const OutputNode& node, const Value& value, const Value* record, Entry& entry, Value& out) {
+bool Engine::Treat(const OutputNode& node, const Value& value, const Value* record, Entry& entry,
+                   Value& out) {
   auto untreatable = [&] {
     Violate(entry, "sluice.untreatable", node.node);
     return false;
@@ -575,7 +614,8 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
     case Op::kMask:
       scratch_.clear();
       privacy::AppendMasked(value.text(), static_cast<size_t>(node.mask.keep_first()),
-                            static_cast<size_t>(node.mask.keep_last()), node.mask.with()[0], scratch_);
+                            static_cast<size_t>(node.mask.keep_last()), node.mask.with()[0],
+                            scratch_);
       out = Value::Text(arena_.Copy(scratch_));
       return true;
     case Op::kPseudonymise:
@@ -584,8 +624,8 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
         if (value.kind == ValueKind::kText && value.size == 0) return true;
         return untreatable();
       }
-      out = Value::Text(
-          PseudonymText(first_targets_[entry.first_identifier + value.identifier - 1] + node.domain_rank));
+      out = Value::Text(PseudonymText(
+          first_targets_[entry.first_identifier + value.identifier - 1] + node.domain_rank));
       return true;
     case Op::kAgeBand: {
       if (value.size == 0) return true;
@@ -600,7 +640,8 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       if (value.size == 0) return true;
       std::optional<event::CivilDate> date = event::ParseDate(value.text());
       if (!date) return untreatable();
-      return text_of(10, [&](char* at) { return privacy::WriteDatePart(*date, DigitsOf(node.part), at); });
+      return text_of(
+          10, [&](char* at) { return privacy::WriteDatePart(*date, DigitsOf(node.part), at); });
     }
     case Op::kTimePart:
       return text_of(event::kTimestampBytes, [&](char* at) {
@@ -610,7 +651,8 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
     case Op::kPostcodePart:
       if (value.size == 0) return true;
       scratch_.clear();
-      if (!privacy::AppendCanonical(contract::v1::POSTCODE, value.text(), scratch_)) return untreatable();
+      if (!privacy::AppendCanonical(contract::v1::POSTCODE, value.text(), scratch_))
+        return untreatable();
       out = Value::Text(arena_.Copy(privacy::PartOfPostcode(scratch_, PostcodePartOf(node.part))));
       return true;
     case Op::kGridLatitude:
@@ -619,7 +661,8 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       if (!other.present()) return true;  // half a point is no place
       bool latitude = node.op == Op::kGridLatitude;
       privacy::Point point{NumberOf(latitude ? value : other), NumberOf(latitude ? other : value)};
-      if (!(std::fabs(point.latitude) <= 90 && std::fabs(point.longitude) <= 180)) return untreatable();
+      if (!(std::fabs(point.latitude) <= 90 && std::fabs(point.longitude) <= 180))
+        return untreatable();
       privacy::Point centre = privacy::GridCentre(point, node.grid_metres);
       out = Value::Double(latitude ? centre.latitude : centre.longitude);
       return true;

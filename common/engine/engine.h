@@ -1,4 +1,5 @@
-// One batch of raw bytes -> outcomes. No I/O, no thread, no clock: the same input gives the same bytes.
+// One batch of raw bytes -> outcomes. No I/O, no thread, no clock: the same input gives the same
+// bytes.
 #pragma once
 
 #include <memory>
@@ -19,12 +20,13 @@ namespace sluice::engine {
 
 // One per worker; single-threaded. Allocates nothing per event in the steady state.
 //
-// The work on a chunk has three steps, so that its owner can time them and the second may go over a network:
-// Read -> Pseudonymise -> Write. Only Write hands anything to the sink, so that a chunk whose pseudonyms can't be had
-// leaves nothing behind.
+// The work on a chunk has three steps, so that its owner can time them and the second may go over a
+// network: Read -> Pseudonymise -> Write. Only Write hands anything to the sink, so that a chunk
+// whose pseudonyms can't be had leaves nothing behind.
 class Engine {
  public:
-  // Pseudonymiser and sealer outlive the engine and are its alone. An error names a domain that isn't there.
+  // Pseudonymiser and sealer outlive the engine and are its alone. An error names a domain that
+  // isn't there.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(std::shared_ptr<const Pipeline> pipeline,
                                                         privacy::Pseudonymiser& pseudonymiser,
                                                         privacy::Sealer& sealer);
@@ -47,7 +49,9 @@ class Engine {
   // Of the chunk at hand, by record.
   const event::Event& event(size_t record) const { return entries_[record].event; }
   // Bytes that are held for the chunk.
-  size_t memory_bytes() const { return arena_.capacity() + out_.capacity() + batch_.bytes().capacity(); }
+  size_t memory_bytes() const {
+    return arena_.capacity() + out_.capacity() + batch_.bytes().capacity();
+  }
 
  private:
   enum class Fate : uint8_t { kClean, kQuarantined, kSuppressed };
@@ -58,9 +62,9 @@ class Engine {
     uint32_t first_identifier = 0;  // in first_targets_
     uint32_t identifier_count = 0;
     size_t position_target = 0;
-    int64_t seconds = 0;            // the event's time
+    int64_t seconds = 0;  // the event's time
     bool has_time = false;
-    size_t first_row = 0;           // in rows_, one for each join
+    size_t first_row = 0;  // in rows_, one for each join
   };
   // A stream's record of the event that is being written.
   struct Prepared {
@@ -70,7 +74,8 @@ class Engine {
     std::vector<Header> headers;
   };
 
-  Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser, privacy::Sealer& sealer);
+  Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser,
+         privacy::Sealer& sealer);
 
   void ReadOne(const InputRecord& record, Entry& entry);
   bool Unframe(std::string_view& value, event::Event& event) const;
@@ -80,25 +85,28 @@ class Engine {
   void Violate(Entry& entry, std::string_view rule, contract::NodeId node);
 
   absl::Status WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink);
-  bool Prepare(const InputRecord& record, Entry& entry, const StreamPlan& stream, Prepared& prepared);
-  void PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream, size_t index, Prepared& prepared);
+  bool Prepare(const InputRecord& record, Entry& entry, const StreamPlan& stream,
+               Prepared& prepared);
+  void PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream,
+                      size_t index, Prepared& prepared);
   absl::Status Quarantine(const InputRecord& record, Entry& entry, OutcomeSink& sink);
   template <typename Writer>
   bool WriteEvent(Writer writer, const StreamPlan& stream, Entry& entry);
   template <typename Writer>
-  bool WriteFields(Writer& writer, const StreamPlan& stream, const OutputNode& message, const event::Value* record,
-                   Entry& entry);
+  bool WriteFields(Writer& writer, const StreamPlan& stream, const OutputNode& message,
+                   const event::Value* record, Entry& entry);
   template <typename Writer>
-  bool WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node, const event::Value& list,
-                 const event::Value* record, Entry& entry);
+  bool WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node,
+                 const event::Value& list, const event::Value* record, Entry& entry);
   template <typename Writer>
-  bool WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node, const event::Value& map, Entry& entry);
+  bool WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node,
+                const event::Value& map, Entry& entry);
   template <typename Writer>
   void WriteJoin(Writer& writer, size_t join, const Entry& entry);
 
   // The value as the stream has it; false, and a violation, when it can't be treated so.
-  bool Treat(const OutputNode& node, const event::Value& value, const event::Value* record, Entry& entry,
-             event::Value& out);
+  bool Treat(const OutputNode& node, const event::Value& value, const event::Value* record,
+             Entry& entry, event::Value& out);
   std::string_view PseudonymText(size_t target);
   const event::Value* Find(const std::vector<uint32_t>& positions, const Entry& entry) const;
   std::string_view EventId(const StreamPlan& stream, Entry& entry, bool& treated);
@@ -122,10 +130,10 @@ class Engine {
   base::Arena arena_;
   privacy::PseudonymBatch batch_;
   privacy::PseudonymAnswer answer_;
-  std::vector<std::string> prefixes_;      // of pseudonyms, by the pseudonymiser's domains
-  std::vector<uint32_t> first_targets_;    // by identifier
+  std::vector<std::string> prefixes_;    // of pseudonyms, by the pseudonymiser's domains
+  std::vector<uint32_t> first_targets_;  // by identifier
   std::vector<enrichment::RowId> rows_;
-  std::vector<uint32_t> indexes_;          // of lists that are open
+  std::vector<uint32_t> indexes_;  // of lists that are open
   base::Buffer out_;
   std::vector<Prepared> prepared_;
   std::string scratch_;

@@ -1,10 +1,10 @@
 #include "common/engine/engine.h"
 
-#include <set>
-
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
+
+#include <set>
 
 #include "common/base/strings.h"
 #include "common/contract/testing.h"
@@ -95,7 +95,8 @@ Pipeline::Options Options(config::v1::Pipeline config, std::string_view contract
   Pipeline::Options options;
   options.contract = contract::PlanFromProto(contract, "E");
   options.config = std::move(config);
-  options.tables = {*enrichment::ExactTable::FromCsv("boroughs", "code", "code,name\nE07,Camden\n", "b.csv")};
+  options.tables = {
+      *enrichment::ExactTable::FromCsv("boroughs", "code", "code,name\nE07,Camden\n", "b.csv")};
   return options;
 }
 
@@ -115,7 +116,10 @@ class Collected final : public OutcomeSink {
     }
   };
   absl::Status Clean(const InputRecord&, const CleanRecord& r) override {
-    clean.push_back({r.stream, r.key ? std::optional<std::string>(*r.key) : std::nullopt, std::string(r.value), {}});
+    clean.push_back({r.stream,
+                     r.key ? std::optional<std::string>(*r.key) : std::nullopt,
+                     std::string(r.value),
+                     {}});
     for (const Header& h : r.headers) clean.back().headers.emplace_back(h.name, h.value);
     return absl::OkStatus();
   }
@@ -181,7 +185,8 @@ class EngineTest : public ::testing::Test {
   std::string ReasonOf(std::string_view value) {
     Collected out = Run(value);
     if (out.quarantined.size() != 1 || !out.clean.empty()) return "";
-    return out.quarantined[0].header("sluice-reason") + "@" + out.quarantined[0].header("sluice-path");
+    return out.quarantined[0].header("sluice-reason") + "@" +
+           out.quarantined[0].header("sluice-path");
   }
 
   CountingRandom random_;
@@ -194,16 +199,18 @@ class EngineTest : public ::testing::Test {
 TEST_F(EngineTest, EveryStreamGetsItsOwnForm) {
   Collected out = Run(kEvent);
   ASSERT_EQ(out.clean.size(), 2u);
-  EXPECT_EQ(out.clean[0].value,
-            R"({"event_id":"e-1","occurred_at":"2026-03-04T05:06:07.500Z","subject":{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq",)"
-            R"("phone":"int1-s2j6e5eq72cwavk4ddfzhwakhi","pnc_id":"int1-ozuttykzugqbnlf6j2wp4c7gom","age_band":"18-24"},)"
-            R"("location":{"latitude":51.512345,"longitude":-0.123456,"postcode":"SW1A"},"borough_code":"E07","outcome":"arrest",)"
-            R"("others":[{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq"}],"linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
-  EXPECT_EQ(out.clean[1].value,
-            R"({"event_id":"pub1-6sa4xlxofs6yguprl2iygtn4uy","occurred_at":"2026-03","subject":{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka",)"
-            R"("pnc_id":"************U","date_of_birth":"2004"},"location":{"latitude":51.508574,"longitude":-0.122819,"postcode":"SW"},)"
-            R"("borough_code":"E07","outcome":"arrest","others":[{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka"}],"narrative":"[removed]",)"
-            R"("linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
+  EXPECT_EQ(
+      out.clean[0].value,
+      R"({"event_id":"e-1","occurred_at":"2026-03-04T05:06:07.500Z","subject":{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq",)"
+      R"("phone":"int1-s2j6e5eq72cwavk4ddfzhwakhi","pnc_id":"int1-ozuttykzugqbnlf6j2wp4c7gom","age_band":"18-24"},)"
+      R"("location":{"latitude":51.512345,"longitude":-0.123456,"postcode":"SW1A"},"borough_code":"E07","outcome":"arrest",)"
+      R"("others":[{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq"}],"linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
+  EXPECT_EQ(
+      out.clean[1].value,
+      R"({"event_id":"pub1-6sa4xlxofs6yguprl2iygtn4uy","occurred_at":"2026-03","subject":{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka",)"
+      R"("pnc_id":"************U","date_of_birth":"2004"},"location":{"latitude":51.508574,"longitude":-0.122819,"postcode":"SW"},)"
+      R"("borough_code":"E07","outcome":"arrest","others":[{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka"}],"narrative":"[removed]",)"
+      R"("linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
 }
 
 TEST_F(EngineTest, HeadersFollowTheStream) {
@@ -228,15 +235,17 @@ TEST_F(EngineTest, TwoStreamsThatAreNotInternalShareNoValueThatJoinsThem) {
   config.mutable_streams(0)->set_internal(false);
   auto month = config.streams(1).treat().at("OCCURRED_AT");
   (*config.mutable_streams(0)->mutable_treat())["OCCURRED_AT"] = month;
-  (*config.mutable_streams(0)->mutable_treat())["LOCATION"].mutable_generalise()->set_grid_metres(5000);
+  (*config.mutable_streams(0)->mutable_treat())["LOCATION"].mutable_generalise()->set_grid_metres(
+      5000);
   Make(config);
   std::vector<std::string> events;
   for (int i = 0; i < 200; ++i) {
-    events.push_back(base::StrCat(R"({"event_id":"id-)", i, R"(","occurred_at":"2026-03-04T05:06:)", 10 + i % 50,
-                                  R"(Z","subject":{"name":"Person )", i, R"("}})"));
+    events.push_back(base::StrCat(R"({"event_id":"id-)", i, R"(","occurred_at":"2026-03-04T05:06:)",
+                                  10 + i % 50, R"(Z","subject":{"name":"Person )", i, R"("}})"));
   }
   std::vector<InputRecord> records;
-  for (size_t i = 0; i < events.size(); ++i) records.push_back(Record(events[i], static_cast<int64_t>(i)));
+  for (size_t i = 0; i < events.size(); ++i)
+    records.push_back(Record(events[i], static_cast<int64_t>(i)));
   Collected out = Run(records);
   ASSERT_EQ(out.clean.size(), 400u);
   // Of each event: all texts of more than a few characters that one stream has and the other too.
@@ -248,7 +257,8 @@ TEST_F(EngineTest, TwoStreamsThatAreNotInternalShareNoValueThatJoinsThem) {
     for (const auto& [name, text] : out.clean[i].headers) {
       if (other.find(text) != std::string::npos) shared_everywhere.insert(name + "=" + text);
     }
-    EXPECT_EQ(other.find(out.clean[i].value.substr(out.clean[i].value.find("int1-"), 31)), std::string::npos);
+    EXPECT_EQ(other.find(out.clean[i].value.substr(out.clean[i].value.find("int1-"), 31)),
+              std::string::npos);
   }
   // What is left is the same for all events.
   EXPECT_EQ(shared_everywhere.size(), 7u) << ::testing::PrintToString(shared_everywhere);
@@ -265,7 +275,8 @@ TEST_F(EngineTest, NothingOfADroppedFieldIsLeft) {
   for (const auto& record : out.clean) {
     std::string all = record.value + *record.key;
     for (const auto& [name, text] : record.headers) all += text;
-    for (std::string_view secret : {"Ann", "Archer", "900123", "0000034", "2004", "1AA", "seen", "extra"}) {
+    for (std::string_view secret :
+         {"Ann", "Archer", "900123", "0000034", "2004", "1AA", "seen", "extra"}) {
       if (record.stream == 1 && secret == "2004") continue;  // its year is what that stream keeps
       EXPECT_THAT(all, Not(HasSubstr(std::string(secret))));
     }
@@ -273,19 +284,27 @@ TEST_F(EngineTest, NothingOfADroppedFieldIsLeft) {
 }
 
 TEST_F(EngineTest, BrokenEventsAreSealedWithReasonsInTheClear) {
-  EXPECT_EQ(ReasonOf(R"({"event_id":"","occurred_at":"x"})"), "json.timestamp,string.min_len,required@occurred_at,event_id,occurred_at");
+  EXPECT_EQ(ReasonOf(R"({"event_id":"","occurred_at":"x"})"),
+            "json.timestamp,string.min_len,required@occurred_at,event_id,occurred_at");
   EXPECT_EQ(ReasonOf("{"), "json.syntax@.");
-  EXPECT_EQ(ReasonOf(R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","others":[{},{"pnc_id":"1981/0000034A"}]})"),
-            "sluice.identifier@others[1].pnc_id");
-  EXPECT_EQ(ReasonOf(R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","location":{"postcode":"nowhere"}})"),
-            "sluice.untreatable@location.postcode");
-  EXPECT_EQ(ReasonOf(R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","subject":{"date_of_birth":"2026-02-01"}})"),
-            "sluice.untreatable@subject.date_of_birth");
+  EXPECT_EQ(
+      ReasonOf(
+          R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","others":[{},{"pnc_id":"1981/0000034A"}]})"),
+      "sluice.identifier@others[1].pnc_id");
+  EXPECT_EQ(
+      ReasonOf(
+          R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","location":{"postcode":"nowhere"}})"),
+      "sluice.untreatable@location.postcode");
+  EXPECT_EQ(
+      ReasonOf(
+          R"({"event_id":"a","occurred_at":"2026-01-01T00:00:00Z","subject":{"date_of_birth":"2026-02-01"}})"),
+      "sluice.untreatable@subject.date_of_birth");
   Collected out = Run("{\"secret\"");
   ASSERT_EQ(out.quarantined.size(), 1u);
   EXPECT_EQ(out.quarantined[0].key, "raw.e/3/7");
   EXPECT_THAT(out.quarantined[0].value, Not(HasSubstr("secret")));
-  auto payload = (*privacy::Unsealer::Create(keys_.private_pem))->Unseal("raw.e/3/7", out.quarantined[0].value);
+  auto payload = (*privacy::Unsealer::Create(keys_.private_pem))
+                     ->Unseal("raw.e/3/7", out.quarantined[0].value);
   ASSERT_TRUE(payload.ok()) << payload.status();
   quarantine::v1::Payload parsed;
   ASSERT_TRUE(parsed.ParseFromString(*payload));
@@ -307,7 +326,8 @@ TEST_F(EngineTest, WhatIsTooLargeBecomesAReference) {
 TEST_F(EngineTest, EveryRecordHasOneOutcomeAndTheTallyAgrees) {
   InputRecord tombstone = Record("");
   tombstone.value = std::nullopt;
-  Collected out = Run(std::vector<InputRecord>{Record(kEvent), Record("{}"), tombstone, Record(kEvent)});
+  Collected out =
+      Run(std::vector<InputRecord>{Record(kEvent), Record("{}"), tombstone, Record(kEvent)});
   EXPECT_EQ(out.clean.size(), 4u);
   EXPECT_EQ(out.quarantined.size(), 2u);
   EXPECT_EQ(out.quarantined[1].header("sluice-reason"), "event.tombstone");
@@ -327,7 +347,9 @@ TEST_F(EngineTest, SameInputGivesSameBytes) {
 TEST_F(EngineTest, AllocatesNothingPerEventInTheSteadyState) {
   class Discard final : public OutcomeSink {
     absl::Status Clean(const InputRecord&, const CleanRecord&) override { return absl::OkStatus(); }
-    absl::Status Quarantined(const InputRecord&, const QuarantineRecord&) override { return absl::OkStatus(); }
+    absl::Status Quarantined(const InputRecord&, const QuarantineRecord&) override {
+      return absl::OkStatus();
+    }
     void Suppressed(const InputRecord&) override {}
   } sink;
   std::vector<InputRecord> records(64, Record(kEvent));
@@ -338,12 +360,15 @@ TEST_F(EngineTest, AllocatesNothingPerEventInTheSteadyState) {
 }
 
 TEST(Pipeline, AClassifiedFieldWithoutTreatmentIsAnErrorAtLoad) {
-  for (const char* name : {"PERSON_NAME", "PHONE", "PNC_ID", "DATE_OF_BIRTH", "LOCATION", "POSTCODE", "FREE_TEXT", "OCCURRED_AT"}) {
+  for (const char* name : {"PERSON_NAME", "PHONE", "PNC_ID", "DATE_OF_BIRTH", "LOCATION",
+                           "POSTCODE", "FREE_TEXT", "OCCURRED_AT"}) {
     config::v1::Pipeline config = ParsePipeline(kPipeline);
     config.mutable_streams(1)->mutable_treat()->erase(name);
     auto pipeline = Pipeline::Compile(Options(config));
     ASSERT_FALSE(pipeline.ok()) << name;
-    EXPECT_THAT(std::string(pipeline.status().message()), HasSubstr("doesn't say what becomes of it")) << name;
+    EXPECT_THAT(std::string(pipeline.status().message()),
+                HasSubstr("doesn't say what becomes of it"))
+        << name;
   }
 }
 
@@ -359,27 +384,55 @@ TEST(Pipeline, NamesEachMistake) {
   auto field = [](P& p, int stream, const char* path) -> config::v1::Treatment& {
     return (*p.mutable_streams(stream)->mutable_fields())[path];
   };
-  EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_streams(0)->mutable_treat())["FONE"].mutable_keep(); }), HasSubstr("treat[FONE]: no such classification"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "subject.nam").mutable_keep(); }), HasSubstr("fields[subject.nam]: the contract has no such field"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_pseudonymise(); }), HasSubstr("only identifiers can"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_generalise()->mutable_month(); }), HasSubstr("neither a time nor a date"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "subject").mutable_mask(); }), HasSubstr("can only be dropped as a whole"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 1, "event_id").mutable_keep(); }), HasSubstr("an event's id links audiences"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 1, "occurred_at").mutable_keep(); }), HasSubstr("an exact time links audiences"));
-  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_keep(); field(p, 0, "outcome").set_as("linked"); }), HasSubstr("two fields of 'intelligence' are named 'linked'"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->clear_domain(); }), HasSubstr("is pseudonymised"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->clear_domain(); }), HasSubstr("isn't internal needs one"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->set_topic("raw.e"); }), HasSubstr("the topic 'raw.e' is used twice"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->set_name("intelligence"); }), HasSubstr("two streams are named"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->set_key("others.name"); }), HasSubstr("isn't an output field with one value"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->set_key("raw"); }), HasSubstr("doesn't say that the raw key isn't personal"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_set("wards"); }), HasSubstr("there is no reference set 'wards'"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_key("subject.age"); }), HasSubstr("the contract has no field 'subject.age'"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_into("outcome"); }), HasSubstr("has a field 'outcome' already"));
-  EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_enrich(0)->mutable_fields())["x"] = "y"; }), HasSubstr("the set has no column 'x'; it has: name"));
+  EXPECT_THAT(
+      ErrorOf([](P& p) { (*p.mutable_streams(0)->mutable_treat())["FONE"].mutable_keep(); }),
+      HasSubstr("treat[FONE]: no such classification"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "subject.nam").mutable_keep(); }),
+              HasSubstr("fields[subject.nam]: the contract has no such field"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_pseudonymise(); }),
+              HasSubstr("only identifiers can"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "outcome").mutable_generalise()->mutable_month(); }),
+              HasSubstr("neither a time nor a date"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 0, "subject").mutable_mask(); }),
+              HasSubstr("can only be dropped as a whole"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 1, "event_id").mutable_keep(); }),
+              HasSubstr("an event's id links audiences"));
+  EXPECT_THAT(ErrorOf([&](P& p) { field(p, 1, "occurred_at").mutable_keep(); }),
+              HasSubstr("an exact time links audiences"));
+  EXPECT_THAT(ErrorOf([&](P& p) {
+                field(p, 0, "outcome").mutable_keep();
+                field(p, 0, "outcome").set_as("linked");
+              }),
+              HasSubstr("two fields of 'intelligence' are named 'linked'"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->clear_domain(); }),
+              HasSubstr("is pseudonymised"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->clear_domain(); }),
+              HasSubstr("isn't internal needs one"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->set_topic("raw.e"); }),
+              HasSubstr("the topic 'raw.e' is used twice"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(1)->set_name("intelligence"); }),
+              HasSubstr("two streams are named"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->set_key("others.name"); }),
+              HasSubstr("isn't an output field with one value"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_streams(0)->set_key("raw"); }),
+              HasSubstr("doesn't say that the raw key isn't personal"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_set("wards"); }),
+              HasSubstr("there is no reference set 'wards'"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_key("subject.age"); }),
+              HasSubstr("the contract has no field 'subject.age'"));
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_into("outcome"); }),
+              HasSubstr("has a field 'outcome' already"));
+  EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_enrich(0)->mutable_fields())["x"] = "y"; }),
+              HasSubstr("the set has no column 'x'; it has: name"));
   EXPECT_THAT(ErrorOf([](P& p) { p.clear_streams(); }), HasSubstr("name at least one"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_input()->set_format(config::v1::protobuf); }), HasSubstr("read from json only"));
-  EXPECT_EQ(ErrorOf([&](P& p) { field(p, 1, "subject").mutable_drop(); p.mutable_streams(1)->mutable_treat()->erase("PNC_ID"); field(p, 1, "others").mutable_drop(); }), "");
+  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_input()->set_format(config::v1::protobuf); }),
+              HasSubstr("read from json only"));
+  EXPECT_EQ(ErrorOf([&](P& p) {
+              field(p, 1, "subject").mutable_drop();
+              p.mutable_streams(1)->mutable_treat()->erase("PNC_ID");
+              field(p, 1, "others").mutable_drop();
+            }),
+            "");
 }
 
 TEST(Pipeline, FingerprintFollowsTheConfiguration) {
@@ -389,7 +442,8 @@ TEST(Pipeline, FingerprintFollowsTheConfiguration) {
     return (*Pipeline::Compile(Options(config)))->fingerprint();
   };
   std::string same = fingerprint([](auto&) {});
-  EXPECT_EQ(fingerprint([](auto& p) { p.mutable_quarantine()->set_public_key("elsewhere.pem"); }), same);
+  EXPECT_EQ(fingerprint([](auto& p) { p.mutable_quarantine()->set_public_key("elsewhere.pem"); }),
+            same);
   EXPECT_NE(fingerprint([](auto& p) { p.mutable_streams(1)->set_purpose("other"); }), same);
 }
 

@@ -28,18 +28,21 @@ struct CleanRecord {
 };
 
 struct QuarantineRecord {
-  std::string_view key;                   // where the raw record stood
-  std::optional<std::string_view> value;  // sealed; nullopt: only a reference to where the raw record stands
+  std::string_view key;  // where the raw record stood
+  std::optional<std::string_view>
+      value;  // sealed; nullopt: only a reference to where the raw record stands
   std::span<const Header> headers;
   std::span<const event::Violation> violations;
 };
 
-// Takes results, in the order of the records: for each, one Clean per stream, one Quarantined or one Suppressed.
+// Takes results, in the order of the records: for each, one Clean per stream, one Quarantined or
+// one Suppressed.
 class OutcomeSink {
  public:
   virtual ~OutcomeSink() = default;
   virtual absl::Status Clean(const InputRecord& record, const CleanRecord& clean) = 0;
-  virtual absl::Status Quarantined(const InputRecord& record, const QuarantineRecord& quarantined) = 0;
+  virtual absl::Status Quarantined(const InputRecord& record,
+                                   const QuarantineRecord& quarantined) = 0;
   virtual void Suppressed(const InputRecord& record) = 0;
   // Whether it could be published: what isn't goes to quarantine, or becomes a reference there.
   virtual bool Fits(const CleanRecord&) const { return true; }
@@ -53,8 +56,9 @@ struct Tally {
   uint64_t quarantined = 0;
   uint64_t suppressed = 0;
   uint64_t unknown_fields = 0;
-  absl::flat_hash_map<std::string_view, uint64_t> violations;  // by rule; keys are static or the pipeline's
-  std::vector<uint64_t> repairs;                               // by node * kRepairKinds + kind
+  absl::flat_hash_map<std::string_view, uint64_t>
+      violations;                 // by rule; keys are static or the pipeline's
+  std::vector<uint64_t> repairs;  // by node * kRepairKinds + kind
 
   void Add(const Tally& other);
   void Clear();

@@ -43,8 +43,9 @@ struct OutputNode {
   Op op = Op::kKeep;
   Part part = Part::kYear;
   bool mask_first = false;
-  uint32_t domain_rank = 0;      // kPseudonymise: which of the field's domains is the stream's
-  uint32_t other_position = 0;   // kGridLatitude, kGridLongitude: where the point's other number stands
+  uint32_t domain_rank = 0;  // kPseudonymise: which of the field's domains is the stream's
+  uint32_t other_position =
+      0;  // kGridLatitude, kGridLongitude: where the point's other number stands
   int32_t grid_metres = 0;
   double bucket = 0;
   std::string constant;
@@ -80,8 +81,8 @@ struct StreamPlan {
   KeySource key = KeySource::kEventId;
   uint32_t key_node = 0;                // kField: index into nodes
   std::vector<uint32_t> key_positions;  // kField: from the event's record down to its message
-  // The event's id and time as this stream's headers have them: an index into nodes with the treatment that
-  // they get; 0 (the event itself): none.
+  // The event's id and time as this stream's headers have them: an index into nodes with the
+  // treatment that they get; 0 (the event itself): none.
   uint32_t id_node = 0;
   uint32_t time_node = 0;
   // By contract node: what is done, in words: `keep`, `generalise: month`; empty for messages.
@@ -105,13 +106,14 @@ class Pipeline {
     config::v1::Pipeline config;
     // The reference sets that `enrich` may name.
     std::vector<std::shared_ptr<const enrichment::Table>> tables;
-    // Where a key of the configuration stands (`pipeline.streams[0].treat[PHONE]` -> `stops.yaml:14`), for
-    // errors. May be null.
+    // Where a key of the configuration stands (`pipeline.streams[0].treat[PHONE]` ->
+    // `stops.yaml:14`), for errors. May be null.
     std::function<std::string(std::string_view path)> locate;
   };
 
-  // Every mistake is reported at once, one line each: where, which field, what to change. In particular, a
-  // classified field without a treatment in some stream is an error here, not a leak later.
+  // Every mistake is reported at once, one line each: where, which field, what to change. In
+  // particular, a classified field without a treatment in some stream is an error here, not a leak
+  // later.
   static absl::StatusOr<std::shared_ptr<const Pipeline>> Compile(Options options);
 
   const contract::Plan& contract() const { return *contract_; }
@@ -123,8 +125,8 @@ class Pipeline {
   const std::vector<IdentifierNode>& identifiers() const { return identifiers_; }
   // Names of all domains that streams pseudonymise in.
   const std::vector<std::string>& domains() const { return domains_; }
-  // By index into domains(): those of the streams that aren't internal, which know an event only by the
-  // pseudonyms of its position.
+  // By index into domains(): those of the streams that aren't internal, which know an event only by
+  // the pseudonyms of its position.
   const std::vector<uint32_t>& position_domains() const { return position_domains_; }
   // Positions from the event's record down to its time; empty when a message on the way repeats.
   const std::vector<uint32_t>& time_positions() const { return time_positions_; }

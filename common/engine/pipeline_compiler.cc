@@ -1,10 +1,10 @@
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
 #include <optional>
 #include <set>
 #include <utility>
-
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "absl/strings/str_join.h"
 #include "common/base/sha256.h"
@@ -52,31 +52,48 @@ bool IsClassificationName(const std::string& name) {
 std::string GeneraliseInWords(const Generalise& generalise) {
   switch (generalise.to_case()) {
     case Generalise::kAgeBands:
-      return base::StrCat("generalise: age_bands ", absl::StrJoin(generalise.age_bands().from(), ","));
-    case Generalise::kYear: return "generalise: year";
-    case Generalise::kMonth: return "generalise: month";
-    case Generalise::kDay: return "generalise: day";
-    case Generalise::kHour: return "generalise: hour";
-    case Generalise::kSector: return "generalise: sector";
-    case Generalise::kDistrict: return "generalise: district";
-    case Generalise::kArea: return "generalise: area";
+      return base::StrCat("generalise: age_bands ",
+                          absl::StrJoin(generalise.age_bands().from(), ","));
+    case Generalise::kYear:
+      return "generalise: year";
+    case Generalise::kMonth:
+      return "generalise: month";
+    case Generalise::kDay:
+      return "generalise: day";
+    case Generalise::kHour:
+      return "generalise: hour";
+    case Generalise::kSector:
+      return "generalise: sector";
+    case Generalise::kDistrict:
+      return "generalise: district";
+    case Generalise::kArea:
+      return "generalise: area";
     case Generalise::kGridMetres:
       return base::StrCat("generalise: grid_metres ", generalise.grid_metres());
-    case Generalise::kBucket: return base::StrCat("generalise: bucket ", generalise.bucket());
-    case Generalise::TO_NOT_SET: break;
+    case Generalise::kBucket:
+      return base::StrCat("generalise: bucket ", generalise.bucket());
+    case Generalise::TO_NOT_SET:
+      break;
   }
   return "generalise";
 }
 
 std::string InWords(const Treatment& treatment) {
   switch (treatment.how_case()) {
-    case Treatment::kKeep: return "keep";
-    case Treatment::kDrop: return "drop";
-    case Treatment::kConstant: return "constant";
-    case Treatment::kMask: return "mask";
-    case Treatment::kPseudonymise: return "pseudonymise";
-    case Treatment::kGeneralise: return GeneraliseInWords(treatment.generalise());
-    case Treatment::HOW_NOT_SET: break;
+    case Treatment::kKeep:
+      return "keep";
+    case Treatment::kDrop:
+      return "drop";
+    case Treatment::kConstant:
+      return "constant";
+    case Treatment::kMask:
+      return "mask";
+    case Treatment::kPseudonymise:
+      return "pseudonymise";
+    case Treatment::kGeneralise:
+      return GeneraliseInWords(treatment.generalise());
+    case Treatment::HOW_NOT_SET:
+      break;
   }
   return "";
 }
@@ -93,8 +110,8 @@ Treatment Pseudonymise() {
   return treatment;
 }
 
-// The configuration as bytes that are the same whenever its meaning is: map entries in order, and without what
-// only says where this site keeps its files.
+// The configuration as bytes that are the same whenever its meaning is: map entries in order, and
+// without what only says where this site keeps its files.
 std::string CanonicalBytes(config::v1::Pipeline config) {
   config.mutable_quarantine()->clear_public_key();
   std::string bytes;
@@ -149,7 +166,8 @@ class PipelineCompiler {
     errors_.push_back(base::StrCat(where, where.empty() ? "" : ": ", path, ": ", what));
   }
 
-  // From the event's record down to a field's value; nullopt when there is no such field, or it has many values.
+  // From the event's record down to a field's value; nullopt when there is no such field, or it has
+  // many values.
   std::optional<std::vector<uint32_t>> Positions(NodeId id) const {
     if (id == kNoNode) return std::nullopt;
     const Node* node = &plan_.node(id);
@@ -168,7 +186,8 @@ class PipelineCompiler {
       Error("pipeline.input.event_bytes_max", "must be 1 to 67,108,864");
     }
     if (config_.input().format() != config::v1::json) {
-      Error("pipeline.input.format", "raw events are read from json only; name it, or leave the key out");
+      Error("pipeline.input.format",
+            "raw events are read from json only; name it, or leave the key out");
     }
   }
 
@@ -213,7 +232,8 @@ class PipelineCompiler {
                                           "'; reference.local.sets names those there are"));
         continue;
       }
-      // Numbers far above a contract's own, by the enrichment's place: adding one at the end changes no other.
+      // Numbers far above a contract's own, by the enrichment's place: adding one at the end
+      // changes no other.
       join.field = event::OutputField::Make(enrich.into(), 15000 + i, Type::kMessage);
       CompileColumns(path, enrich, **table, join);
       pipeline_->tables_.push_back(*table);
@@ -227,8 +247,8 @@ class PipelineCompiler {
     for (const auto& [column, name] : enrich.fields()) {
       if (std::find(columns.begin(), columns.end(), column) == columns.end()) {
         Error(base::StrCat(path, ".fields[", column, "]"),
-              base::StrCat("the set has no column '", column, "'; it has: ",
-                           absl::StrJoin(columns, ", ")));
+              base::StrCat("the set has no column '", column,
+                           "'; it has: ", absl::StrJoin(columns, ", ")));
       }
     }
     std::set<std::string> names;
@@ -345,10 +365,9 @@ class PipelineCompiler {
       return stream_->internal ? Keep() : Pseudonymise();
     }
     if (classification.quasi == contract::v1::OCCURRED_AT && stream_->internal) return Keep();
-    Error(path_, base::StrCat("the field '", node.path, "' is a ", name,
-                              " and the stream '", stream_->name,
-                              "' doesn't say what becomes of it; add to treat: ", name,
-                              ": drop, or another treatment"));
+    Error(path_, base::StrCat("the field '", node.path, "' is a ", name, " and the stream '",
+                              stream_->name, "' doesn't say what becomes of it; add to treat: ",
+                              name, ": drop, or another treatment"));
     return std::nullopt;
   }
 
@@ -361,7 +380,8 @@ class PipelineCompiler {
       if (!field) continue;
       if (!names.insert(field->field.name).second) {
         Error(base::StrCat(path_, ".fields"),
-              base::StrCat("two fields of '", stream_->name, "' are named '", field->field.name, "'"));
+              base::StrCat("two fields of '", stream_->name, "' are named '", field->field.name,
+                           "'"));
       }
       fields.push_back(*std::move(field));
     }
@@ -375,7 +395,8 @@ class PipelineCompiler {
       }
       if (stream_->nodes[i].field.cardinality == Cardinality::kMap) CompileEntry(i);
       if (stream_->nodes[i].node == plan_.id_node()) stream_->id_node = static_cast<uint32_t>(i);
-      if (stream_->nodes[i].node == plan_.time_node()) stream_->time_node = static_cast<uint32_t>(i);
+      if (stream_->nodes[i].node == plan_.time_node())
+        stream_->time_node = static_cast<uint32_t>(i);
     }
   }
 
@@ -383,7 +404,8 @@ class PipelineCompiler {
   void CompileEntry(size_t map) {
     const OutputNode& node = stream_->nodes[map];
     if (node.child_count != 2) {
-      Refuse(plan_.node(node.node), "is a map, and loses its keys or its values; drop it as a whole");
+      Refuse(plan_.node(node.node),
+             "is a map, and loses its keys or its values; drop it as a whole");
       return;
     }
     event::OutputField key = stream_->nodes[node.first_child].field;
@@ -416,8 +438,8 @@ class PipelineCompiler {
   }
 
   bool Refuse(const Node& node, std::string_view what) {
-    Error(path_, base::StrCat("'", stream_->name, "': the field '", node.path, "' (", TypeName(node),
-                              ") ", what));
+    Error(path_, base::StrCat("'", stream_->name, "': the field '", node.path, "' (",
+                              TypeName(node), ") ", what));
     return false;
   }
 
@@ -462,8 +484,9 @@ class PipelineCompiler {
   bool ApplyMask(const Node& node, const config::v1::Mask& mask, OutputNode& out) {
     if (node.type != Type::kString) return Refuse(node, "can't be masked: it isn't a text");
     if (mask.keep_first() < 0 || mask.keep_last() < 0 || mask.with().size() > 1) {
-      return Refuse(node, "has a mask out of range: keep_first and keep_last are 0 or more, "
-                          "with is one ASCII character");
+      return Refuse(node,
+                    "has a mask out of range: keep_first and keep_last are 0 or more, "
+                    "with is one ASCII character");
     }
     out.op = Op::kMask;
     out.mask = mask;
@@ -478,7 +501,8 @@ class PipelineCompiler {
         if (node.classification.quasi != contract::v1::DATE_OF_BIRTH) {
           return Refuse(node, "isn't a DATE_OF_BIRTH: it has no age_bands");
         }
-        if (pipeline_->time_positions_.empty()) return Refuse(node, "needs the event's time for an age");
+        if (pipeline_->time_positions_.empty())
+          return Refuse(node, "needs the event's time for an age");
         if (from.empty() || from[0] < 1 || from[from.size() - 1] > 150 ||
             std::adjacent_find(from.begin(), from.end(), std::greater_equal<>()) != from.end()) {
           return Refuse(node, "has age_bands that aren't ascending ages from 1 to 150");
@@ -488,14 +512,22 @@ class PipelineCompiler {
         out.field.SetType(Type::kString);
         return true;
       }
-      case Generalise::kYear: return ApplyTime(node, Part::kYear, out);
-      case Generalise::kMonth: return ApplyTime(node, Part::kMonth, out);
-      case Generalise::kDay: return ApplyTime(node, Part::kDay, out);
-      case Generalise::kHour: return ApplyTime(node, Part::kHour, out);
-      case Generalise::kSector: return ApplyPostcode(node, Part::kSector, out);
-      case Generalise::kDistrict: return ApplyPostcode(node, Part::kDistrict, out);
-      case Generalise::kArea: return ApplyPostcode(node, Part::kArea, out);
-      case Generalise::kGridMetres: return ApplyGrid(node, generalise.grid_metres(), out);
+      case Generalise::kYear:
+        return ApplyTime(node, Part::kYear, out);
+      case Generalise::kMonth:
+        return ApplyTime(node, Part::kMonth, out);
+      case Generalise::kDay:
+        return ApplyTime(node, Part::kDay, out);
+      case Generalise::kHour:
+        return ApplyTime(node, Part::kHour, out);
+      case Generalise::kSector:
+        return ApplyPostcode(node, Part::kSector, out);
+      case Generalise::kDistrict:
+        return ApplyPostcode(node, Part::kDistrict, out);
+      case Generalise::kArea:
+        return ApplyPostcode(node, Part::kArea, out);
+      case Generalise::kGridMetres:
+        return ApplyGrid(node, generalise.grid_metres(), out);
       case Generalise::kBucket:
         if (!IsNumber(node.type)) return Refuse(node, "isn't a number: it has no bucket");
         if (!(generalise.bucket() > 0 && generalise.bucket() < 1e15)) {
@@ -541,7 +573,8 @@ class PipelineCompiler {
     if (!latitude && node.classification.quasi != contract::v1::LONGITUDE) {
       return Refuse(node, "is no part of a point: name its treatment in treat or fields");
     }
-    if (metres < 10 || metres > 100'000) return Refuse(node, "has grid_metres that aren't 10 to 100,000");
+    if (metres < 10 || metres > 100'000)
+      return Refuse(node, "has grid_metres that aren't 10 to 100,000");
     auto wanted = latitude ? contract::v1::LONGITUDE : contract::v1::LATITUDE;
     for (const Node& sibling : plan_.children(plan_.node(node.parent))) {
       if (sibling.classification.quasi == wanted) out.other_position = plan_.position(sibling);
@@ -598,16 +631,21 @@ class PipelineCompiler {
     for (const OutputNode& node : stream_->nodes) {
       if (node.node == 0 || node.op != Op::kKeep) continue;
       const Node& field = plan_.node(node.node);
-      if (field.id == plan_.id_node() || field.classification.identifier == contract::v1::EVENT_ID) {
-        Refuse(field, "can't be kept: the stream isn't internal, and an event's id links audiences");
+      if (field.id == plan_.id_node() ||
+          field.classification.identifier == contract::v1::EVENT_ID) {
+        Refuse(field,
+               "can't be kept: the stream isn't internal, and an event's id links audiences");
       }
-      if (field.id == plan_.time_node() || field.classification.quasi == contract::v1::OCCURRED_AT) {
-        Refuse(field, "can't be kept: the stream isn't internal, and an exact time links audiences; "
-                      "generalise it to hour, day, month or year, or drop it");
+      if (field.id == plan_.time_node() ||
+          field.classification.quasi == contract::v1::OCCURRED_AT) {
+        Refuse(field,
+               "can't be kept: the stream isn't internal, and an exact time links audiences; "
+               "generalise it to hour, day, month or year, or drop it");
       }
     }
     if (stream_->key == KeySource::kRaw) {
-      Error(path_ + ".key", "the raw key links audiences; a stream that isn't internal can't have it");
+      Error(path_ + ".key",
+            "the raw key links audiences; a stream that isn't internal can't have it");
     }
   }
 

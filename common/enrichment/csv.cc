@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/base/utf8.h"
@@ -38,9 +37,7 @@ class Parser {
     return absl::InvalidArgumentError(base::StrCat("line ", line_, ": ", what));
   }
 
-  bool AtLineEnd() const {
-    return AtEnd() || text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n";
-  }
+  bool AtLineEnd() const { return AtEnd() || text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n"; }
 
   void EndLine() {
     at_ += text_[at_] == '\r' ? 2 : 1;

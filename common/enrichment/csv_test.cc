@@ -14,7 +14,9 @@ std::string ErrorOf(std::string_view text) {
 }
 
 TEST(Csv, ReadsQuotedCellsAndMixedLineEnds) {
-  auto document = ParseCsv("\xEF\xBB\xBF" "code,name\r\nE1,\"Kensington, \"\"Royal\"\"\"\nE2,\"two\nlines\"\r\nE3,");
+  auto document = ParseCsv(
+      "\xEF\xBB\xBF"
+      "code,name\r\nE1,\"Kensington, \"\"Royal\"\"\"\nE2,\"two\nlines\"\r\nE3,");
   ASSERT_TRUE(document.ok()) << document.status();
   EXPECT_THAT(document->header, ElementsAre("code", "name"));
   ASSERT_EQ(document->rows.size(), 3u);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-
 #include "absl/strings/str_join.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
@@ -29,8 +28,9 @@ absl::StatusOr<std::shared_ptr<const ExactTable>> ExactTable::FromCsv(std::strin
 
   auto key = std::find(document.header.begin(), document.header.end(), key_column);
   if (key == document.header.end()) {
-    return Error(source, base::StrCat("line 1: no column '", key_column, "' (the set's key); it has: ",
-                                      absl::StrJoin(document.header, ", ")));
+    return Error(source,
+                 base::StrCat("line 1: no column '", key_column,
+                              "' (the set's key); it has: ", absl::StrJoin(document.header, ", ")));
   }
   size_t key_index = static_cast<size_t>(key - document.header.begin());
   if (document.rows.empty()) return Error(source, "no rows below the header");
@@ -50,7 +50,8 @@ absl::StatusOr<std::shared_ptr<const ExactTable>> ExactTable::FromCsv(std::strin
   for (const std::string& name : table->columns_) hash.AddPart(name);
   for (CsvRow& row : document.rows) {
     std::string key_text = std::move(row.cells[key_index]);
-    if (key_text.empty()) return Error(source, base::StrCat("line ", row.line, ": the key is empty"));
+    if (key_text.empty())
+      return Error(source, base::StrCat("line ", row.line, ": the key is empty"));
     hash.AddPart(key_text);
     for (size_t i = 0; i < row.cells.size(); ++i) {
       if (i == key_index) continue;
@@ -59,7 +60,8 @@ absl::StatusOr<std::shared_ptr<const ExactTable>> ExactTable::FromCsv(std::strin
     }
     RowId id = static_cast<RowId>(table->rows_.size());
     if (!table->rows_.emplace(std::move(key_text), id).second) {
-      return Error(source, base::StrCat("line ", row.line, ": this key stands in an earlier line too"));
+      return Error(source,
+                   base::StrCat("line ", row.line, ": this key stands in an earlier line too"));
     }
   }
   table->id_ = hash.Hex(32);

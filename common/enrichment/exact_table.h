@@ -14,8 +14,9 @@ namespace sluice::enrichment {
 
 class ExactTable final : public Table {
  public:
-  // From the text of a CSV file. `source` names the file in errors. An error when the key column isn't there, a
-  // key is empty or stands twice, or there is no row: a half-written file must never become a snapshot.
+  // From the text of a CSV file. `source` names the file in errors. An error when the key column
+  // isn't there, a key is empty or stands twice, or there is no row: a half-written file must never
+  // become a snapshot.
   static absl::StatusOr<std::shared_ptr<const ExactTable>> FromCsv(std::string_view set,
                                                                    std::string_view key_column,
                                                                    std::string_view text,

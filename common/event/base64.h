@@ -1,4 +1,5 @@
-// Base64 (RFC 4648 §4 and §5), as protobuf's JSON mapping reads bytes: either alphabet, padding optional.
+// Base64 (RFC 4648 §4 and §5), as protobuf's JSON mapping reads bytes: either alphabet, padding
+// optional.
 #pragma once
 
 #include <cstddef>

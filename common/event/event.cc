@@ -6,12 +6,18 @@ namespace sluice::event {
 
 std::string_view RepairName(RepairKind kind) {
   switch (kind) {
-    case RepairKind::kNullSpelling: return "null_spelling";
-    case RepairKind::kBoolSpelling: return "bool_spelling";
-    case RepairKind::kNumberInString: return "number_in_string";
-    case RepairKind::kTrimmed: return "trimmed";
-    case RepairKind::kLocalTime: return "local_time";
-    case RepairKind::kEnumSpelling: return "enum_spelling";
+    case RepairKind::kNullSpelling:
+      return "null_spelling";
+    case RepairKind::kBoolSpelling:
+      return "bool_spelling";
+    case RepairKind::kNumberInString:
+      return "number_in_string";
+    case RepairKind::kTrimmed:
+      return "trimmed";
+    case RepairKind::kLocalTime:
+      return "local_time";
+    case RepairKind::kEnumSpelling:
+      return "enum_spelling";
   }
   return "";
 }

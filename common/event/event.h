@@ -13,7 +13,7 @@ namespace sluice::event {
 enum class ValueKind : uint8_t {
   kAbsent,  // not in the input, or a spelling of null
   kBool,
-  kInt,     // int32, int64 and enum numbers
+  kInt,  // int32, int64 and enum numbers
   kUint,
   kDouble,  // float and double
   kText,    // string (valid UTF-8) and bytes (decoded)
@@ -25,7 +25,8 @@ enum class ValueKind : uint8_t {
 // 16 bytes, trivially copyable; what it points to lives in the chunk's arena.
 struct Value {
   ValueKind kind = ValueKind::kAbsent;
-  // For an identifier's value: 1 + its place among the event's identifiers; 0: none. Set by the engine.
+  // For an identifier's value: 1 + its place among the event's identifiers; 0: none. Set by the
+  // engine.
   uint16_t identifier = 0;
   union {
     uint32_t size = 0;  // kText: bytes; kList: items
@@ -122,8 +123,8 @@ struct Repair {
   RepairKind kind;
 };
 
-// Reused from event to event: its vectors keep their room. Values live in the arena given to the reader, and
-// die with its Reset().
+// Reused from event to event: its vectors keep their room. Values live in the arena given to the
+// reader, and die with its Reset().
 struct Event {
   // The record of the event's message; null when the input couldn't be read as one.
   Value* fields = nullptr;
@@ -139,8 +140,9 @@ struct Event {
   }
 };
 
-// The path of a value for a Violation: the node's path with its list markers filled in with `indexes` (one for
-// each list on the way, outermost first; a map's entries count as a list), copied into the arena.
+// The path of a value for a Violation: the node's path with its list markers filled in with
+// `indexes` (one for each list on the way, outermost first; a map's entries count as a list),
+// copied into the arena.
 std::string_view RenderPath(const contract::Node& node, const uint32_t* indexes, size_t index_count,
                             base::Arena& arena);
 

@@ -22,40 +22,56 @@ using simdjson::dom::element_type;
 
 std::string_view RuleOf(simdjson::error_code error) {
   switch (error) {
-    case simdjson::EMPTY: return "event.empty";
-    case simdjson::CAPACITY: return "event.too_large";
-    case simdjson::UTF8_ERROR: return "json.utf8";
-    case simdjson::DEPTH_ERROR: return "json.depth";
-    case simdjson::NUMBER_ERROR: return "json.number";
-    default: return "json.syntax";
+    case simdjson::EMPTY:
+      return "event.empty";
+    case simdjson::CAPACITY:
+      return "event.too_large";
+    case simdjson::UTF8_ERROR:
+      return "json.utf8";
+    case simdjson::DEPTH_ERROR:
+      return "json.depth";
+    case simdjson::NUMBER_ERROR:
+      return "json.number";
+    default:
+      return "json.syntax";
   }
 }
 
 bool IsNumber(element_type type) {
-  return type == element_type::INT64 || type == element_type::UINT64 || type == element_type::DOUBLE;
+  return type == element_type::INT64 || type == element_type::UINT64 ||
+         type == element_type::DOUBLE;
 }
 
 double NumberOf(element value) {
   switch (value.type()) {
-    case element_type::INT64: return static_cast<double>(value.get_int64().value_unsafe());
-    case element_type::UINT64: return static_cast<double>(value.get_uint64().value_unsafe());
-    default: return value.get_double().value_unsafe();
+    case element_type::INT64:
+      return static_cast<double>(value.get_int64().value_unsafe());
+    case element_type::UINT64:
+      return static_cast<double>(value.get_uint64().value_unsafe());
+    default:
+      return value.get_double().value_unsafe();
   }
 }
 
-// Whether a value that isn't an object or list is what the spelling says, as it would be written in JSON.
+// Whether a value that isn't an object or list is what the spelling says, as it would be written in
+// JSON.
 bool IsSpelling(element value, std::string_view spelling) {
   switch (value.type()) {
-    case element_type::STRING: return value.get_string().value_unsafe() == spelling;
-    case element_type::BOOL: return spelling == (value.get_bool().value_unsafe() ? "true" : "false");
+    case element_type::STRING:
+      return value.get_string().value_unsafe() == spelling;
+    case element_type::BOOL:
+      return spelling == (value.get_bool().value_unsafe() ? "true" : "false");
     case element_type::INT64:
     case element_type::UINT64:
     case element_type::DOUBLE: {
       double number;
-      auto [end, error] = std::from_chars(spelling.data(), spelling.data() + spelling.size(), number);
-      return error == std::errc() && end == spelling.data() + spelling.size() && number == NumberOf(value);
+      auto [end, error] =
+          std::from_chars(spelling.data(), spelling.data() + spelling.size(), number);
+      return error == std::errc() && end == spelling.data() + spelling.size() &&
+             number == NumberOf(value);
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -80,7 +96,8 @@ JsonReader::JsonReader(std::shared_ptr<const contract::Plan> plan, Limits limits
   object_of_node_.resize(plan_->nodes().size());
   enums_.resize(plan_->nodes().size());
   for (const Node& node : plan_->nodes()) {
-    if (node.is_message() && node.cardinality != Cardinality::kMap) object_of_node_[node.id] = AddMessage(node);
+    if (node.is_message() && node.cardinality != Cardinality::kMap)
+      object_of_node_[node.id] = AddMessage(node);
     for (const contract::EnumValue& value : node.enum_values) {
       enums_[node.id].try_emplace(value.name, EnumSpelling{value.number, false});
       for (const std::string& spelling : value.spellings) {
@@ -118,7 +135,8 @@ uint32_t JsonReader::AddMessage(const Node& message) {
   return table;
 }
 
-// Follows a source path through the objects that it leads through, which all fill the same message's record.
+// Follows a source path through the objects that it leads through, which all fill the same
+// message's record.
 void JsonReader::AddSource(uint32_t table, const std::vector<std::string>& source, size_t depth,
                            const Node& node, uint32_t bit) {
   if (depth + 1 == source.size()) {
@@ -163,12 +181,14 @@ void JsonReader::Read(std::string_view json, base::Arena& arena, Event& event) {
   std::memcpy(padded_.get(), json.data(), json.size());
   std::memset(padded_.get() + json.size(), 0, simdjson::SIMDJSON_PADDING);
   element root;
-  if (auto error = parser_.parse(padded_.get(), json.size(), false).get(root)) return Fail(RuleOf(error));
+  if (auto error = parser_.parse(padded_.get(), json.size(), false).get(root))
+    return Fail(RuleOf(error));
   simdjson::dom::object object;
   if (root.get_object().get(object)) return Fail("json.not_object");
 
-  // The strings are moved to the arena in one go at the end: simdjson keeps them one after the other, so each one's
-  // place there is known before. Its own bound on their bytes is the one to reserve.
+  // The strings are moved to the arena in one go at the end: simdjson keeps them one after the
+  // other, so each one's place there is known before. Its own bound on their bytes is the one to
+  // reserve.
   parsed_text_ = reinterpret_cast<const char*>(parser_.doc.string_buf.get());
   kept_text_ = arena.Allocate(5 * json.size() / 3 + simdjson::SIMDJSON_PADDING);
   text_bytes_ = 0;
@@ -249,8 +269,8 @@ void JsonReader::ReadObject(uint32_t table_index, simdjson::dom::object object, 
   if (table.has_oneofs) CheckOneofs(plan_->node(table.message), record);
 }
 
-// Keys of an object that the contract doesn't know, from `from` on. Sorted where there are many: an attacker chooses
-// how many there are.
+// Keys of an object that the contract doesn't know, from `from` on. Sorted where there are many: an
+// attacker chooses how many there are.
 bool JsonReader::AreDistinct(std::vector<std::string_view>& keys, size_t from) {
   auto begin = keys.begin() + static_cast<std::ptrdiff_t>(from);
   if (keys.end() - begin < 2) return true;
@@ -278,9 +298,12 @@ void JsonReader::SkipUnknown(element value) {
 void JsonReader::ReadField(const Node& node, uint32_t table, element value, Value& out) {
   if (value.is_null()) return;
   switch (node.cardinality) {
-    case Cardinality::kSingular: return ReadOne(node, table, value, out);
-    case Cardinality::kRepeated: return ReadList(node, table, value, out);
-    case Cardinality::kMap: return ReadMap(node, value, out);
+    case Cardinality::kSingular:
+      return ReadOne(node, table, value, out);
+    case Cardinality::kRepeated:
+      return ReadList(node, table, value, out);
+    case Cardinality::kMap:
+      return ReadMap(node, value, out);
   }
 }
 
@@ -396,7 +419,8 @@ void JsonReader::ReadOne(const Node& node, uint32_t table, element value, Value&
     case Type::kDouble:
       if (!IsNumber(type)) break;
       return SetDouble(node, NumberOf(value), out);
-    default: break;
+    default:
+      break;
   }
   Violate("json.type", node);
 }
@@ -467,9 +491,10 @@ void JsonReader::ReadText(const Node& node, std::string_view text, Value& out) {
 void JsonReader::ReadNumberText(const Node& node, std::string_view text, Value& out) {
   const char* begin = text.data();
   const char* end = begin + text.size();
-  bool digit_first = !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) ||
-                                       (text[0] == '-' && text.size() > 1 &&
-                                        std::isdigit(static_cast<unsigned char>(text[1]))));
+  bool digit_first =
+      !text.empty() &&
+      (std::isdigit(static_cast<unsigned char>(text[0])) ||
+       (text[0] == '-' && text.size() > 1 && std::isdigit(static_cast<unsigned char>(text[1]))));
   if (!digit_first) return Violate("json.type", node);
   bool floating = node.type == Type::kFloat || node.type == Type::kDouble;
   if (!floating && text.find_first_of(".eE") == std::string_view::npos) {
@@ -495,9 +520,12 @@ void JsonReader::ReadNumberText(const Node& node, std::string_view text, Value& 
 
 void JsonReader::ReadInteger(const Node& node, element value, Value& out) {
   switch (value.type()) {
-    case element_type::INT64: return SetInteger(node, value.get_int64().value_unsafe(), out);
-    case element_type::UINT64: return SetUnsigned(node, value.get_uint64().value_unsafe(), out);
-    default: return SetIntegral(node, value.get_double().value_unsafe(), out);
+    case element_type::INT64:
+      return SetInteger(node, value.get_int64().value_unsafe(), out);
+    case element_type::UINT64:
+      return SetUnsigned(node, value.get_uint64().value_unsafe(), out);
+    default:
+      return SetIntegral(node, value.get_double().value_unsafe(), out);
   }
 }
 
@@ -516,7 +544,9 @@ void JsonReader::SetInteger(const Node& node, int64_t value, Value& out) {
       return;
     case Type::kInt32:
     case Type::kEnum:
-      if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) break;
+      if (value < std::numeric_limits<int32_t>::min() ||
+          value > std::numeric_limits<int32_t>::max())
+        break;
       out = Value::Int(value);
       return;
     default:

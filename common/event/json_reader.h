@@ -1,12 +1,12 @@
 // Raw JSON -> Event: parsed whole, checked whole, read as the contract says.
 #pragma once
 
+#include <simdjson.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <simdjson.h>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/event/event.h"
@@ -16,33 +16,38 @@ namespace sluice::event {
 
 // One per thread; keeps its memory from event to event.
 //
-// simdjson's DOM parser checks grammar, UTF-8, numbers and depth of the whole document; its On-Demand parser would
-// leave what isn't asked for unchecked. One walk over the result then does what no parser does: it refuses a key that
-// stands twice in any object, known or unknown, because two readers that disagree on which one counts are a leak.
+// simdjson's DOM parser checks grammar, UTF-8, numbers and depth of the whole document; its
+// On-Demand parser would leave what isn't asked for unchecked. One walk over the result then does
+// what no parser does: it refuses a key that stands twice in any object, known or unknown, because
+// two readers that disagree on which one counts are a leak.
 //
 // Rules that an event can break here:
-//   event.empty, event.too_large, json.syntax (also: text after the end), json.utf8, json.depth, json.number (a number
-//   that no 64-bit type holds), json.not_object: of the whole event, alone;
-//   json.duplicate_key, json.type, json.range, json.enum, json.timestamp, json.duration, json.base64, json.null_item,
-//   json.nul (U+0000 in a text), json.oneof, json.too_many_items: of a field.
+//   event.empty, event.too_large, json.syntax (also: text after the end), json.utf8, json.depth,
+//   json.number (a number that no 64-bit type holds), json.not_object: of the whole event, alone;
+//   json.duplicate_key, json.type, json.range, json.enum, json.timestamp, json.duration,
+//   json.base64, json.null_item, json.nul (U+0000 in a text), json.oneof, json.too_many_items: of a
+//   field.
 class JsonReader {
  public:
   explicit JsonReader(std::shared_ptr<const contract::Plan> plan, Limits limits = {});
 
-  // Reads one event. Values and paths live in `arena`. Violations are added to `event`; `event.fields` stays null when
-  // the text isn't a JSON object. Fields that the contract doesn't know are counted, not kept.
+  // Reads one event. Values and paths live in `arena`. Violations are added to `event`;
+  // `event.fields` stays null when the text isn't a JSON object. Fields that the contract doesn't
+  // know are counted, not kept.
   void Read(std::string_view json, base::Arena& arena, Event& event);
 
  private:
   // What a key of one JSON object is read into.
   struct Entry {
     std::string key;
-    uint32_t bit = 0;                        // marks the field as seen: its two names share it
-    contract::NodeId node = contract::kNoNode;  // kNoNode: an object on the way to a field of this message
-    uint32_t object = 0;                     // the table of the object that the value is, if it is one
-    uint32_t next = 0;                       // the entry that followed this one last time
+    uint32_t bit = 0;  // marks the field as seen: its two names share it
+    contract::NodeId node =
+        contract::kNoNode;  // kNoNode: an object on the way to a field of this message
+    uint32_t object = 0;    // the table of the object that the value is, if it is one
+    uint32_t next = 0;      // the entry that followed this one last time
   };
-  // The keys of one kind of JSON object: a message's own, or one that its fields' source paths lead through.
+  // The keys of one kind of JSON object: a message's own, or one that its fields' source paths lead
+  // through.
   struct Object {
     contract::NodeId message = 0;
     std::vector<Entry> entries;
@@ -64,11 +69,14 @@ class JsonReader {
   void ReadObject(uint32_t table, simdjson::dom::object object, Value* record);
   Entry* FindEntry(Object& table, uint32_t predicted, std::string_view key);
   void SkipUnknown(simdjson::dom::element value);
-  void ReadField(const contract::Node& node, uint32_t table, simdjson::dom::element value, Value& out);
-  void ReadList(const contract::Node& node, uint32_t table, simdjson::dom::element value, Value& out);
+  void ReadField(const contract::Node& node, uint32_t table, simdjson::dom::element value,
+                 Value& out);
+  void ReadList(const contract::Node& node, uint32_t table, simdjson::dom::element value,
+                Value& out);
   void ReadMap(const contract::Node& node, simdjson::dom::element value, Value& out);
   void ReadMapKey(const contract::Node& node, std::string_view key, Value& out);
-  void ReadOne(const contract::Node& node, uint32_t table, simdjson::dom::element value, Value& out);
+  void ReadOne(const contract::Node& node, uint32_t table, simdjson::dom::element value,
+               Value& out);
   bool ReadSpelling(const contract::Node& node, simdjson::dom::element value, Value& out);
   void ReadText(const contract::Node& node, std::string_view text, Value& out);
   void ReadInteger(const contract::Node& node, simdjson::dom::element value, Value& out);
@@ -84,7 +92,9 @@ class JsonReader {
   Value Text(const contract::Node& node, std::string_view text);
   void Violate(std::string_view rule, const contract::Node& node);
   void Fail(std::string_view rule);
-  void Repaired(const contract::Node& node, RepairKind kind) { event_->repairs.push_back({node.id, kind}); }
+  void Repaired(const contract::Node& node, RepairKind kind) {
+    event_->repairs.push_back({node.id, kind});
+  }
 
   std::shared_ptr<const contract::Plan> plan_;
   Limits limits_;

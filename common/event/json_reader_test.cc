@@ -42,12 +42,14 @@ class JsonReaderTest : public ::testing::Test {
   }
   std::vector<std::string> Broken(std::string_view json) {
     std::vector<std::string> out;
-    for (const Violation& v : Read(json).violations) out.push_back(base::StrCat(v.rule, "@", v.path));
+    for (const Violation& v : Read(json).violations)
+      out.push_back(base::StrCat(v.rule, "@", v.path));
     return out;
   }
   std::vector<std::string> Repairs(std::string_view json) {
     std::vector<std::string> out;
-    for (const Repair& r : Read(json).repairs) out.push_back(base::StrCat(RepairName(r.kind), "@", plan_->node(r.node).path));
+    for (const Repair& r : Read(json).repairs)
+      out.push_back(base::StrCat(RepairName(r.kind), "@", plan_->node(r.node).path));
     return out;
   }
   const Value& At(std::string_view path) {
@@ -63,10 +65,12 @@ class JsonReaderTest : public ::testing::Test {
 };
 
 TEST_F(JsonReaderTest, ReadsEveryType) {
-  EXPECT_THAT(Broken(R"({"event_id":"a\"\u00e9","at":"2026-03-04T05:06:07.5+01:00","took":"-1.5s","i32":-7,"i64":"9007199254740993",
+  EXPECT_THAT(
+      Broken(
+          R"({"event_id":"a\"\u00e9","at":"2026-03-04T05:06:07.5+01:00","took":"-1.5s","i32":-7,"i64":"9007199254740993",
     "u32":1.0,"u64":18446744073709551615,"f":0.5,"d":1e3,"raw":"AQI=","colour":"RED","flag":true,"left":"x",
     "subject":{"name":"N","aliases":["a","b"]},"people":[{"name":"P"},{}],"counts":{"a":1},"by_id":{"5":{"name":"Q"}}})"),
-              IsEmpty());
+      IsEmpty());
   EXPECT_EQ(At("event_id").text(), "a\"\xC3\xA9");
   EXPECT_EQ(At("at").seconds, 1772597167);
   EXPECT_EQ(At("at").nanos, 500'000'000);
@@ -90,8 +94,8 @@ TEST_F(JsonReaderTest, ReadsEveryType) {
 TEST_F(JsonReaderTest, RepairsWhatTheContractSaysAndCountsIt) {
   EXPECT_THAT(Repairs(R"({"at":"2026-07-01T12:00:00","flag":"True","colour":"rouge","outcome":false,
     "place":{"lat":"51.5","street":{"name":" High Street "}}})"),
-              ElementsAre("local_time@at", "bool_spelling@flag", "enum_spelling@colour", "null_spelling@outcome",
-                          "number_in_string@lat", "trimmed@street"));
+              ElementsAre("local_time@at", "bool_spelling@flag", "enum_spelling@colour",
+                          "null_spelling@outcome", "number_in_string@lat", "trimmed@street"));
   EXPECT_THAT(event_.violations, IsEmpty());
   EXPECT_EQ(At("at").seconds, 1782903600);  // 11:00 UTC
   EXPECT_EQ(At("lat").number, 51.5);
@@ -107,26 +111,34 @@ TEST_F(JsonReaderTest, RejectsWhatIsNoJsonObject) {
   EXPECT_THAT(Broken("   "), ElementsAre("event.empty@"));
   EXPECT_THAT(Broken("[1]"), ElementsAre("json.not_object@"));
   EXPECT_THAT(Broken("{\"event_id\":\"\xFF\"}"), ElementsAre("json.utf8@"));
-  EXPECT_THAT(Broken(base::StrCat("{\"event_id\":\"", std::string(100'001, 'x'), "\"}")), ElementsAre("event.too_large@"));
-  for (std::string_view bad : {R"({"a":tru})", R"({"a":1}{})", R"({"a":1} x)", R"({"a":[1,2}})", R"({"a":"\q"})",
-                               R"({"a":"\ud800"})", R"({"a":1,})", R"({'a':1})", "{\"a\":\"\n\"}", R"({"a")"}) {
+  EXPECT_THAT(Broken(base::StrCat("{\"event_id\":\"", std::string(100'001, 'x'), "\"}")),
+              ElementsAre("event.too_large@"));
+  for (std::string_view bad :
+       {R"({"a":tru})", R"({"a":1}{})", R"({"a":1} x)", R"({"a":[1,2}})", R"({"a":"\q"})",
+        R"({"a":"\ud800"})", R"({"a":1,})", R"({'a':1})", "{\"a\":\"\n\"}", R"({"a")"}) {
     EXPECT_THAT(Broken(bad), ElementsAre("json.syntax@")) << bad;
     EXPECT_EQ(event_.fields, nullptr);
   }
   EXPECT_THAT(Broken(R"({"a":1e99999})"), ElementsAre("json.number@"));
-  EXPECT_THAT(Broken(base::StrCat("{\"a\":", std::string(40, '['), std::string(40, ']'), "}")), ElementsAre("json.depth@"));
+  EXPECT_THAT(Broken(base::StrCat("{\"a\":", std::string(40, '['), std::string(40, ']'), "}")),
+              ElementsAre("json.depth@"));
 }
 
 TEST_F(JsonReaderTest, RejectsDuplicateKeysWhereverTheyStand) {
-  EXPECT_THAT(Broken(R"({"event_id":"a","event_id":"b"})"), ElementsAre("json.duplicate_key@event_id"));
-  EXPECT_THAT(Broken(R"({"event_id":"a","eventId":"b"})"), ElementsAre("json.duplicate_key@event_id"));
-  EXPECT_THAT(Broken(R"({"event_id":"a","\u0065vent_id":"b"})"), ElementsAre("json.duplicate_key@event_id"));
+  EXPECT_THAT(Broken(R"({"event_id":"a","event_id":"b"})"),
+              ElementsAre("json.duplicate_key@event_id"));
+  EXPECT_THAT(Broken(R"({"event_id":"a","eventId":"b"})"),
+              ElementsAre("json.duplicate_key@event_id"));
+  EXPECT_THAT(Broken(R"({"event_id":"a","\u0065vent_id":"b"})"),
+              ElementsAre("json.duplicate_key@event_id"));
   EXPECT_THAT(Broken(R"({"x":1,"x":2})"), ElementsAre("json.duplicate_key@"));
   EXPECT_THAT(Broken(R"({"x":{"y":1,"z":[{"k":1,"k":2}]}})"), ElementsAre("json.duplicate_key@"));
-  EXPECT_THAT(Broken(R"({"people":[{},{"q":1,"q":1}]})"), ElementsAre("json.duplicate_key@people[1]"));
+  EXPECT_THAT(Broken(R"({"people":[{},{"q":1,"q":1}]})"),
+              ElementsAre("json.duplicate_key@people[1]"));
   EXPECT_THAT(Broken(R"({"counts":{"a":1,"a":2}})"), ElementsAre("json.duplicate_key@counts"));
   EXPECT_THAT(Broken(R"({"place":{"lat":1,"lat":2}})"), ElementsAre("json.duplicate_key@lat"));
-  EXPECT_THAT(Broken(R"({"event_id":null,"event_id":"b"})"), ElementsAre("json.duplicate_key@event_id"));
+  EXPECT_THAT(Broken(R"({"event_id":null,"event_id":"b"})"),
+              ElementsAre("json.duplicate_key@event_id"));
 }
 
 TEST_F(JsonReaderTest, CountsUnknownFieldsAndKeepsNone) {
@@ -135,15 +147,20 @@ TEST_F(JsonReaderTest, CountsUnknownFieldsAndKeepsNone) {
 }
 
 TEST_F(JsonReaderTest, NamesTheFieldOfAWrongValueAndReadsOn) {
-  EXPECT_THAT(Broken(R"({"event_id":1,"at":"yesterday","took":"1","i32":2147483648,"i64":"x","u32":-1,"u64":1.5,"f":1e39,
+  EXPECT_THAT(
+      Broken(
+          R"({"event_id":1,"at":"yesterday","took":"1","i32":2147483648,"i64":"x","u32":-1,"u64":1.5,"f":1e39,
     "d":"1.5","raw":"*","colour":"blue","flag":"maybe","subject":[],"people":[{"deep":{"n":"x"}},null],"counts":{"a":"b"},
     "place":7,"left":"a","right":"b"})"),
-              ElementsAre("json.type@event_id", "json.timestamp@at", "json.duration@took", "json.range@i32", "json.type@i64",
-                          "json.range@u32", "json.type@u64", "json.range@f", "json.type@d", "json.base64@raw",
-                          "json.enum@colour", "json.type@flag", "json.type@subject", "json.type@people[0].deep.n",
-                          "json.null_item@people[1]", "json.type@counts[0].value", "json.type@", "json.oneof@right"));
-  EXPECT_THAT(Broken(R"({"subject":{"aliases":["a",3]}})"), ElementsAre("json.type@subject.aliases[1]"));
-  EXPECT_THAT(Broken(R"({"people":[{},{},{},{},{},{}]})"), ElementsAre("json.too_many_items@people"));
+      ElementsAre("json.type@event_id", "json.timestamp@at", "json.duration@took", "json.range@i32",
+                  "json.type@i64", "json.range@u32", "json.type@u64", "json.range@f", "json.type@d",
+                  "json.base64@raw", "json.enum@colour", "json.type@flag", "json.type@subject",
+                  "json.type@people[0].deep.n", "json.null_item@people[1]",
+                  "json.type@counts[0].value", "json.type@", "json.oneof@right"));
+  EXPECT_THAT(Broken(R"({"subject":{"aliases":["a",3]}})"),
+              ElementsAre("json.type@subject.aliases[1]"));
+  EXPECT_THAT(Broken(R"({"people":[{},{},{},{},{},{}]})"),
+              ElementsAre("json.too_many_items@people"));
   EXPECT_THAT(Broken(R"({"event_id":"a\u0000b"})"), ElementsAre("json.nul@event_id"));
 }
 
@@ -154,14 +171,17 @@ TEST_F(JsonReaderTest, RefusesLocalTimesThatDoNotExistAndTakesTheEarlierOfTwo) {
 }
 
 TEST_F(JsonReaderTest, TimestampsAreRfc3339) {
-  for (std::string_view good : {"2026-02-28T23:59:59Z", "2024-02-29t00:00:00z", "2026-01-01 00:00:00.123456789-23:59"}) {
+  for (std::string_view good :
+       {"2026-02-28T23:59:59Z", "2024-02-29t00:00:00z", "2026-01-01 00:00:00.123456789-23:59"}) {
     EXPECT_THAT(Broken(base::StrCat("{\"at\":\"", good, "\"}")), IsEmpty()) << good;
   }
-  for (std::string_view bad : {"2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "2016-12-31T23:59:60Z",
-                               "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00.1234567890Z", "2026-01-01T00:00Z",
-                               "2026-01-01T00:00:00+0100", "2026-01-01T00:00:00+24:00", "0001-01-01T00:00:00+00:01",
-                               "2026-01-01", "2026-01-01T00:00:00ZZ"}) {
-    EXPECT_THAT(Broken(base::StrCat("{\"at\":\"", bad, "\"}")), ElementsAre("json.timestamp@at")) << bad;
+  for (std::string_view bad :
+       {"2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z",
+        "2016-12-31T23:59:60Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00.1234567890Z",
+        "2026-01-01T00:00Z", "2026-01-01T00:00:00+0100", "2026-01-01T00:00:00+24:00",
+        "0001-01-01T00:00:00+00:01", "2026-01-01", "2026-01-01T00:00:00ZZ"}) {
+    EXPECT_THAT(Broken(base::StrCat("{\"at\":\"", bad, "\"}")), ElementsAre("json.timestamp@at"))
+        << bad;
   }
 }
 

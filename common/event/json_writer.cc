@@ -10,8 +10,9 @@ namespace {
 
 using contract::Type;
 
-// Whether any of eight bytes must be escaped: below 0x20, a quote or a backslash. The usual test for a zero byte
-// (Bit Twiddling Hacks), three times; bytes above 0x7F are never touched by the subtraction's borrow alone.
+// Whether any of eight bytes must be escaped: below 0x20, a quote or a backslash. The usual test
+// for a zero byte (Bit Twiddling Hacks), three times; bytes above 0x7F are never touched by the
+// subtraction's borrow alone.
 bool NeedsEscape(uint64_t word) {
   constexpr uint64_t kOnes = 0x0101010101010101, kHighs = 0x8080808080808080;
   auto has_zero = [&](uint64_t x) { return (x - kOnes) & ~x & kHighs; };
@@ -24,12 +25,24 @@ char* WriteEscaped(unsigned char c, char* at) {
   *at++ = '\\';
   switch (c) {
     case '"':
-    case '\\': *at++ = static_cast<char>(c); break;
-    case '\b': *at++ = 'b'; break;
-    case '\f': *at++ = 'f'; break;
-    case '\n': *at++ = 'n'; break;
-    case '\r': *at++ = 'r'; break;
-    case '\t': *at++ = 't'; break;
+    case '\\':
+      *at++ = static_cast<char>(c);
+      break;
+    case '\b':
+      *at++ = 'b';
+      break;
+    case '\f':
+      *at++ = 'f';
+      break;
+    case '\n':
+      *at++ = 'n';
+      break;
+    case '\r':
+      *at++ = 'r';
+      break;
+    case '\t':
+      *at++ = 't';
+      break;
     default:
       *at++ = 'u';
       *at++ = '0';
@@ -75,7 +88,9 @@ char* WriteBase64(std::string_view bytes, char* at) {
   constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   *at++ = '"';
   size_t i = 0;
-  auto byte = [&](size_t index) { return static_cast<uint32_t>(static_cast<unsigned char>(bytes[index])); };
+  auto byte = [&](size_t index) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(bytes[index]));
+  };
   for (; i + 2 < bytes.size(); i += 3) {
     uint32_t three = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
     for (int shift = 18; shift >= 0; shift -= 6) *at++ = kAlphabet[three >> shift & 63];
@@ -106,13 +121,16 @@ char* WriteLiteral(std::string_view text, char* at) {
   return at + text.size();
 }
 
-size_t RoomFor(const Value& value) { return value.kind == ValueKind::kText ? 6 * size_t{value.size} + 16 : 64; }
+size_t RoomFor(const Value& value) {
+  return value.kind == ValueKind::kText ? 6 * size_t{value.size} + 16 : 64;
+}
 
 // `at` has RoomFor(value), and for an enum its longest name.
 char* WriteValue(const OutputField& field, const Value& value, char* at) {
   switch (value.kind) {
     case ValueKind::kText:
-      return field.type == Type::kBytes ? WriteBase64(value.text(), at) : WriteString(value.text(), at);
+      return field.type == Type::kBytes ? WriteBase64(value.text(), at)
+                                        : WriteString(value.text(), at);
     case ValueKind::kBool:
       return WriteLiteral(value.boolean ? "true" : "false", at);
     case ValueKind::kInt:
@@ -132,7 +150,8 @@ char* WriteValue(const OutputField& field, const Value& value, char* at) {
       *at++ = '"';
       return at;
     case ValueKind::kUint:
-      if (field.type != Type::kUint64) return std::to_chars(at, at + 24, value.unsigned_integer).ptr;
+      if (field.type != Type::kUint64)
+        return std::to_chars(at, at + 24, value.unsigned_integer).ptr;
       *at++ = '"';
       at = std::to_chars(at, at + 24, value.unsigned_integer).ptr;
       *at++ = '"';

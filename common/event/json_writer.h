@@ -1,6 +1,7 @@
 // Values as JSON, in protobuf's mapping with the contract's own field names.
 //
-// 64-bit integers are strings, as the mapping wants; enums are names; times are RFC 3339 in UTC; bytes are base64.
+// 64-bit integers are strings, as the mapping wants; enums are names; times are RFC 3339 in UTC;
+// bytes are base64.
 #pragma once
 
 #include "common/base/buffer.h"
@@ -9,11 +10,12 @@
 
 namespace sluice::event {
 
-// Every field writes `,"name":` before its value, every item a comma; the end of an object or list turns its
-// first comma into the bracket that opens it. So no field needs to know whether it is the first.
+// Every field writes `,"name":` before its value, every item a comma; the end of an object or list
+// turns its first comma into the bracket that opens it. So no field needs to know whether it is the
+// first.
 //
-// JsonWriter and ProtobufWriter have the same members, for templates over both. What Begin... returns goes to
-// the End... that belongs to it.
+// JsonWriter and ProtobufWriter have the same members, for templates over both. What Begin...
+// returns goes to the End... that belongs to it.
 class JsonWriter {
  public:
   explicit JsonWriter(base::Buffer& out) : out_(out) {}

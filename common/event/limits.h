@@ -7,10 +7,12 @@ namespace sluice::event {
 
 struct Limits {
   size_t event_bytes_max = 1024 * 1024;  // rule event.too_large
-  size_t list_items_max = 10'000;        // of one list or map; rules json.too_many_items, protobuf.too_many_items
+  size_t list_items_max =
+      10'000;  // of one list or map; rules json.too_many_items, protobuf.too_many_items
 };
 
-// Nested objects and lists. simdjson's default of 1024 invites deep recursion in whoever reads the event next.
+// Nested objects and lists. simdjson's default of 1024 invites deep recursion in whoever reads the
+// event next.
 inline constexpr int kDepthMax = 32;
 // Violations that are listed for one event; those beyond say nothing new.
 inline constexpr size_t kViolationsMax = 64;

@@ -22,18 +22,23 @@ OutputField OutputField::FromNode(const contract::Node& node) {
   using Field = google::protobuf::FieldDescriptor;
   switch (node.descriptor->type()) {
     case Field::TYPE_SINT32:
-    case Field::TYPE_SINT64: field.encoding = Encoding::kZigzag; break;
+    case Field::TYPE_SINT64:
+      field.encoding = Encoding::kZigzag;
+      break;
     case Field::TYPE_FIXED32:
     case Field::TYPE_FIXED64:
     case Field::TYPE_SFIXED32:
-    case Field::TYPE_SFIXED64: field.encoding = Encoding::kFixed; break;
-    default: break;
+    case Field::TYPE_SFIXED64:
+      field.encoding = Encoding::kFixed;
+      break;
+    default:
+      break;
   }
   return field;
 }
 
-// Names are protobuf's or columns of a table; what JSON would have to escape is left out by their owners' checks, and
-// a quote or control character here would be a defect of ours.
+// Names are protobuf's or columns of a table; what JSON would have to escape is left out by their
+// owners' checks, and a quote or control character here would be a defect of ours.
 void OutputField::Rename(std::string_view new_name) {
   name = std::string(new_name);
   json_prefix = ",\"";

@@ -24,7 +24,8 @@ struct OutputField {
   std::vector<OutputField> entry;
 
   static OutputField Make(std::string_view name, uint32_t number, contract::Type type);
-  // As the contract has it. A map's key and value fields are its node's children, which the caller adds to `entry`.
+  // As the contract has it. A map's key and value fields are its node's children, which the caller
+  // adds to `entry`.
   static OutputField FromNode(const contract::Node& node);
   void Rename(std::string_view name);
   // Another type than the contract's, as treatments make.

@@ -25,20 +25,26 @@ bool Is64(Type type) { return type == Type::kInt64 || type == Type::kUint64; }
 
 WireType WireTypeOf(const OutputField& field) {
   switch (field.type) {
-    case Type::kDouble: return kFixed64;
-    case Type::kFloat: return kFixed32;
+    case Type::kDouble:
+      return kFixed64;
+    case Type::kFloat:
+      return kFixed32;
     case Type::kString:
     case Type::kBytes:
     case Type::kTimestamp:
     case Type::kDuration:
-    case Type::kMessage: return kLengthDelimited;
-    default: break;
+    case Type::kMessage:
+      return kLengthDelimited;
+    default:
+      break;
   }
   if (field.encoding == Encoding::kFixed) return Is64(field.type) ? kFixed64 : kFixed32;
   return kVarint;
 }
 
-char* WriteTag(uint32_t number, WireType type, char* at) { return WriteVarint(number << 3 | type, at); }
+char* WriteTag(uint32_t number, WireType type, char* at) {
+  return WriteVarint(number << 3 | type, at);
+}
 
 // Little-endian, as this machine is (checked at compile time below).
 static_assert(std::endian::native == std::endian::little);
@@ -48,14 +54,20 @@ char* WriteFixed(T value, char* at) {
   return at + sizeof(T);
 }
 
-uint64_t Zigzag(int64_t value) { return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63); }
+uint64_t Zigzag(int64_t value) {
+  return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
 
 char* WriteNumber(const OutputField& field, const Value& value, char* at) {
   switch (field.type) {
-    case Type::kBool: return WriteVarint(value.boolean, at);
-    case Type::kDouble: return WriteFixed(value.number, at);
-    case Type::kFloat: return WriteFixed(static_cast<float>(value.number), at);
-    default: break;
+    case Type::kBool:
+      return WriteVarint(value.boolean, at);
+    case Type::kDouble:
+      return WriteFixed(value.number, at);
+    case Type::kFloat:
+      return WriteFixed(static_cast<float>(value.number), at);
+    default:
+      break;
   }
   uint64_t bits = value.unsigned_integer;  // the same bits as `integer`
   if (field.encoding == Encoding::kZigzag) return WriteVarint(Zigzag(value.integer), at);
@@ -63,7 +75,8 @@ char* WriteNumber(const OutputField& field, const Value& value, char* at) {
   return Is64(field.type) ? WriteFixed(bits, at) : WriteFixed(static_cast<uint32_t>(bits), at);
 }
 
-// Seconds and nanos as google.protobuf.Timestamp and Duration have them, without tag and length; 23 bytes at most.
+// Seconds and nanos as google.protobuf.Timestamp and Duration have them, without tag and length; 23
+// bytes at most.
 char* WriteTime(const Value& value, char* at) {
   if (value.seconds != 0) {
     at = WriteTag(1, kVarint, at);

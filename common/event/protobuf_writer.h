@@ -7,8 +7,8 @@
 
 namespace sluice::event {
 
-// A message's length stands before it and is known only after it: one byte is left for it, and a message of 128
-// bytes or more is moved up when it ends.
+// A message's length stands before it and is known only after it: one byte is left for it, and a
+// message of 128 bytes or more is moved up when it ends.
 class ProtobufWriter {
  public:
   explicit ProtobufWriter(base::Buffer& out) : out_(out) {}

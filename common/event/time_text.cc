@@ -24,7 +24,8 @@ int32_t DaysInMonth(int32_t year, int32_t month) {
   return month == 2 && leap ? 29 : kDays[month - 1];
 }
 
-// The fraction's digits after the point, as nanoseconds; moves `at` past them. -1: no digit, or more than nine.
+// The fraction's digits after the point, as nanoseconds; moves `at` past them. -1: no digit, or
+// more than nine.
 int32_t Fraction(std::string_view text, size_t& at) {
   int32_t nanos = 0;
   size_t digits = 0;
@@ -54,7 +55,8 @@ char* WriteFraction(int32_t nanos, char* out) {
 
 }  // namespace
 
-// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years begin in March, 400-year eras.
+// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years begin in March, 400-year
+// eras.
 int64_t DaysFromCivil(int64_t year, int32_t month, int32_t day) {
   year -= month <= 2;
   int64_t era = (year >= 0 ? year : year - 399) / 400;
@@ -108,8 +110,8 @@ std::optional<Instant> ParseTimestamp(std::string_view text, const absl::TimeZon
 
   if (at == text.size()) {
     if (zone == nullptr) return std::nullopt;
-    absl::TimeZone::TimeInfo info = zone->At(
-        absl::CivilSecond(date->year, date->month, date->day, hour, minute, second));
+    absl::TimeZone::TimeInfo info =
+        zone->At(absl::CivilSecond(date->year, date->month, date->day, hour, minute, second));
     if (info.kind == absl::TimeZone::TimeInfo::SKIPPED) return std::nullopt;
     instant.seconds = absl::ToUnixSeconds(info.pre);
     instant.local = true;

@@ -28,10 +28,10 @@ CivilDate CivilFromDays(int64_t days);
 // YYYY-MM-DD, a date that exists, years 0001 to 9999.
 std::optional<CivilDate> ParseDate(std::string_view text);
 
-// `2026-03-04T05:06:07.123456789+01:00`; `T` may be a space or `t`, `Z` may be `z`; up to nine digits of fraction;
-// years 0001 to 9999; no leap second (protobuf's Timestamp has none). Without an offset only where `zone` is
-// given: the time is local to it. A local time that doesn't exist is refused; of two equal ones, the earlier is
-// meant.
+// `2026-03-04T05:06:07.123456789+01:00`; `T` may be a space or `t`, `Z` may be `z`; up to nine
+// digits of fraction; years 0001 to 9999; no leap second (protobuf's Timestamp has none). Without
+// an offset only where `zone` is given: the time is local to it. A local time that doesn't exist is
+// refused; of two equal ones, the earlier is meant.
 std::optional<Instant> ParseTimestamp(std::string_view text, const absl::TimeZone* zone);
 
 // `1.5s`: seconds and nanos of the same sign, at most 315,576,000,000 s.
@@ -45,7 +45,8 @@ std::optional<Span> ParseDuration(std::string_view text);
 inline constexpr size_t kTimestampBytes = 30;
 inline constexpr size_t kDurationBytes = 32;
 
-// RFC 3339 in UTC with 0, 3, 6 or 9 digits of fraction. `out` has room for kTimestampBytes; returns the end.
+// RFC 3339 in UTC with 0, 3, 6 or 9 digits of fraction. `out` has room for kTimestampBytes; returns
+// the end.
 char* WriteTimestamp(int64_t seconds, int32_t nanos, char* out);
 // `out` has room for kDurationBytes; returns the end.
 char* WriteDuration(int64_t seconds, int32_t nanos, char* out);

@@ -1,10 +1,10 @@
 // Both writers against protobuf itself: what is read from JSON and written again means the same.
-#include <random>
-
 #include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
+
+#include <random>
 
 #include "common/base/strings.h"
 #include "common/contract/testing.h"
@@ -55,7 +55,8 @@ class Walk {
   void Field(const Node& node, const Value& value) {
     OutputField field = OutputField::FromNode(node);
     if (node.cardinality == Cardinality::kMap) {
-      for (const Node& part : plan_.children(node)) field.entry.push_back(OutputField::FromNode(part));
+      for (const Node& part : plan_.children(node))
+        field.entry.push_back(OutputField::FromNode(part));
       const Node& value_node = plan_.node(node.first_child + 1);
       size_t mark = writer_.BeginMap(field);
       for (uint32_t i = 0; i < value.size; ++i) {
@@ -107,13 +108,16 @@ class RandomMessage {
     if (type == "google.protobuf.Timestamp" || type == "google.protobuf.Duration") {
       auto set = [&](const char* field, int64_t value) {
         const auto* descriptor = message.GetDescriptor()->FindFieldByName(field);
-        if (descriptor->cpp_type() == pb::FieldDescriptor::CPPTYPE_INT64) reflection.SetInt64(&message, descriptor, value);
-        else reflection.SetInt32(&message, descriptor, static_cast<int32_t>(value));
+        if (descriptor->cpp_type() == pb::FieldDescriptor::CPPTYPE_INT64)
+          reflection.SetInt64(&message, descriptor, value);
+        else
+          reflection.SetInt32(&message, descriptor, static_cast<int32_t>(value));
       };
       set("seconds", static_cast<int64_t>(random_() % 4'000'000'000u));
       constexpr int32_t kScales[] = {0, 1, 1000, 1'000'000};
       int32_t scale = kScales[random_() % 4];
-      set("nanos", scale == 0 ? 0 : static_cast<int32_t>(random_() % (1'000'000'000 / scale)) * scale);
+      set("nanos",
+          scale == 0 ? 0 : static_cast<int32_t>(random_() % (1'000'000'000 / scale)) * scale);
       return;
     }
     for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
@@ -133,32 +137,58 @@ class RandomMessage {
 
  private:
   std::string Text() {
-    constexpr std::string_view kPieces[] = {"a", "\"", "\\", "\n", "\x01", "\x1f", "\x7f", "/", "\xC3\xA9", "\xE2\x80\xA8",
-                                            "\xF0\x9F\x9A\x94", "plain text that is longer than a word", "\t\r\b\f"};
+    constexpr std::string_view kPieces[] = {"a",
+                                            "\"",
+                                            "\\",
+                                            "\n",
+                                            "\x01",
+                                            "\x1f",
+                                            "\x7f",
+                                            "/",
+                                            "\xC3\xA9",
+                                            "\xE2\x80\xA8",
+                                            "\xF0\x9F\x9A\x94",
+                                            "plain text that is longer than a word",
+                                            "\t\r\b\f"};
     std::string text;
     for (uint32_t n = random_() % 8; n > 0; --n) text += kPieces[random_() % std::size(kPieces)];
     return text;
   }
   uint64_t Bits() { return (uint64_t{random_()} << 32 | random_()) >> (random_() % 64); }
 
-#define SLUICE_SET_OR_ADD(verb)                                                                                   \
-  const pb::Reflection& r = *message.GetReflection();                                                             \
-  using F = pb::FieldDescriptor;                                                                                  \
-  switch (field.cpp_type()) {                                                                                     \
-    case F::CPPTYPE_BOOL: r.verb##Bool(&message, &field, random_() % 2); break;                                   \
-    case F::CPPTYPE_INT32: r.verb##Int32(&message, &field, static_cast<int32_t>(Bits())); break;                  \
-    case F::CPPTYPE_INT64: r.verb##Int64(&message, &field, static_cast<int64_t>(Bits())); break;                  \
-    case F::CPPTYPE_UINT32: r.verb##UInt32(&message, &field, static_cast<uint32_t>(Bits())); break;               \
-    case F::CPPTYPE_UINT64: r.verb##UInt64(&message, &field, Bits()); break;                                      \
-    case F::CPPTYPE_FLOAT: r.verb##Float(&message, &field, static_cast<float>(static_cast<int32_t>(Bits())) / 7); break; \
-    case F::CPPTYPE_DOUBLE: r.verb##Double(&message, &field, static_cast<double>(static_cast<int64_t>(Bits())) / 3); break; \
-    case F::CPPTYPE_STRING:                                                                                       \
-      r.verb##String(&message, &field, field.type() == F::TYPE_BYTES ? Text() + '\xFF' : Text());                 \
-      break;                                                                                                      \
-    case F::CPPTYPE_ENUM:                                                                                         \
-      r.verb##Enum(&message, &field, field.enum_type()->value(static_cast<int>(random_() % 3)));                  \
-      break;                                                                                                      \
-    default: break;                                                                                               \
+#define SLUICE_SET_OR_ADD(verb)                                                                   \
+  const pb::Reflection& r = *message.GetReflection();                                             \
+  using F = pb::FieldDescriptor;                                                                  \
+  switch (field.cpp_type()) {                                                                     \
+    case F::CPPTYPE_BOOL:                                                                         \
+      r.verb##Bool(&message, &field, random_() % 2);                                              \
+      break;                                                                                      \
+    case F::CPPTYPE_INT32:                                                                        \
+      r.verb##Int32(&message, &field, static_cast<int32_t>(Bits()));                              \
+      break;                                                                                      \
+    case F::CPPTYPE_INT64:                                                                        \
+      r.verb##Int64(&message, &field, static_cast<int64_t>(Bits()));                              \
+      break;                                                                                      \
+    case F::CPPTYPE_UINT32:                                                                       \
+      r.verb##UInt32(&message, &field, static_cast<uint32_t>(Bits()));                            \
+      break;                                                                                      \
+    case F::CPPTYPE_UINT64:                                                                       \
+      r.verb##UInt64(&message, &field, Bits());                                                   \
+      break;                                                                                      \
+    case F::CPPTYPE_FLOAT:                                                                        \
+      r.verb##Float(&message, &field, static_cast<float>(static_cast<int32_t>(Bits())) / 7);      \
+      break;                                                                                      \
+    case F::CPPTYPE_DOUBLE:                                                                       \
+      r.verb##Double(&message, &field, static_cast<double>(static_cast<int64_t>(Bits())) / 3);    \
+      break;                                                                                      \
+    case F::CPPTYPE_STRING:                                                                       \
+      r.verb##String(&message, &field, field.type() == F::TYPE_BYTES ? Text() + '\xFF' : Text()); \
+      break;                                                                                      \
+    case F::CPPTYPE_ENUM:                                                                         \
+      r.verb##Enum(&message, &field, field.enum_type()->value(static_cast<int>(random_() % 3)));  \
+      break;                                                                                      \
+    default:                                                                                      \
+      break;                                                                                      \
   }
   void Set(pb::Message& message, const pb::FieldDescriptor& field, int depth) {
     if (field.cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
@@ -196,17 +226,25 @@ TEST(Writers, MeanTheSameAsProtobufForRandomMessages) {
     event.Clear();
     reader.Read(json, arena, event);
     if (json.find("\\u0000") != std::string::npos) continue;
-    ASSERT_TRUE(event.violations.empty())
-        << "seed " << seed << " " << event.violations[0].rule << " " << event.violations[0].path << "\n" << json;
+    ASSERT_TRUE(event.violations.empty()) << "seed " << seed << " " << event.violations[0].rule
+                                          << " " << event.violations[0].path << "\n"
+                                          << json;
 
     base::Buffer text, binary;
     Walk<JsonWriter>(*plan, text).Event(event.fields);
     Walk<ProtobufWriter>(*plan, binary).Event(event.fields);
     std::unique_ptr<pb::Message> from_text(prototype.New()), from_binary(prototype.New());
-    ASSERT_TRUE(pb::util::JsonStringToMessage(std::string(text.view()), from_text.get()).ok()) << text.view();
-    ASSERT_TRUE(from_binary->ParseFromArray(binary.data(), static_cast<int>(binary.size()))) << "seed " << seed;
-    EXPECT_TRUE(pb::util::MessageDifferencer::Equals(*original, *from_text)) << "seed " << seed << "\n" << json << "\n" << text.view();
-    EXPECT_TRUE(pb::util::MessageDifferencer::Equals(*original, *from_binary)) << "seed " << seed << "\n" << json;
+    ASSERT_TRUE(pb::util::JsonStringToMessage(std::string(text.view()), from_text.get()).ok())
+        << text.view();
+    ASSERT_TRUE(from_binary->ParseFromArray(binary.data(), static_cast<int>(binary.size())))
+        << "seed " << seed;
+    EXPECT_TRUE(pb::util::MessageDifferencer::Equals(*original, *from_text))
+        << "seed " << seed << "\n"
+        << json << "\n"
+        << text.view();
+    EXPECT_TRUE(pb::util::MessageDifferencer::Equals(*original, *from_binary))
+        << "seed " << seed << "\n"
+        << json;
   }
 }
 

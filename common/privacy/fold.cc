@@ -1,18 +1,18 @@
 #include "common/privacy/fold.h"
 
+#include <utf8proc.h>
+
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
-#include <utf8proc.h>
-
 namespace sluice::privacy {
 namespace {
 
-constexpr auto kNfkcCasefold = static_cast<utf8proc_option_t>(
-    UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE |
-    UTF8PROC_LUMP);
+constexpr auto kNfkcCasefold =
+    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT |
+                                   UTF8PROC_CASEFOLD | UTF8PROC_IGNORE | UTF8PROC_LUMP);
 
 // Control characters are spaces, A-Z are a-z, everything else is itself.
 constexpr std::array<char, 256> kByteFold = [] {
@@ -54,7 +54,8 @@ bool IsSpace(utf8proc_int32_t code_point) {
   }
 }
 
-void AppendCodePoints(const utf8proc_int32_t* code_points, utf8proc_ssize_t count, std::string& out) {
+void AppendCodePoints(const utf8proc_int32_t* code_points, utf8proc_ssize_t count,
+                      std::string& out) {
   const size_t begin = out.size();
   bool space = false;
   for (utf8proc_ssize_t i = 0; i < count; ++i) {

@@ -54,12 +54,14 @@ Point GridCentre(Point point, int32_t metres) {
 
 double BucketOf(double value, double width) {
   double buckets = std::floor(value / width + 1e-9);
-  // Of a width that is one part of a whole number, such as 0.1, dividing gives the number as it is written.
+  // Of a width that is one part of a whole number, such as 0.1, dividing gives the number as it is
+  // written.
   double parts = std::round(1 / width);
   return std::fabs(parts * width - 1) < 1e-12 ? buckets / parts : buckets * width;
 }
 
-void AppendMasked(std::string_view text, size_t keep_first, size_t keep_last, char with, std::string& out) {
+void AppendMasked(std::string_view text, size_t keep_first, size_t keep_last, char with,
+                  std::string& out) {
   size_t points = 0;
   for (char c : text) points += (c & 0xC0) != 0x80;
   size_t at = 0;

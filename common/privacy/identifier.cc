@@ -37,7 +37,8 @@ constexpr std::string_view kSpaces = " \t\r\n";
 constexpr CompactTable kWithoutSpaces = Without(" \t\r\n");
 constexpr CompactTable kWithoutSpacesAndHyphens = Without(" \t\r\n-");
 
-// A value without what people put between its characters, upper case. Nothing that this file reads is longer.
+// A value without what people put between its characters, upper case. Nothing that this file reads
+// is longer.
 class Compact {
  public:
   Compact(std::string_view value, const CompactTable& table) {
@@ -116,7 +117,9 @@ bool Phone(std::string_view value, std::string& out) {
     } else if (IsDigit(c)) {
       if (size == sizeof(digits)) return Fallback(value, out);
       // The trunk zero in +44 (0)20 ...
-      if (c == '0' && i > 0 && value[i - 1] == '(' && i + 1 < value.size() && value[i + 1] == ')' && plus) continue;
+      if (c == '0' && i > 0 && value[i - 1] == '(' && i + 1 < value.size() && value[i + 1] == ')' &&
+          plus)
+        continue;
       digits[size++] = c;
       any = true;
     } else if (!In(c, " -.()/\t")) {
@@ -146,7 +149,8 @@ bool Phone(std::string_view value, std::string& out) {
   if (national.starts_with('0')) national.remove_prefix(1);
   // libphonenumber's general description of GB: [1-357-9]\d{9}|[18]\d{8}|8\d{6}.
   bool valid = (national.size() == 10 && In(national[0], "1235789")) ||
-               (national.size() == 9 && In(national[0], "18")) || (national.size() == 7 && national[0] == '8');
+               (national.size() == 9 && In(national[0], "18")) ||
+               (national.size() == 7 && national[0] == '8');
   if (!valid) return Fallback(value, out);
   out.append("+44");
   out.append(national);
@@ -159,11 +163,12 @@ bool Email(std::string_view value, std::string& out) {
   std::string_view text = value.substr(begin, value.find_last_not_of(kSpaces) - begin + 1);
   size_t at = text.rfind('@');
   bool valid = at != std::string_view::npos && at > 0 && text.size() <= 254 && at <= 64 &&
-               text.find_first_of(" \t\r\n,;<>()[]?\\\"") == std::string_view::npos && text.find('@') == at;
+               text.find_first_of(" \t\r\n,;<>()[]?\\\"") == std::string_view::npos &&
+               text.find('@') == at;
   if (valid) {
     std::string_view domain = text.substr(at + 1);
-    valid = domain.find('.') != std::string_view::npos && domain.front() != '.' && domain.back() != '.' &&
-            domain.find("..") == std::string_view::npos;
+    valid = domain.find('.') != std::string_view::npos && domain.front() != '.' &&
+            domain.back() != '.' && domain.find("..") == std::string_view::npos;
   }
   if (!valid) return Fallback(value, out);
   AppendLower(text, out);
@@ -186,8 +191,8 @@ bool PncId(std::string_view value, std::string& out) {
     year = text.substr(0, text.size() < 11 ? 2 : 4);
     serial = text.substr(year.size());
   }
-  if ((year.size() != 2 && year.size() != 4) || serial.empty() || serial.size() > 7 || !AllDigits(year) ||
-      !AllDigits(serial)) {
+  if ((year.size() != 2 && year.size() != 4) || serial.empty() || serial.size() > 7 ||
+      !AllDigits(year) || !AllDigits(serial)) {
     return Fallback(value, out);
   }
   std::string_view short_year = year.substr(year.size() - 2);
@@ -213,7 +218,8 @@ bool Cro(std::string_view value, std::string& out) {
   std::string_view first = text.substr(0, slash), second = text.substr(slash + 1);
   if (first.starts_with("SF")) {
     first.remove_prefix(2);
-    if (first.size() != 2 || second.empty() || second.size() > 6 || !AllDigits(first) || !AllDigits(second)) {
+    if (first.size() != 2 || second.empty() || second.size() > 6 || !AllDigits(first) ||
+        !AllDigits(second)) {
       return Fallback(value, out);
     }
     out.append("SF");
@@ -223,7 +229,8 @@ bool Cro(std::string_view value, std::string& out) {
     out.push_back(letter);
     return Modulus23().Add(first).Add(second).Is(letter);
   }
-  if (first.empty() || first.size() > 6 || second.size() != 2 || !AllDigits(first) || !AllDigits(second)) {
+  if (first.empty() || first.size() > 6 || second.size() != 2 || !AllDigits(first) ||
+      !AllDigits(second)) {
     return Fallback(value, out);
   }
   AppendPadded(first, 6, out);
@@ -233,8 +240,8 @@ bool Cro(std::string_view value, std::string& out) {
   return Modulus23().Add(second).AddPadded(first, 6).Is(letter);
 }
 
-// YY [f] FF UU SS, 11 digits, letter: year, an optional force letter or digit, force, unit, system. The display form
-// YY/FFUU/SS/nL leaves the sequence's leading zeros out.
+// YY [f] FF UU SS, 11 digits, letter: year, an optional force letter or digit, force, unit, system.
+// The display form YY/FFUU/SS/nL leaves the sequence's leading zeros out.
 bool Asn(std::string_view value, std::string& out) {
   std::array<std::string_view, 4> parts;
   size_t count = 0;
@@ -257,22 +264,26 @@ bool Asn(std::string_view value, std::string& out) {
   bool fits = true;
   if (count == 4 && parts[3].size() >= 2 && parts[3].size() <= 12) {
     for (size_t i = 0; i < 3; ++i) fits = fits && add(parts[i]);
-    fits = fits && add(std::string_view("00000000000").substr(parts[3].size() - 1)) && add(parts[3]);
+    fits =
+        fits && add(std::string_view("00000000000").substr(parts[3].size() - 1)) && add(parts[3]);
   } else if (count == 1) {
     fits = add(parts[0]);
   } else {
     fits = false;
   }
   std::string_view asn(text, size);
-  if (!fits || (asn.size() != 20 && asn.size() != 21) || !In(asn.back(), kCheckLetters)) return Fallback(value, out);
+  if (!fits || (asn.size() != 20 && asn.size() != 21) || !In(asn.back(), kCheckLetters))
+    return Fallback(value, out);
   std::string_view year = asn.substr(0, 2);
   std::string_view sequence = asn.substr(asn.size() - 12, 11);
   std::string_view codes = asn.substr(2, asn.size() - 14);  // [f] FF UU SS
-  bool formatted = AllDigits(year) && AllDigits(sequence) &&
-                   std::all_of(codes.begin(), codes.end(), [](char c) { return IsDigit(c) || IsUpper(c); });
+  bool formatted =
+      AllDigits(year) && AllDigits(sequence) &&
+      std::all_of(codes.begin(), codes.end(), [](char c) { return IsDigit(c) || IsUpper(c); });
   if (!formatted) return Fallback(value, out);
   out.append(asn);
-  std::string_view force = codes.substr(codes.size() - 6, 2), system = codes.substr(codes.size() - 2);
+  std::string_view force = codes.substr(codes.size() - 6, 2),
+                   system = codes.substr(codes.size() - 2);
   return Modulus23().Add(force).Add(system).Add(year).Add(sequence).Is(asn.back());
 }
 
@@ -313,7 +324,8 @@ size_t Run(std::string_view text, size_t at, Class is) {
 
 bool IsMark(std::string_view text) {
   auto letters_in = [&](std::string_view part, std::string_view never) {
-    return std::all_of(part.begin(), part.end(), [&](char c) { return IsUpper(c) && !In(c, never); });
+    return std::all_of(part.begin(), part.end(),
+                       [&](char c) { return IsUpper(c) && !In(c, never); });
   };
   // Current: AB12CDE. No I, Q or Z in front, no I or Q behind; 00, 01 and 50 were never issued.
   if (text.size() == 7 && letters_in(text.substr(0, 2), "IQZ") && AllDigits(text.substr(2, 2)) &&
@@ -329,12 +341,14 @@ bool IsMark(std::string_view text) {
     return digits >= 1 && digits <= 4 && last >= 1 && last <= 3;
   }
   std::string_view front = text.substr(0, first), back = text.substr(first + digits);
-  if (last == 0) return digits >= 1 && digits <= 4 && first <= 3;                      // dateless, Northern Ireland
+  if (last == 0) return digits >= 1 && digits <= 4 && first <= 3;  // dateless, Northern Ireland
   if (digits < 1 || digits > 3) return false;
-  if (first == 1 && last == 3) {                                                       // prefix: A123BCD
-    return letters_in(front, "IOQUZ") && letters_in(back.substr(0, 1), "IQZ") && letters_in(back.substr(1), "IQ");
+  if (first == 1 && last == 3) {  // prefix: A123BCD
+    return letters_in(front, "IOQUZ") && letters_in(back.substr(0, 1), "IQZ") &&
+           letters_in(back.substr(1), "IQ");
   }
-  return first == 3 && last == 1 && letters_in(front, "IQ") && letters_in(back, "IOQUZ");  // suffix: ABC123D
+  return first == 3 && last == 1 && letters_in(front, "IQ") &&
+         letters_in(back, "IOQUZ");  // suffix: ABC123D
 }
 
 bool Vrm(std::string_view value, std::string& out) {
@@ -357,9 +371,11 @@ bool DrivingLicence(std::string_view value, std::string& out) {
   }
   int month = (text[6] - '0') * 10 + (text[7] - '0');
   int day = (text[8] - '0') * 10 + (text[9] - '0');
-  bool valid = surname && AllDigits(text.substr(5, 6)) && ((month >= 1 && month <= 12) || (month >= 51 && month <= 62)) &&
-               day >= 1 && day <= 31 && (IsUpper(text[11]) || text[11] == '9') && (IsUpper(text[12]) || text[12] == '9') &&
-               alnum(text[13]) && IsUpper(text[14]) && IsUpper(text[15]);
+  bool valid = surname && AllDigits(text.substr(5, 6)) &&
+               ((month >= 1 && month <= 12) || (month >= 51 && month <= 62)) && day >= 1 &&
+               day <= 31 && (IsUpper(text[11]) || text[11] == '9') &&
+               (IsUpper(text[12]) || text[12] == '9') && alnum(text[13]) && IsUpper(text[14]) &&
+               IsUpper(text[15]);
   if (!valid) return Fallback(value, out);
   out.append(text);
   return true;
@@ -368,9 +384,10 @@ bool DrivingLicence(std::string_view value, std::string& out) {
 bool Passport(std::string_view value, std::string& out) {
   Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
-  bool valid = text.size() >= 6 && text.size() <= 9 &&
-               std::all_of(text.begin(), text.end(), [](char c) { return IsDigit(c) || IsUpper(c); }) &&
-               std::any_of(text.begin(), text.end(), IsDigit);
+  bool valid =
+      text.size() >= 6 && text.size() <= 9 &&
+      std::all_of(text.begin(), text.end(), [](char c) { return IsDigit(c) || IsUpper(c); }) &&
+      std::any_of(text.begin(), text.end(), IsDigit);
   if (!valid) return Fallback(value, out);
   out.append(text);
   return true;
@@ -397,10 +414,12 @@ bool ShoulderNumber(std::string_view value, std::string& out) {
   return true;
 }
 
-// The outward part's formats: A9, A99, A9A, AA9, AA99, AA9A, each with the letters that stand in their places (BS 7666).
+// The outward part's formats: A9, A99, A9A, AA9, AA99, AA9A, each with the letters that stand in
+// their places (BS 7666).
 bool IsOutward(std::string_view text) {
   constexpr std::string_view kNotFirst = "QVX", kNotSecond = "IJZ";
-  if (text.size() < 2 || text.size() > 4 || !IsUpper(text[0]) || In(text[0], kNotFirst)) return false;
+  if (text.size() < 2 || text.size() > 4 || !IsUpper(text[0]) || In(text[0], kNotFirst))
+    return false;
   bool two = IsUpper(text[1]);
   if (two && In(text[1], kNotSecond)) return false;
   std::string_view rest = text.substr(two ? 2 : 1);
@@ -415,8 +434,9 @@ bool Postcode(std::string_view value, std::string& out) {
   if (text.size() < 5 || text.size() > 7) return Fallback(value, out);
   std::string_view outward = text.substr(0, text.size() - 3), inward = text.substr(text.size() - 3);
   constexpr std::string_view kNotInward = "CIKMOV";
-  bool valid = IsDigit(inward[0]) && IsUpper(inward[1]) && IsUpper(inward[2]) && !In(inward[1], kNotInward) &&
-               !In(inward[2], kNotInward) && (IsOutward(outward) || text == "GIR0AA");
+  bool valid = IsDigit(inward[0]) && IsUpper(inward[1]) && IsUpper(inward[2]) &&
+               !In(inward[1], kNotInward) && !In(inward[2], kNotInward) &&
+               (IsOutward(outward) || text == "GIR0AA");
   if (!valid) return Fallback(value, out);
   out.append(outward);
   out.push_back(' ');
@@ -444,7 +464,8 @@ bool IpAddress(std::string_view value, std::string& out) {
   if (begin == std::string_view::npos) return Fallback(value, out);
   std::string_view trimmed = value.substr(begin, value.find_last_not_of(kSpaces) - begin + 1);
   char text[INET6_ADDRSTRLEN + 1];
-  if (trimmed.size() >= sizeof(text) || trimmed.find('\0') != std::string_view::npos) return Fallback(value, out);
+  if (trimmed.size() >= sizeof(text) || trimmed.find('\0') != std::string_view::npos)
+    return Fallback(value, out);
   std::memcpy(text, trimmed.data(), trimmed.size());
   text[trimmed.size()] = '\0';
   in6_addr address;
@@ -483,22 +504,38 @@ bool EventId(std::string_view value, std::string& out) {
 bool Formatted(IdentifierKind kind, std::string_view value, std::string& out) {
   using namespace contract::v1;
   switch (kind) {
-    case PHONE: return Phone(value, out);
-    case EMAIL: return Email(value, out);
-    case PNC_ID: return PncId(value, out);
-    case CRO: return Cro(value, out);
-    case ASN: return Asn(value, out);
-    case NHS_NUMBER: return NhsNumber(value, out);
-    case NINO: return Nino(value, out);
-    case VRM: return Vrm(value, out);
-    case DRIVING_LICENCE: return DrivingLicence(value, out);
-    case PASSPORT: return Passport(value, out);
-    case WARRANT_NUMBER: return Number(value, 6, out);
-    case SHOULDER_NUMBER: return ShoulderNumber(value, out);
-    case POSTCODE: return Postcode(value, out);
-    case UPRN: return Number(value, 12, out);
-    case IP_ADDRESS: return IpAddress(value, out);
-    default: return Fallback(value, out);
+    case PHONE:
+      return Phone(value, out);
+    case EMAIL:
+      return Email(value, out);
+    case PNC_ID:
+      return PncId(value, out);
+    case CRO:
+      return Cro(value, out);
+    case ASN:
+      return Asn(value, out);
+    case NHS_NUMBER:
+      return NhsNumber(value, out);
+    case NINO:
+      return Nino(value, out);
+    case VRM:
+      return Vrm(value, out);
+    case DRIVING_LICENCE:
+      return DrivingLicence(value, out);
+    case PASSPORT:
+      return Passport(value, out);
+    case WARRANT_NUMBER:
+      return Number(value, 6, out);
+    case SHOULDER_NUMBER:
+      return ShoulderNumber(value, out);
+    case POSTCODE:
+      return Postcode(value, out);
+    case UPRN:
+      return Number(value, 12, out);
+    case IP_ADDRESS:
+      return IpAddress(value, out);
+    default:
+      return Fallback(value, out);
   }
 }
 
@@ -508,14 +545,21 @@ bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& o
   using namespace contract::v1;
   switch (kind) {
     case PERSON_NAME:
-    case FREE_IDENTIFIER: return FoldedText(value, out);
-    case ADDRESS: return Address(value, out);
-    case EVENT_ID: return EventId(value, out);
-    case SOURCE_POSITION: out.append(value); return !value.empty();
-    default: break;
+    case FREE_IDENTIFIER:
+      return FoldedText(value, out);
+    case ADDRESS:
+      return Address(value, out);
+    case EVENT_ID:
+      return EventId(value, out);
+    case SOURCE_POSITION:
+      out.append(value);
+      return !value.empty();
+    default:
+      break;
   }
   if (IsAscii(value)) return Formatted(kind, value, out);
-  // Copied from a page or a phone's contacts: no-break spaces, typographic hyphens, direction marks.
+  // Copied from a page or a phone's contacts: no-break spaces, typographic hyphens, direction
+  // marks.
   std::string folded;
   AppendFolded(value, folded);
   return IsAscii(folded) ? Formatted(kind, folded, out) : Fallback(folded, out);
@@ -524,9 +568,12 @@ bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& o
 std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part) {
   size_t space = canonical.find(' ');
   switch (part) {
-    case PostcodePart::kSector: return canonical.substr(0, space + 2);
-    case PostcodePart::kDistrict: return canonical.substr(0, space);
-    case PostcodePart::kArea: break;
+    case PostcodePart::kSector:
+      return canonical.substr(0, space + 2);
+    case PostcodePart::kDistrict:
+      return canonical.substr(0, space);
+    case PostcodePart::kArea:
+      break;
   }
   return canonical.substr(0, IsUpper(canonical[1]) ? 2 : 1);
 }

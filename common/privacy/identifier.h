@@ -1,4 +1,5 @@
-// The kinds of identifier: one canonical form for all spellings of a value, and the check that goes with it.
+// The kinds of identifier: one canonical form for all spellings of a value, and the check that goes
+// with it.
 #pragma once
 
 #include <optional>
@@ -9,19 +10,21 @@
 
 namespace sluice::privacy {
 
-// Two-digit years above this one are of the last century: 81/34U is of 1981. Fixed, not today's year: a replay next year
-// must make the same pseudonyms.
+// Two-digit years above this one are of the last century: 81/34U is of 1981. Fixed, not today's
+// year: a replay next year must make the same pseudonyms.
 inline constexpr int kYearPivot = 49;
 
 // Appends the value's canonical form to `out`, always, and says whether format and check hold.
 //
-// A value of the kind's format whose check digit or letter is wrong still gets the kind's canonical form, so that all
-// its spellings stay one. A value without the format gets `?` and its folded text (see fold.h), which is no valid value's
-// form. Canonical forms are canonical themselves. Kinds with a format are read after folding, so that no-break spaces,
-// typographic hyphens and full-width digits don't count. Allocates nothing for ASCII.
+// A value of the kind's format whose check digit or letter is wrong still gets the kind's canonical
+// form, so that all its spellings stay one. A value without the format gets `?` and its folded text
+// (see fold.h), which is no valid value's form. Canonical forms are canonical themselves. Kinds
+// with a format are read after folding, so that no-break spaces, typographic hyphens and full-width
+// digits don't count. Allocates nothing for ASCII.
 //
 //   PERSON_NAME       folded text
-//   PHONE             E.164: +44 and the national number of GB's plan (trunk 0, +44, 0044, 44 in any spacing); other
+//   PHONE             E.164: +44 and the national number of GB's plan (trunk 0, +44, 0044, 44 in
+//   any spacing); other
 //                     countries' only with + or 00: 7 to 15 digits
 //   EMAIL             lower case
 //   PNC_ID            YYYY/NNNNNNNL, check letter by modulus 23 of YY and serial

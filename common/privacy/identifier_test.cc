@@ -1,12 +1,12 @@
 #include "common/privacy/identifier.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <random>
-
-#include <gtest/gtest.h>
 
 #include "common/base/strings.h"
 
@@ -23,7 +23,9 @@ struct Form {
 };
 
 class Forms : public ::testing::TestWithParam<Form> {};
-void PrintTo(const Form& form, std::ostream* out) { *out << IdentifierKind_Name(form.kind) << " " << form.value; }
+void PrintTo(const Form& form, std::ostream* out) {
+  *out << IdentifierKind_Name(form.kind) << " " << form.value;
+}
 
 TEST_P(Forms, AreCanonicalAndChecked) {
   std::string out = "kept ";
@@ -38,46 +40,63 @@ TEST_P(Forms, AreCanonicalThemselves) {
   EXPECT_EQ(twice, once);
 }
 
-// PNC, CRO and ASN: published test values of the Ministry of Justice's validators. NHS: NHS Data Dictionary's example
-// and the test range 999. NINO: HMRC NIM39110. Phones: Ofcom's numbers for drama.
+// PNC, CRO and ASN: published test values of the Ministry of Justice's validators. NHS: NHS Data
+// Dictionary's example and the test range 999. NINO: HMRC NIM39110. Phones: Ofcom's numbers for
+// drama.
 INSTANTIATE_TEST_SUITE_P(
     All, Forms,
     ::testing::Values(
-        Form{PERSON_NAME, "  Zo\xC3\x8B  O\xE2\x80\x99" "Brien ", "zo\xC3\xAB o'brien"}, Form{PERSON_NAME, "", "", false},
-        Form{PHONE, "07700 900123", "+447700900123"}, Form{PHONE, "+44 7700 900123", "+447700900123"},
+        Form{PERSON_NAME,
+             "  Zo\xC3\x8B  O\xE2\x80\x99"
+             "Brien ",
+             "zo\xC3\xAB o'brien"},
+        Form{PERSON_NAME, "", "", false}, Form{PHONE, "07700 900123", "+447700900123"},
+        Form{PHONE, "+44 7700 900123", "+447700900123"},
         Form{PHONE, "0044 (0)7700-900123", "+447700900123"},
-        Form{PHONE, "+44 (0) 7700 900123", "+447700900123"}, Form{PHONE, "447700900123", "+447700900123"},
-        Form{PHONE, "020 7946 0000", "+442079460000"}, Form{PHONE, "+33 1 23 45 67 89", "+33123456789"},
+        Form{PHONE, "+44 (0) 7700 900123", "+447700900123"},
+        Form{PHONE, "447700900123", "+447700900123"}, Form{PHONE, "020 7946 0000", "+442079460000"},
+        Form{PHONE, "+33 1 23 45 67 89", "+33123456789"},
         Form{PHONE, "not known", "?not known", false}, Form{PHONE, "12345", "?12345", false},
-        Form{EMAIL, " Some.One@Example.COM", "some.one@example.com"}, Form{EMAIL, "a@b", "?a@b", false},
-        Form{PNC_ID, "2002/0073319Z", "2002/0073319Z"}, Form{PNC_ID, "1979/0163001B", "1979/0163001B"},
-        Form{PNC_ID, "81/34U", "1981/0000034U"}, Form{PNC_ID, "033Y", "2003/0000003Y"},
-        Form{PNC_ID, "20020073319z", "2002/0073319Z"}, Form{PNC_ID, "2001/0171310S", "?2001/0171310s", false},
-        Form{PNC_ID, "2003/0011985Z", "2003/0011985Z", false}, Form{PNC_ID, "81/1234567A", "1981/1234567A", false},
-        Form{CRO, "65656/91H", "065656/91H"}, Form{CRO, "SF05/482703J", "SF05/482703J"},
-        Form{CRO, "SF83/50058Z", "SF83/50058Z"}, Form{CRO, "85227/65G", "085227/65G", false},
-        Form{ASN, "1001VK0100000375807W", "1001VK0100000375807W"}, Form{ASN, "10/01VK/01/375807W", "1001VK0100000375807W"},
-        Form{ASN, "0836FP0100000377244A", "0836FP0100000377244A"}, Form{ASN, "0836FP0100000377244B", "0836FP0100000377244B", false},
-        Form{NHS_NUMBER, "943 476 5870", "9434765870"}, Form{NHS_NUMBER, "943-476-5871", "9434765871", false},
-        Form{NHS_NUMBER, "9990548609", "9990548609"},
-        Form{NINO, "ab 12 34 56 c", "AB123456C"}, Form{NINO, "QQ123456A", "QQ123456A", false}, Form{NINO, "AB123456", "AB123456"},
-        Form{NINO, "GB123456A", "GB123456A", false},
-        Form{VRM, "ab12 cde", "AB12CDE"}, Form{VRM, "AB01CDE", "?ab01cde", false}, Form{VRM, "A123 BCD", "A123BCD"},
-        Form{VRM, "ABC 123D", "ABC123D"}, Form{VRM, "1234 AB", "1234AB"}, Form{VRM, "AIZ 1234", "AIZ1234"},
-        Form{VRM, "UNKNOWN", "?unknown", false},
-        Form{DRIVING_LICENCE, "MORGA 657054 SM9IJ", "MORGA657054SM9IJ", true}, Form{DRIVING_LICENCE, "MORGA699054SM9IJ", "?morga699054sm9ij", false},
+        Form{EMAIL, " Some.One@Example.COM", "some.one@example.com"},
+        Form{EMAIL, "a@b", "?a@b", false}, Form{PNC_ID, "2002/0073319Z", "2002/0073319Z"},
+        Form{PNC_ID, "1979/0163001B", "1979/0163001B"}, Form{PNC_ID, "81/34U", "1981/0000034U"},
+        Form{PNC_ID, "033Y", "2003/0000003Y"}, Form{PNC_ID, "20020073319z", "2002/0073319Z"},
+        Form{PNC_ID, "2001/0171310S", "?2001/0171310s", false},
+        Form{PNC_ID, "2003/0011985Z", "2003/0011985Z", false},
+        Form{PNC_ID, "81/1234567A", "1981/1234567A", false}, Form{CRO, "65656/91H", "065656/91H"},
+        Form{CRO, "SF05/482703J", "SF05/482703J"}, Form{CRO, "SF83/50058Z", "SF83/50058Z"},
+        Form{CRO, "85227/65G", "085227/65G", false},
+        Form{ASN, "1001VK0100000375807W", "1001VK0100000375807W"},
+        Form{ASN, "10/01VK/01/375807W", "1001VK0100000375807W"},
+        Form{ASN, "0836FP0100000377244A", "0836FP0100000377244A"},
+        Form{ASN, "0836FP0100000377244B", "0836FP0100000377244B", false},
+        Form{NHS_NUMBER, "943 476 5870", "9434765870"},
+        Form{NHS_NUMBER, "943-476-5871", "9434765871", false},
+        Form{NHS_NUMBER, "9990548609", "9990548609"}, Form{NINO, "ab 12 34 56 c", "AB123456C"},
+        Form{NINO, "QQ123456A", "QQ123456A", false}, Form{NINO, "AB123456", "AB123456"},
+        Form{NINO, "GB123456A", "GB123456A", false}, Form{VRM, "ab12 cde", "AB12CDE"},
+        Form{VRM, "AB01CDE", "?ab01cde", false}, Form{VRM, "A123 BCD", "A123BCD"},
+        Form{VRM, "ABC 123D", "ABC123D"}, Form{VRM, "1234 AB", "1234AB"},
+        Form{VRM, "AIZ 1234", "AIZ1234"}, Form{VRM, "UNKNOWN", "?unknown", false},
+        Form{DRIVING_LICENCE, "MORGA 657054 SM9IJ", "MORGA657054SM9IJ", true},
+        Form{DRIVING_LICENCE, "MORGA699054SM9IJ", "?morga699054sm9ij", false},
         Form{PASSPORT, "123 456 789", "123456789"}, Form{PASSPORT, "ABCDEFG", "?abcdefg", false},
         Form{WARRANT_NUMBER, "012345", "12345"}, Form{WARRANT_NUMBER, "1234567", "?1234567", false},
         Form{SHOULDER_NUMBER, "123 ab", "123AB"}, Form{SHOULDER_NUMBER, "AB123", "?ab123", false},
-        Form{POSTCODE, "sw1a1aa", "SW1A 1AA"}, Form{POSTCODE, "M1 1AE", "M1 1AE"}, Form{POSTCODE, "GIR 0AA", "GIR 0AA"},
-        Form{POSTCODE, "SW1", "?sw1", false}, Form{POSTCODE, "QA1 1AA", "?qa1 1aa", false},
-        Form{UPRN, "000100023336956", "100023336956"}, Form{UPRN, "0", "0"},
-        Form{ADDRESS, "Flat 2, 10 High St.", "flat 2 10 high st"},
-        Form{IP_ADDRESS, "2001:DB8:0:0:0:0:0:1", "2001:db8::1"}, Form{IP_ADDRESS, "192.0.2.1", "192.0.2.1"},
+        Form{POSTCODE, "sw1a1aa", "SW1A 1AA"}, Form{POSTCODE, "M1 1AE", "M1 1AE"},
+        Form{POSTCODE, "GIR 0AA", "GIR 0AA"}, Form{POSTCODE, "SW1", "?sw1", false},
+        Form{POSTCODE, "QA1 1AA", "?qa1 1aa", false}, Form{UPRN, "000100023336956", "100023336956"},
+        Form{UPRN, "0", "0"}, Form{ADDRESS, "Flat 2, 10 High St.", "flat 2 10 high st"},
+        Form{IP_ADDRESS, "2001:DB8:0:0:0:0:0:1", "2001:db8::1"},
+        Form{IP_ADDRESS, "192.0.2.1", "192.0.2.1"},
         Form{IP_ADDRESS, "192.0.2.256", "?192.0.2.256", false},
         Form{FREE_IDENTIFIER, "CAD 123/01JAN26", "cad 123/01jan26"},
-        Form{EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF", "6f9619ff-8b86-d011-b42d-00cf4fc964ff"}, Form{EVENT_ID, "A-1", "A-1"}),
-    [](const auto& info) { return base::StrCat(IdentifierKind_Name(info.param.kind), "_", info.index); });
+        Form{EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF",
+             "6f9619ff-8b86-d011-b42d-00cf4fc964ff"},
+        Form{EVENT_ID, "A-1", "A-1"}),
+    [](const auto& info) {
+      return base::StrCat(IdentifierKind_Name(info.param.kind), "_", info.index);
+    });
 
 std::string Canonical(IdentifierKind kind, std::string_view value) {
   std::string out;
@@ -90,10 +109,13 @@ TEST(Spellings, OfOneValueAreOne) {
       {PERSON_NAME, {"Se\u00E1n O'Brien", "SE\u00C1N  O\u2019BRIEN", " sea\u0301n\to'brien\u00A0"}},
       {PHONE,
        {"+447700900123", "07700 900 123", "0044 7700 900123", "447700900123", "(07700) 900-123",
-        "07700\u00A0900\u2011123", "\u202A+44 7700 900123\u202C", "\uFF10\uFF17\uFF17\uFF10\uFF10900123",
-        "7700900123", "+44 (0)7700.900.123"}},
-      {EMAIL, {"a.b@example.com", "A.B@EXAMPLE.COM", " a.b@Example.com\n", "\u200Ba.b@example.com"}},
-      {PNC_ID, {"81/34U", "81/0000034U", "1981/34u", "1981/0000034U", "19810000034U", "8134U", " 1981 / 34 U"}},
+        "07700\u00A0900\u2011123", "\u202A+44 7700 900123\u202C",
+        "\uFF10\uFF17\uFF17\uFF10\uFF10900123", "7700900123", "+44 (0)7700.900.123"}},
+      {EMAIL,
+       {"a.b@example.com", "A.B@EXAMPLE.COM", " a.b@Example.com\n", "\u200Ba.b@example.com"}},
+      {PNC_ID,
+       {"81/34U", "81/0000034U", "1981/34u", "1981/0000034U", "19810000034U", "8134U",
+        " 1981 / 34 U"}},
       {CRO, {"65656/91H", "065656/91h", "65656 / 91 H"}},
       {ASN, {"1001VK0100000375807W", "10/01VK/01/375807W", "10/01vk/01/00000375807w"}},
       {NHS_NUMBER, {"9434765870", "943 476 5870", "943-476-5870", "943\u2013476\u20135870"}},
@@ -101,13 +123,16 @@ TEST(Spellings, OfOneValueAreOne) {
       {VRM, {"AB12CDE", "ab12 cde", "AB12-CDE"}},
       {POSTCODE, {"SW1A 1AA", "sw1a1aa", "SW1A\u00A01AA", " sw 1a 1a a "}},
       {UPRN, {"100023336956", "000100023336956"}},
-      {ADDRESS, {"Flat 2, 10 High St.", "FLAT 2 10 HIGH ST", "flat 2,10 high st", "Flat 2\uFF0C 10 High St"}},
+      {ADDRESS,
+       {"Flat 2, 10 High St.", "FLAT 2 10 HIGH ST", "flat 2,10 high st",
+        "Flat 2\uFF0C 10 High St"}},
       {IP_ADDRESS, {"192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201", " 192.0.2.1 "}},
       {IP_ADDRESS, {"2001:db8::1", "2001:DB8:0:0:0:0:0:1", "2001:0db8::0:1"}},
   };
   for (const auto& [kind, spellings] : kSame) {
     for (const std::string& spelling : spellings) {
-      EXPECT_EQ(Canonical(kind, spelling), Canonical(kind, spellings[0])) << IdentifierKind_Name(kind) << " " << spelling;
+      EXPECT_EQ(Canonical(kind, spelling), Canonical(kind, spellings[0]))
+          << IdentifierKind_Name(kind) << " " << spelling;
     }
   }
 }
@@ -117,11 +142,13 @@ TEST(Phone, FollowsTheNationalPlanOfGreatBritain) {
     std::string out;
     return AppendCanonical(PHONE, value, out);
   };
-  for (std::string_view good : {"08001111", "0169772123", "+448001111", "+1 202 555 0100", "00 33 1 23 45 67 89"}) {
+  for (std::string_view good :
+       {"08001111", "0169772123", "+448001111", "+1 202 555 0100", "00 33 1 23 45 67 89"}) {
     EXPECT_TRUE(valid(good)) << good;
   }
-  for (std::string_view bad : {"999", "101", "04700900123", "06700900123", "077009001234", "0770090012", "+44", "+", "+4480011111",
-                               "+0123456789", "+1234567890123456", "07700 900123 ext 4", "0770O900123", ""}) {
+  for (std::string_view bad : {"999", "101", "04700900123", "06700900123", "077009001234",
+                               "0770090012", "+44", "+", "+4480011111", "+0123456789",
+                               "+1234567890123456", "07700 900123 ext 4", "0770O900123", ""}) {
     EXPECT_FALSE(valid(bad)) << bad;
   }
 }
@@ -138,19 +165,38 @@ TEST(PncId, CatchesEveryWrongDigitOfItsSerial) {
   }
 }
 
-// Whatever a feed holds: one value in a kind's alphabet with characters changed, doubled and left out.
+// Whatever a feed holds: one value in a kind's alphabet with characters changed, doubled and left
+// out.
 TEST(Canonical, IsCanonicalItselfForMangledValues) {
   const std::pair<IdentifierKind, std::string_view> kSeeds[] = {
-      {PERSON_NAME, "Se\u00E1n O\u2019Brien"}, {PHONE, "+44 (0)7700 900123"}, {EMAIL, "Some.One@Example.com"},
-      {PNC_ID, "81/34U"}, {PNC_ID, "2002/0073319Z"}, {CRO, "65656/91H"}, {CRO, "SF05/482703J"},
-      {ASN, "10/01VK/01/375807W"}, {ASN, "1001VK0100000375807W"}, {NHS_NUMBER, "943 476 5870"},
-      {NINO, "AB 12 34 56 C"}, {VRM, "AB12 CDE"}, {DRIVING_LICENCE, "MORGA657054SM9IJ"}, {PASSPORT, "123456789"},
-      {WARRANT_NUMBER, "012345"}, {SHOULDER_NUMBER, "123AB"}, {POSTCODE, "SW1A 1AA"}, {UPRN, "000100023336956"},
-      {ADDRESS, "Flat 2, 10 High St."}, {IP_ADDRESS, "2001:db8::1"}, {IP_ADDRESS, "192.0.2.1"},
-      {FREE_IDENTIFIER, "CAD 123/01JAN26"}, {EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF"},
+      {PERSON_NAME, "Se\u00E1n O\u2019Brien"},
+      {PHONE, "+44 (0)7700 900123"},
+      {EMAIL, "Some.One@Example.com"},
+      {PNC_ID, "81/34U"},
+      {PNC_ID, "2002/0073319Z"},
+      {CRO, "65656/91H"},
+      {CRO, "SF05/482703J"},
+      {ASN, "10/01VK/01/375807W"},
+      {ASN, "1001VK0100000375807W"},
+      {NHS_NUMBER, "943 476 5870"},
+      {NINO, "AB 12 34 56 C"},
+      {VRM, "AB12 CDE"},
+      {DRIVING_LICENCE, "MORGA657054SM9IJ"},
+      {PASSPORT, "123456789"},
+      {WARRANT_NUMBER, "012345"},
+      {SHOULDER_NUMBER, "123AB"},
+      {POSTCODE, "SW1A 1AA"},
+      {UPRN, "000100023336956"},
+      {ADDRESS, "Flat 2, 10 High St."},
+      {IP_ADDRESS, "2001:db8::1"},
+      {IP_ADDRESS, "192.0.2.1"},
+      {FREE_IDENTIFIER, "CAD 123/01JAN26"},
+      {EVENT_ID, "6F9619FF-8B86-D011-B42D-00CF4FC964FF"},
       {SOURCE_POSITION, "raw/3/7"}};
-  const std::string_view kPieces[] = {" ", "?", "/", "-", "+", "0", "9", "Z", "a", "(", ".", ",", "@", ":", "\t",
-                                      "\u00A0", "\u2011", "\u00E9", "\u0301", "\uFF11", "\uFF0C", "\u200B", "\xFF"};
+  const std::string_view kPieces[] = {" ",      "?",      "/",      "-",      "+",      "0",
+                                      "9",      "Z",      "a",      "(",      ".",      ",",
+                                      "@",      ":",      "\t",     "\u00A0", "\u2011", "\u00E9",
+                                      "\u0301", "\uFF11", "\uFF0C", "\u200B", "\xFF"};
   std::mt19937_64 random(7);
   std::string once, twice;
   for (const auto& [kind, seed] : kSeeds) {
@@ -165,10 +211,11 @@ TEST(Canonical, IsCanonicalItselfForMangledValues) {
       once.clear();
       twice.clear();
       bool valid = AppendCanonical(kind, value, once);
-      EXPECT_EQ(AppendCanonical(kind, once, twice), valid) << IdentifierKind_Name(kind) << " " << value;
+      EXPECT_EQ(AppendCanonical(kind, once, twice), valid)
+          << IdentifierKind_Name(kind) << " " << value;
       ASSERT_EQ(twice, once) << IdentifierKind_Name(kind) << " " << value;
-      bool has_format = kind != PERSON_NAME && kind != ADDRESS && kind != FREE_IDENTIFIER && kind != EVENT_ID &&
-                        kind != SOURCE_POSITION;
+      bool has_format = kind != PERSON_NAME && kind != ADDRESS && kind != FREE_IDENTIFIER &&
+                        kind != EVENT_ID && kind != SOURCE_POSITION;
       if (has_format) {
         EXPECT_TRUE(!valid || once.front() != '?') << value;
       }
@@ -187,7 +234,8 @@ class PostcodeVectors : public ::testing::Test {
                                                         : "../shared/data") /
               "identifiers" / "postcode-vectors";
     if (!std::filesystem::exists(folder_)) {
-      GTEST_SKIP() << "no postcode vectors at " << folder_ << "; set SLUICE_SHARED_DATA to their data folder";
+      GTEST_SKIP() << "no postcode vectors at " << folder_
+                   << "; set SLUICE_SHARED_DATA to their data folder";
     }
   }
 
@@ -203,7 +251,8 @@ class PostcodeVectors : public ::testing::Test {
     for (size_t at = 0; (at = behind("\"base\"", at)) != std::string::npos;) {
       size_t expected = behind("\"expected\"", at);
       std::string base = text.substr(at + 1, text.find('"', at + 1) - at - 1);
-      tests.emplace_back(base, text.substr(expected, text.find_first_of("\r\n}", expected) - expected));
+      tests.emplace_back(base,
+                         text.substr(expected, text.find_first_of("\r\n}", expected) - expected));
     }
     EXPECT_FALSE(tests.empty()) << name;
     return tests;

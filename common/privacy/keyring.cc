@@ -1,6 +1,9 @@
 #include "common/privacy/keyring.h"
 
 #include <fcntl.h>
+#include <openssl/core_names.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,10 +11,6 @@
 #include <cstring>
 #include <memory>
 #include <set>
-
-#include <openssl/core_names.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
@@ -44,7 +43,8 @@ absl::StatusOr<base::SecretBytes> ReadFile(const std::string& path, bool secret)
   if (secret && (info.st_mode & (S_IRWXG | S_IRWXO) & ~(S_IRGRP)) != 0) {
     return FileError(path, "others than its owner can read it; make it mode 0400");
   }
-  if (info.st_size > static_cast<off_t>(kFileBytesMax)) return FileError(path, "is larger than 1 MiB");
+  if (info.st_size > static_cast<off_t>(kFileBytesMax))
+    return FileError(path, "is larger than 1 MiB");
   base::SecretBytes bytes(static_cast<size_t>(info.st_size));
   std::span<uint8_t> at = bytes.RevealMutable(kAccess);
   while (!at.empty()) {
@@ -62,8 +62,9 @@ absl::Status WriteFile(const std::string& path, std::string_view bytes, bool mus
   if (!must_be_new) unlink(temporary.c_str());
   int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file < 0) {
-    return FileError(path, errno == EEXIST ? "exists already; nothing was overwritten"
-                                           : base::StrCat("can't be written: ", std::strerror(errno)));
+    return FileError(path, errno == EEXIST
+                               ? "exists already; nothing was overwritten"
+                               : base::StrCat("can't be written: ", std::strerror(errno)));
   }
   bool written = true;
   while (written && !bytes.empty()) {
@@ -85,8 +86,10 @@ absl::Status WriteFile(const std::string& path, std::string_view bytes, bool mus
   int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   bool durable = directory >= 0 && fsync(directory) == 0;
   if (directory >= 0) close(directory);
-  return durable ? absl::OkStatus()
-                 : FileError(path, "is written, but may be lost at a power cut: its folder can't be synced");
+  return durable
+             ? absl::OkStatus()
+             : FileError(path,
+                         "is written, but may be lost at a power cut: its folder can't be synced");
 }
 
 absl::StatusOr<AesGcm> LoadKeyEncryptionKey(const std::string& path) {
@@ -97,14 +100,16 @@ absl::StatusOr<AesGcm> LoadKeyEncryptionKey(const std::string& path) {
   text = absl::StripAsciiWhitespace(text);
   bool hex = text.size() == 2 * kAesKeyBytes;
   for (char c : text) hex = hex && absl::ascii_isxdigit(static_cast<unsigned char>(c));
-  if (!hex) return FileError(path, "isn't a key: it has neither 32 bytes nor 64 hexadecimal digits");
+  if (!hex)
+    return FileError(path, "isn't a key: it has neither 32 bytes nor 64 hexadecimal digits");
   std::string decoded = absl::HexStringToBytes(text);
   absl::Cleanup wipe = [&] { OPENSSL_cleanse(decoded.data(), decoded.size()); };
   return AesGcm::Create({reinterpret_cast<const uint8_t*>(decoded.data()), decoded.size()});
 }
 
 // Each part with its length before it, so that no two contexts are alike.
-std::string Context(std::string_view purpose, std::string_view kind, std::string_view domain, uint32_t epoch) {
+std::string Context(std::string_view purpose, std::string_view kind, std::string_view domain,
+                    uint32_t epoch) {
   std::string info = "sluice/1";
   std::string number = std::to_string(epoch);
   for (std::string_view part : {purpose, kind, domain, std::string_view(number)}) {
@@ -115,14 +120,19 @@ std::string Context(std::string_view purpose, std::string_view kind, std::string
 
 }  // namespace
 
-absl::StatusOr<base::SecretBytes> Hkdf(std::span<const uint8_t> secret, std::string_view info, size_t bytes) {
-  std::unique_ptr<EVP_KDF, decltype(&EVP_KDF_free)> kdf(EVP_KDF_fetch(nullptr, "HKDF", nullptr), EVP_KDF_free);
-  std::unique_ptr<EVP_KDF_CTX, decltype(&EVP_KDF_CTX_free)> context(EVP_KDF_CTX_new(kdf.get()), EVP_KDF_CTX_free);
+absl::StatusOr<base::SecretBytes> Hkdf(std::span<const uint8_t> secret, std::string_view info,
+                                       size_t bytes) {
+  std::unique_ptr<EVP_KDF, decltype(&EVP_KDF_free)> kdf(EVP_KDF_fetch(nullptr, "HKDF", nullptr),
+                                                        EVP_KDF_free);
+  std::unique_ptr<EVP_KDF_CTX, decltype(&EVP_KDF_CTX_free)> context(EVP_KDF_CTX_new(kdf.get()),
+                                                                    EVP_KDF_CTX_free);
   char digest[] = "SHA256";
   OSSL_PARAM parameters[] = {
       OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, const_cast<uint8_t*>(secret.data()), secret.size()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, const_cast<char*>(info.data()), info.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, const_cast<uint8_t*>(secret.data()),
+                                        secret.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, const_cast<char*>(info.data()),
+                                        info.size()),
       OSSL_PARAM_construct_end()};
   base::SecretBytes out(bytes);
   std::span<uint8_t> at = out.RevealMutable(kAccess);
@@ -136,28 +146,34 @@ absl::Status Keyring::Check() const {
   std::set<std::string_view> names, labels;
   for (const KeyringDomain& domain : domains_) {
     if (domain.name.empty() || !names.insert(domain.name).second) {
-      return absl::InvalidArgumentError(base::StrCat("domain '", domain.name, "': the name is empty or doubled"));
+      return absl::InvalidArgumentError(
+          base::StrCat("domain '", domain.name, "': the name is empty or doubled"));
     }
     if (!IsDomainLabel(domain.label) || !labels.insert(domain.label).second) {
-      return absl::InvalidArgumentError(base::StrCat("domain '", domain.name, "': its label '", domain.label,
-                                                     "' isn't 1 to 8 letters a-z, or is another's too"));
+      return absl::InvalidArgumentError(
+          base::StrCat("domain '", domain.name, "': its label '", domain.label,
+                       "' isn't 1 to 8 letters a-z, or is another's too"));
     }
     if (domain.epochs.empty() || domain.epochs.front() < 1) {
-      return absl::InvalidArgumentError(base::StrCat("domain '", domain.name, "': has no epoch from 1 on"));
+      return absl::InvalidArgumentError(
+          base::StrCat("domain '", domain.name, "': has no epoch from 1 on"));
     }
     for (size_t i = 1; i < domain.epochs.size(); ++i) {
       if (domain.epochs[i] <= domain.epochs[i - 1]) {
-        return absl::InvalidArgumentError(base::StrCat("domain '", domain.name, "': its epochs don't ascend"));
+        return absl::InvalidArgumentError(
+            base::StrCat("domain '", domain.name, "': its epochs don't ascend"));
       }
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Keyring> Keyring::Create(std::vector<KeyringDomain> domains, base::RandomSource& random) {
+absl::StatusOr<Keyring> Keyring::Create(std::vector<KeyringDomain> domains,
+                                        base::RandomSource& random) {
   Keyring keyring;
   keyring.root_ = base::SecretBytes(kRootBytes);
-  if (!random.Fill(keyring.root_.RevealMutable(kAccess))) return absl::InternalError("the system has no randomness");
+  if (!random.Fill(keyring.root_.RevealMutable(kAccess)))
+    return absl::InternalError("the system has no randomness");
   keyring.domains_ = std::move(domains);
   SLUICE_RETURN_IF_ERROR(keyring.Check());
   return keyring;
@@ -169,37 +185,46 @@ absl::StatusOr<Keyring> Keyring::Load(const std::string& path, const std::string
   std::span<const uint8_t> bytes = file.Reveal(kAccess);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!text.starts_with(kHeader)) {
-    return FileError(path, text.starts_with("SLUICE-KEYRING ") ? "is of a version that this program doesn't know"
-                                                               : "isn't a keyring");
+    return FileError(path, text.starts_with("SLUICE-KEYRING ")
+                               ? "is of a version that this program doesn't know"
+                               : "isn't a keyring");
   }
-  if (bytes.size() < kHeader.size() + kGcmNonceBytes + kGcmTagBytes) return FileError(path, "is cut short; restore it from its backup");
+  if (bytes.size() < kHeader.size() + kGcmNonceBytes + kGcmTagBytes)
+    return FileError(path, "is cut short; restore it from its backup");
   std::string plain;
   absl::Cleanup wipe = [&] { OPENSSL_cleanse(plain.data(), plain.size()); };
   absl::Status opened = cipher.Decrypt(bytes.subspan(kHeader.size(), kGcmNonceBytes), kHeader,
                                        text.substr(kHeader.size() + kGcmNonceBytes), plain);
   if (!opened.ok()) {
-    return FileError(path, base::StrCat("can't be opened with ", key_path,
-                                        ": it is another keyring's key, or the keyring is damaged"));
+    return FileError(path,
+                     base::StrCat("can't be opened with ", key_path,
+                                  ": it is another keyring's key, or the keyring is damaged"));
   }
   v1::KeyringContent content;
   bool parsed = content.ParseFromString(plain);
-  absl::Cleanup wipe_root = [&] { OPENSSL_cleanse(content.mutable_root_secret()->data(), content.root_secret().size()); };
-  if (!parsed || content.root_secret().size() != kRootBytes) return FileError(path, "holds no root secret");
+  absl::Cleanup wipe_root = [&] {
+    OPENSSL_cleanse(content.mutable_root_secret()->data(), content.root_secret().size());
+  };
+  if (!parsed || content.root_secret().size() != kRootBytes)
+    return FileError(path, "holds no root secret");
   Keyring keyring;
   keyring.root_ = base::SecretBytes(content.root_secret());
   for (const v1::KeyringDomain& domain : content.domains()) {
-    keyring.domains_.push_back({domain.name(), domain.label(), {domain.epochs().begin(), domain.epochs().end()}});
+    keyring.domains_.push_back(
+        {domain.name(), domain.label(), {domain.epochs().begin(), domain.epochs().end()}});
   }
   absl::Status checked = keyring.Check();
   if (!checked.ok()) return FileError(path, base::View(checked.message()));
   return keyring;
 }
 
-absl::Status Keyring::Save(const std::string& path, const std::string& key_path, base::RandomSource& random) const {
+absl::Status Keyring::Save(const std::string& path, const std::string& key_path,
+                           base::RandomSource& random) const {
   SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, LoadKeyEncryptionKey(key_path));
   if (access(path.c_str(), F_OK) == 0) {
     SLUICE_ASSIGN_OR_RETURN(Keyring old, Load(path, key_path));
-    if (!old.root_.Equals(root_)) return FileError(path, "holds other keys; nothing was overwritten");
+    if (!old.root_.Equals(root_))
+      return FileError(path, "holds other keys; nothing was overwritten");
   }
   v1::KeyringContent content;
   std::span<const uint8_t> root = root_.Reveal(kAccess);
@@ -226,7 +251,8 @@ absl::Status Keyring::Save(const std::string& path, const std::string& key_path,
 absl::Status Keyring::CreateKeyFile(const std::string& key_path, base::RandomSource& random) {
   uint8_t key[kAesKeyBytes];
   if (!random.Fill(key)) return absl::InternalError("the system has no randomness");
-  std::string text = absl::BytesToHexString({reinterpret_cast<const char*>(key), sizeof(key)}) + "\n";
+  std::string text =
+      absl::BytesToHexString({reinterpret_cast<const char*>(key), sizeof(key)}) + "\n";
   absl::Cleanup wipe = [&] {
     OPENSSL_cleanse(key, sizeof(key));
     OPENSSL_cleanse(text.data(), text.size());
@@ -242,10 +268,12 @@ const KeyringDomain* Keyring::Find(std::string_view name) const {
 }
 
 absl::StatusOr<base::SecretBytes> Keyring::KindKey(contract::v1::IdentifierKind kind) const {
-  return Hkdf(root_.Reveal(kAccess), Context("kind", contract::v1::IdentifierKind_Name(kind), "", 0), 32);
+  return Hkdf(root_.Reveal(kAccess),
+              Context("kind", contract::v1::IdentifierKind_Name(kind), "", 0), 32);
 }
 
-absl::StatusOr<base::SecretBytes> Keyring::DomainKey(std::string_view domain, uint32_t epoch) const {
+absl::StatusOr<base::SecretBytes> Keyring::DomainKey(std::string_view domain,
+                                                     uint32_t epoch) const {
   return Hkdf(root_.Reveal(kAccess), Context("domain", "", domain, epoch), kAesKeyBytes);
 }
 

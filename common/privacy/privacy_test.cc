@@ -1,13 +1,12 @@
 // Pseudonyms, keys, sealing and generalisation.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/escaping.h"
 #include "common/base/strings.h"
@@ -23,7 +22,9 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-std::string Hex(std::string_view hex) { return absl::HexStringToBytes(absl::string_view(hex.data(), hex.size())); }
+std::string Hex(std::string_view hex) {
+  return absl::HexStringToBytes(absl::string_view(hex.data(), hex.size()));
+}
 std::span<const uint8_t> Bytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
@@ -35,17 +36,25 @@ std::string Text(const base::SecretBytes& secret) {
 TEST(Hkdf, KeepsRfc5869TestCase3) {
   auto key = Hkdf(Bytes(Hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b")), "", 42);
   ASSERT_TRUE(key.ok());
-  EXPECT_EQ(Text(*key), Hex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"));
+  EXPECT_EQ(
+      Text(*key),
+      Hex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"));
 }
 
 TEST(AesGcm, KeepsNistTestCase16) {
-  auto cipher = AesGcm::Create(Bytes(Hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")));
+  auto cipher = AesGcm::Create(
+      Bytes(Hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")));
   ASSERT_TRUE(cipher.ok());
   std::string out, nonce = Hex("cafebabefacedbaddecaf888");
-  ASSERT_TRUE(cipher->Encrypt(Bytes(nonce), Hex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
-                              Hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b52"
-                                  "5b16aedf5aa0de657ba637b39"), out).ok());
-  EXPECT_EQ(out, Hex("522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61"
+  ASSERT_TRUE(cipher
+                  ->Encrypt(Bytes(nonce), Hex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
+                            Hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c"
+                                "3c0c95956809532fcf0e2449a6b52"
+                                "5b16aedf5aa0de657ba637b39"),
+                            out)
+                  .ok());
+  EXPECT_EQ(out, Hex("522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590db"
+                     "b3da7b08b1056828838c5f61"
                      "e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b"));
 }
 
@@ -69,7 +78,9 @@ class KeyringTest : public ::testing::Test {
     std::ifstream in(path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
   }
-  std::string LoadError() { return std::string(base::View(Keyring::Load(ring_, kek_).status().message())); }
+  std::string LoadError() {
+    return std::string(base::View(Keyring::Load(ring_, kek_).status().message()));
+  }
 
   base::SystemRandom random_;
   fs::path folder_;
@@ -129,7 +140,8 @@ TEST_F(KeyringTest, RefusesKeyFilesThatOthersCanRead) {
   ASSERT_TRUE(Make().Save(ring_, kek_, random_).ok());
   chmod(kek_.c_str(), 0644);
   EXPECT_THAT(LoadError(), HasSubstr("make it mode 0400"));
-  EXPECT_THAT(std::string(Keyring::CreateKeyFile(kek_, random_).message()), HasSubstr("exists already"));
+  EXPECT_THAT(std::string(Keyring::CreateKeyFile(kek_, random_).message()),
+              HasSubstr("exists already"));
 }
 
 TEST_F(KeyringTest, OverwritesOnlyItself) {
@@ -137,10 +149,12 @@ TEST_F(KeyringTest, OverwritesOnlyItself) {
   ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
   ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
   std::string good = Read(ring_);
-  EXPECT_THAT(std::string(Make().Save(ring_, kek_, random_).message()), HasSubstr("holds other keys"));
+  EXPECT_THAT(std::string(Make().Save(ring_, kek_, random_).message()),
+              HasSubstr("holds other keys"));
   std::string other = (folder_ / "other").string();
   ASSERT_TRUE(Keyring::CreateKeyFile(other, random_).ok());
-  EXPECT_THAT(std::string(keyring.Save(ring_, other, random_).message()), HasSubstr("another keyring's key"));
+  EXPECT_THAT(std::string(keyring.Save(ring_, other, random_).message()),
+              HasSubstr("another keyring's key"));
   EXPECT_EQ(Read(ring_), good);
   std::ofstream(ring_, std::ios::binary) << "precious";
   EXPECT_FALSE(keyring.Save(ring_, kek_, random_).ok());
@@ -166,7 +180,8 @@ TEST_F(KeyringTest, PseudonymsDifferByKindDomainAndValueAndNeverCollide) {
   for (int i = 0; i < kValues; i += 1000) {
     batch.Clear();
     for (int j = i; j < i + 1000; ++j) {
-      batch.Add(j % 2 ? contract::v1::PHONE : contract::v1::PNC_ID, base::StrCat(j / 2), std::vector<uint16_t>{a, b});
+      batch.Add(j % 2 ? contract::v1::PHONE : contract::v1::PNC_ID, base::StrCat(j / 2),
+                std::vector<uint16_t>{a, b});
     }
     ASSERT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
     seen.insert(answer.blocks.begin(), answer.blocks.end());
@@ -194,9 +209,10 @@ TEST(Pseudonym, TextComesBack) {
   std::copy_n("foobar", 6, foobar.begin());
   WriteBlock(foobar, text);
   EXPECT_EQ(std::string_view(text, 9), "mzxw6ytbo");
-  for (std::string_view bad : {"", "int1-", "int-aaaaaaaaaaaaaaaaaaaaaaaaaa", "int01-aaaaaaaaaaaaaaaaaaaaaaaaaa",
-                               "INT1-aaaaaaaaaaaaaaaaaaaaaaaaaa", "int1-aaaaaaaaaaaaaaaaaaaaaaaaa1",
-                               "int1-aaaaaaaaaaaaaaaaaaaaaaaaab", "int99999999999-aaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+  for (std::string_view bad :
+       {"", "int1-", "int-aaaaaaaaaaaaaaaaaaaaaaaaaa", "int01-aaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "INT1-aaaaaaaaaaaaaaaaaaaaaaaaaa", "int1-aaaaaaaaaaaaaaaaaaaaaaaaa1",
+        "int1-aaaaaaaaaaaaaaaaaaaaaaaaab", "int99999999999-aaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
     EXPECT_FALSE(ParsePseudonym(bad).has_value()) << bad;
   }
 }
@@ -225,20 +241,23 @@ TEST(Seal, OpensOnlyWithItsKeyAndUnchanged) {
     EXPECT_FALSE((*unsealer)->Unseal("raw/0/1", bad).ok()) << "byte " << i;
     EXPECT_FALSE((*unsealer)->Unseal("raw/0/1", first.substr(0, i)).ok()) << "cut to " << i;
   }
-  EXPECT_THAT(std::string(Sealer::Create(keys->private_pem, random).status().message()), HasSubstr("public key in PEM"));
+  EXPECT_THAT(std::string(Sealer::Create(keys->private_pem, random).status().message()),
+              HasSubstr("public key in PEM"));
 }
 
-// Private key 00 01 02 ... 1f. Opened apart from this code too, with Python's `cryptography`: whoever changes the format
-// can't open the quarantine of before.
+// Private key 00 01 02 ... 1f. Opened apart from this code too, with Python's `cryptography`:
+// whoever changes the format can't open the quarantine of before.
 TEST(Seal, OpensWhatWasSealedBefore) {
   constexpr std::string_view kPem =
       "-----BEGIN PRIVATE KEY-----\n"
       "MC4CAQAwBQYDK2VuBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n"
       "-----END PRIVATE KEY-----\n";
-  std::string sealed = Hex(
-    "534c5131eedd883da0a94515358072d6365880d1aeea329adf9121383851ed21a28e3b75e965d0d2cd16625414a822d4"
-    "7af5c4f4e611baa86b27ac06aaea171a1c01a08168240bcc59350ef06bbc8bb3d9ceb38eeab8a8a6be3aecf200000000"
-    "00000000000000002a554914fb09b6ccb7de298a47e22bef5271ecfd69d3d4");
+  std::string sealed =
+      Hex("534c5131eedd883da0a94515358072d6365880d1aeea329adf9121383851ed21a28e3b75e965d0d2cd166254"
+          "14a822d4"
+          "7af5c4f4e611baa86b27ac06aaea171a1c01a08168240bcc59350ef06bbc8bb3d9ceb38eeab8a8a6be3aecf2"
+          "00000000"
+          "00000000000000002a554914fb09b6ccb7de298a47e22bef5271ecfd69d3d4");
   auto payload = (*Unsealer::Create(kPem))->Unseal("raw.e/3/7", sealed);
   ASSERT_TRUE(payload.ok()) << payload.status();
   EXPECT_EQ(*payload, "payload");

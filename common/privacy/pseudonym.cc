@@ -54,7 +54,8 @@ char* WriteBlock(const PseudonymBlock& block, char* out) {
 
 std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text) {
   size_t hyphen = text.find('-');
-  if (hyphen == std::string_view::npos || text.size() != hyphen + 1 + kBlockTextBytes) return std::nullopt;
+  if (hyphen == std::string_view::npos || text.size() != hyphen + 1 + kBlockTextBytes)
+    return std::nullopt;
   size_t digits = text.find_first_of("0123456789");
   if (digits >= hyphen) return std::nullopt;
   ParsedPseudonym parsed;

@@ -1,5 +1,5 @@
-// A pseudonym as text: `<label><epoch>-<26 characters>`, for example int3-aaaq... It says whose and of when it is,
-// and is safe in file names, URLs and SQL: [a-z]{1,8}[1-9][0-9]{0,9}-[a-z2-7]{26}.
+// A pseudonym as text: `<label><epoch>-<26 characters>`, for example int3-aaaq... It says whose and
+// of when it is, and is safe in file names, URLs and SQL: [a-z]{1,8}[1-9][0-9]{0,9}-[a-z2-7]{26}.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ bool IsDomainLabel(std::string_view label);
 // What stands before the block.
 std::string PseudonymPrefix(const DomainEpoch& domain);
 
-// The block's 128 bits in lower-case base32 (RFC 4648 §6, without padding). `out` has room for kBlockTextBytes; returns
-// the end.
+// The block's 128 bits in lower-case base32 (RFC 4648 §6, without padding). `out` has room for
+// kBlockTextBytes; returns the end.
 char* WriteBlock(const PseudonymBlock& block, char* out);
 
 struct ParsedPseudonym {

@@ -18,8 +18,8 @@ using contract::v1::IdentifierKind;
 // One block of a pseudonym: what its 26 characters stand for.
 using PseudonymBlock = std::array<uint8_t, 16>;
 
-// Values to pseudonymise: one flat buffer, each value with its kind and the domains it is wanted in.
-// Reused from chunk to chunk; allocates nothing in the steady state.
+// Values to pseudonymise: one flat buffer, each value with its kind and the domains it is wanted
+// in. Reused from chunk to chunk; allocates nothing in the steady state.
 class PseudonymBatch {
  public:
   void Clear() {
@@ -28,8 +28,8 @@ class PseudonymBatch {
     targets_.clear();
   }
 
-  // `canonical` is the value in its kind's canonical form. Domains are indexes as Domains() gives them.
-  // Returns the index of the first target; the others follow in the order of `domains`.
+  // `canonical` is the value in its kind's canonical form. Domains are indexes as Domains() gives
+  // them. Returns the index of the first target; the others follow in the order of `domains`.
   template <typename DomainList>
   size_t Add(IdentifierKind kind, std::string_view canonical, const DomainList& domains) {
     bytes_.append(canonical);
@@ -87,8 +87,8 @@ class Pseudonymiser {
   // The index by which batches name this domain. kNotFound when there is no such domain.
   virtual absl::StatusOr<uint16_t> Domain(std::string_view name) = 0;
 
-  // Fills `answer` for the whole batch or returns an error: kUnavailable when trying again later can help.
-  // All of one answer is made under one epoch per domain.
+  // Fills `answer` for the whole batch or returns an error: kUnavailable when trying again later
+  // can help. All of one answer is made under one epoch per domain.
   virtual absl::Status Pseudonymise(const PseudonymBatch& batch, PseudonymAnswer& answer) = 0;
 };
 

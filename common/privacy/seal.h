@@ -1,13 +1,13 @@
 // Sealing to a public key: who writes quarantine can't read it back.
 #pragma once
 
+#include <openssl/evp.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <openssl/evp.h>
 
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
@@ -21,16 +21,18 @@ struct PkeyFree {
 using Pkey = std::unique_ptr<EVP_PKEY, PkeyFree>;
 
 // Sealed text, all of it needed to open one record by itself:
-//   "SLQ1" | 8 bytes of SHA-256 of the recipient's public key | 32 bytes ephemeral X25519 public key (RFC 7748)
-//   | 48 bytes data key, AES-256-GCM under HKDF-SHA256 of the shared secret | 12 bytes nonce
-//   | AES-256-GCM of the payload under the data key
-// The associated data of both encryptions covers what stands before them; the payload's also covers `aad`.
+//   "SLQ1" | 8 bytes of SHA-256 of the recipient's public key | 32 bytes ephemeral X25519 public
+//   key (RFC 7748) | 48 bytes data key, AES-256-GCM under HKDF-SHA256 of the shared secret | 12
+//   bytes nonce | AES-256-GCM of the payload under the data key
+// The associated data of both encryptions covers what stands before them; the payload's also covers
+// `aad`.
 //
 // Not thread-safe.
 class Sealer {
  public:
   // `pem`: an X25519 public key (RFC 8410). `random` outlives the sealer.
-  static absl::StatusOr<std::unique_ptr<Sealer>> Create(std::string_view pem, base::RandomSource& random);
+  static absl::StatusOr<std::unique_ptr<Sealer>> Create(std::string_view pem,
+                                                        base::RandomSource& random);
 
   // From the next Seal on, another data key: no key seals more than one batch.
   void NewBatch() { cipher_.reset(); }

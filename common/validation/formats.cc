@@ -33,10 +33,13 @@ bool IsAddress(int family, std::string_view text) {
 #define SUB_DELIMS "!$&'()*+,;="
 #define PERCENT "%[0-9A-Fa-f]{2}"
 #define PCHAR "(?:[" UNRESERVED SUB_DELIMS ":@]|" PERCENT ")"
-#define AUTHORITY                                                                      \
-  "(?:(?:[" UNRESERVED SUB_DELIMS ":]|" PERCENT ")*@)?"                                \
-  "(?:\\[([0-9A-Fa-f:.]+(?:%25(?:[" UNRESERVED "]|" PERCENT ")+)?|"                    \
-  "[vV][0-9A-Fa-f]+\\.[" UNRESERVED SUB_DELIMS ":]+)\\]|(?:[" UNRESERVED SUB_DELIMS "]|" PERCENT ")*)" \
+#define AUTHORITY                                                                                \
+  "(?:(?:[" UNRESERVED SUB_DELIMS ":]|" PERCENT                                                  \
+  ")*@)?"                                                                                        \
+  "(?:\\[([0-9A-Fa-f:.]+(?:%25(?:[" UNRESERVED "]|" PERCENT                                      \
+  ")+)?|"                                                                                        \
+  "[vV][0-9A-Fa-f]+\\.[" UNRESERVED SUB_DELIMS ":]+)\\]|(?:[" UNRESERVED SUB_DELIMS "]|" PERCENT \
+  ")*)"                                                                                          \
   "(?::[0-9]*)?"
 #define QUERY_AND_FRAGMENT "(?:\\?(?:" PCHAR "|[/?])*)?(?:#(?:" PCHAR "|[/?])*)?"
 #define ABSOLUTE_PATH "/(?:" PCHAR "+(?:/" PCHAR "*)*)?"
@@ -44,8 +47,11 @@ bool IsAddress(int family, std::string_view text) {
 // Matches `pattern` and, where the host is in brackets, has an address there.
 bool IsUriLike(const RE2& pattern, std::string_view text) {
   re2::StringPiece bracketed;
-  if (!RE2::FullMatch(re2::StringPiece(text.data(), text.size()), pattern, &bracketed)) return false;
-  if (bracketed.data() == nullptr || bracketed.empty() || bracketed[0] == 'v' || bracketed[0] == 'V') return true;
+  if (!RE2::FullMatch(re2::StringPiece(text.data(), text.size()), pattern, &bracketed))
+    return false;
+  if (bracketed.data() == nullptr || bracketed.empty() || bracketed[0] == 'v' ||
+      bracketed[0] == 'V')
+    return true;
   std::string_view host(bracketed.data(), bracketed.size());
   return IsAddress(AF_INET6, host.substr(0, host.find('%')));
 }
@@ -82,7 +88,8 @@ bool IsHostname(std::string_view text) {
   bool all_digits = false;
   while (true) {
     std::string_view label = text.substr(0, text.find('.'));
-    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
+    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-')
+      return false;
     all_digits = true;
     for (char c : label) {
       if (!IsAlnum(c) && c != '-') return false;
@@ -102,15 +109,16 @@ bool IsIpv6(std::string_view text) {
 }
 
 bool IsUri(std::string_view text) {
-  static const RE2& pattern = *new RE2("[A-Za-z][A-Za-z0-9+.-]*:(?://" AUTHORITY "(?:/" PCHAR "*)*|" ABSOLUTE_PATH
-                                       "|" PCHAR "+(?:/" PCHAR "*)*|)" QUERY_AND_FRAGMENT);
+  static const RE2& pattern =
+      *new RE2("[A-Za-z][A-Za-z0-9+.-]*:(?://" AUTHORITY "(?:/" PCHAR "*)*|" ABSOLUTE_PATH "|" PCHAR
+               "+(?:/" PCHAR "*)*|)" QUERY_AND_FRAGMENT);
   return IsUriLike(pattern, text);
 }
 
 bool IsUriReference(std::string_view text) {
-  static const RE2& relative = *new RE2("(?://" AUTHORITY "(?:/" PCHAR "*)*|" ABSOLUTE_PATH
-                                        "|(?:[" UNRESERVED SUB_DELIMS "@]|" PERCENT ")+(?:/" PCHAR
-                                        "*)*|)" QUERY_AND_FRAGMENT);
+  static const RE2& relative =
+      *new RE2("(?://" AUTHORITY "(?:/" PCHAR "*)*|" ABSOLUTE_PATH "|(?:[" UNRESERVED SUB_DELIMS
+               "@]|" PERCENT ")+(?:/" PCHAR "*)*|)" QUERY_AND_FRAGMENT);
   return IsUri(text) || IsUriLike(relative, text);
 }
 

@@ -13,8 +13,8 @@ bool IsUuid(std::string_view text);
 bool IsTrimmedUuid(std::string_view text);
 // The HTML standard's "valid e-mail address", which is narrower than RFC 5322 and what people mean.
 bool IsEmail(std::string_view text);
-// RFC 1123: labels of letters, digits and hyphens, 63 each, 253 in all, one dot at the end allowed; the last label
-// isn't all digits.
+// RFC 1123: labels of letters, digits and hyphens, 63 each, 253 in all, one dot at the end allowed;
+// the last label isn't all digits.
 bool IsHostname(std::string_view text);
 // Dotted decimal without leading zeros.
 bool IsIpv4(std::string_view text);

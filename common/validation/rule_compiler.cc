@@ -1,10 +1,10 @@
-#include <cmath>
-#include <map>
-#include <optional>
-
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/timestamp.pb.h>
+
+#include <cmath>
+#include <map>
+#include <optional>
 
 #include "absl/strings/str_join.h"
 #include "buf/validate/validate.pb.h"
@@ -32,10 +32,16 @@ struct Format {
 
 const std::map<std::string, Format>& Formats() {
   static const auto& formats = *new std::map<std::string, Format>{
-      {"email", {IsEmail, true}},   {"hostname", {IsHostname, true}}, {"ip", {IsIp, true}},
-      {"ipv4", {IsIpv4, true}},     {"ipv6", {IsIpv6, true}},         {"uri", {IsUri, true}},
-      {"uri_ref", {IsUriReference, false}},                           {"address", {IsAddress, true}},
-      {"uuid", {IsUuid, true}},     {"tuuid", {IsTrimmedUuid, true}},
+      {"email", {IsEmail, true}},
+      {"hostname", {IsHostname, true}},
+      {"ip", {IsIp, true}},
+      {"ipv4", {IsIpv4, true}},
+      {"ipv6", {IsIpv6, true}},
+      {"uri", {IsUri, true}},
+      {"uri_ref", {IsUriReference, false}},
+      {"address", {IsAddress, true}},
+      {"uuid", {IsUuid, true}},
+      {"tuuid", {IsTrimmedUuid, true}},
   };
   return formats;
 }
@@ -48,8 +54,10 @@ std::string_view RulesName(const pb::FieldDescriptor& field) {
       if (field.message_type()->full_name() == "google.protobuf.Timestamp") return "timestamp";
       if (field.message_type()->full_name() == "google.protobuf.Duration") return "duration";
       return "";
-    case Field::TYPE_GROUP: return "";
-    default: return field.type_name();
+    case Field::TYPE_GROUP:
+      return "";
+    default:
+      return field.type_name();
   }
 }
 
@@ -57,7 +65,8 @@ std::string_view RulesName(const pb::FieldDescriptor& field) {
 
 class RuleCompiler {
  public:
-  explicit RuleCompiler(const contract::Plan& plan) : plan_(plan), validator_(new Validator(plan)) {}
+  explicit RuleCompiler(const contract::Plan& plan)
+      : plan_(plan), validator_(new Validator(plan)) {}
 
   absl::StatusOr<std::unique_ptr<const Validator>> Compile() {
     CompileMessage(plan_.root());
@@ -73,12 +82,13 @@ class RuleCompiler {
   using When = Validator::When;
 
   void Error(const Node& node, std::string_view what) {
-    errors_.push_back(base::StrCat(node.location.ToString(), ": ", node.path.empty() ? node.name : node.path,
-                                   ": ", what));
+    errors_.push_back(base::StrCat(node.location.ToString(), ": ",
+                                   node.path.empty() ? node.name : node.path, ": ", what));
   }
 
   void Unsupported(const Node& node, std::string_view rule) {
-    Error(node, base::StrCat("the rule `", rule, "` isn't supported; remove it or say it with another"));
+    Error(node,
+          base::StrCat("the rule `", rule, "` isn't supported; remove it or say it with another"));
   }
 
   // Returns the message's index; 0 where nothing below is checked (0 itself is the event).
@@ -110,10 +120,12 @@ class RuleCompiler {
   }
 
   void CheckMessageRules(const Node& node, const pb::Descriptor& descriptor) {
-    const buf::validate::MessageRules& rules = descriptor.options().GetExtension(buf::validate::message);
+    const buf::validate::MessageRules& rules =
+        descriptor.options().GetExtension(buf::validate::message);
     std::vector<const pb::FieldDescriptor*> set;
     rules.GetReflection()->ListFields(rules, &set);
-    for (const pb::FieldDescriptor* rule : set) Unsupported(node, base::StrCat("message.", rule->name()));
+    for (const pb::FieldDescriptor* rule : set)
+      Unsupported(node, base::StrCat("message.", rule->name()));
     CheckUnknown(node, rules);
   }
 
@@ -121,7 +133,8 @@ class RuleCompiler {
   void CheckUnknown(const Node& node, const pb::Message& rules) {
     const pb::UnknownFieldSet& unknown = rules.GetReflection()->GetUnknownFields(rules);
     for (int i = 0; i < unknown.field_count(); ++i) {
-      Unsupported(node, base::StrCat("number ", unknown.field(i).number(), " of ", rules.GetTypeName()));
+      Unsupported(node,
+                  base::StrCat("number ", unknown.field(i).number(), " of ", rules.GetTypeName()));
     }
   }
 
@@ -129,7 +142,8 @@ class RuleCompiler {
     Validator::Field field;
     field.node = node.id;
     field.position = plan_.position(node);
-    const buf::validate::FieldRules& rules = node.descriptor->options().GetExtension(buf::validate::field);
+    const buf::validate::FieldRules& rules =
+        node.descriptor->options().GetExtension(buf::validate::field);
     bool ignored = rules.ignore() == buf::validate::IGNORE_ALWAYS;
     switch (node.cardinality) {
       case Cardinality::kSingular:
@@ -149,7 +163,8 @@ class RuleCompiler {
         break;
       }
     }
-    if (node.is_message() && node.cardinality != Cardinality::kMap) field.message = CompileMessage(node);
+    if (node.is_message() && node.cardinality != Cardinality::kMap)
+      field.message = CompileMessage(node);
     if (ignored) {
       field.own = field.items = field.keys = Tests();
       field.message = 0;
@@ -162,8 +177,8 @@ class RuleCompiler {
     tests.first = static_cast<uint32_t>(validator_->tests_.size());
     tests.required = rules.required();
     tests.when = rules.ignore() == buf::validate::IGNORE_IF_ZERO_VALUE ? When::kIfNotZero
-                 : presence                                           ? When::kIfPresent
-                                                                      : When::kAlways;
+                 : presence                                            ? When::kIfPresent
+                                                                       : When::kAlways;
     return tests;
   }
 
@@ -185,18 +200,22 @@ class RuleCompiler {
     std::vector<const pb::FieldDescriptor*> set;
     rules.GetReflection()->ListFields(rules, &set);
     for (const pb::FieldDescriptor* rule : set) {
-      if (rule->name() == "required" || rule->name() == "ignore" || rule->containing_oneof()) continue;
+      if (rule->name() == "required" || rule->name() == "ignore" || rule->containing_oneof())
+        continue;
       Unsupported(node, rule->name());
     }
   }
 
-  const pb::Message* TypeRules(const Node& node, const buf::validate::FieldRules& rules, std::string_view wanted) {
-    const pb::OneofDescriptor* type = buf::validate::FieldRules::descriptor()->FindOneofByName("type");
+  const pb::Message* TypeRules(const Node& node, const buf::validate::FieldRules& rules,
+                               std::string_view wanted) {
+    const pb::OneofDescriptor* type =
+        buf::validate::FieldRules::descriptor()->FindOneofByName("type");
     const pb::FieldDescriptor* set = rules.GetReflection()->GetOneofFieldDescriptor(rules, type);
     if (set == nullptr) return nullptr;
     if (set->name() != wanted) {
-      Error(node, base::StrCat("has rules for `", set->name(), "` and is ",
-                               wanted.empty() ? "a message, which has none" : base::StrCat("a ", wanted)));
+      Error(node, base::StrCat(
+                      "has rules for `", set->name(), "` and is ",
+                      wanted.empty() ? "a message, which has none" : base::StrCat("a ", wanted)));
       return nullptr;
     }
     const pb::Message& message = rules.GetReflection()->GetMessage(rules, set);
@@ -209,8 +228,10 @@ class RuleCompiler {
     Tests tests = Begin(rules, false);
     if (const pb::Message* set = TypeRules(node, rules, "repeated")) {
       const auto& repeated = static_cast<const buf::validate::RepeatedRules&>(*set);
-      if (repeated.has_min_items()) Add(Op::kItems, "repeated.min_items").at_least = repeated.min_items();
-      if (repeated.has_max_items()) Add(Op::kItems, "repeated.max_items").at_most = repeated.max_items();
+      if (repeated.has_min_items())
+        Add(Op::kItems, "repeated.min_items").at_least = repeated.min_items();
+      if (repeated.has_max_items())
+        Add(Op::kItems, "repeated.max_items").at_most = repeated.max_items();
       if (repeated.unique()) {
         if (node.is_message()) Error(node, "repeated.unique is for lists of plain values");
         Add(Op::kUnique, "repeated.unique");
@@ -231,8 +252,8 @@ class RuleCompiler {
   }
 
   // Rules of one value: a field's own, or those of a list's items or a map's keys and values.
-  Tests CompileRules(const Node& node, const buf::validate::FieldRules& rules, const pb::FieldDescriptor& type,
-                     bool presence) {
+  Tests CompileRules(const Node& node, const buf::validate::FieldRules& rules,
+                     const pb::FieldDescriptor& type, bool presence) {
     CheckCommon(node, rules);
     Tests tests = Begin(rules, presence);
     bool date = &type == node.descriptor && node.check_date;
@@ -252,7 +273,8 @@ class RuleCompiler {
     for (const pb::FieldDescriptor* rule : set) {
       const std::string& name = rule->name();
       std::string id = base::StrCat(type, ".", name);
-      if (name == "lt" || name == "lte" || name == "gt" || name == "gte" || name == "example") continue;
+      if (name == "lt" || name == "lte" || name == "gt" || name == "gte" || name == "example")
+        continue;
       if (name == "const") {
         Add(Op::kIn, id).operands.push_back(OperandOf(rules, *rule, -1));
       } else if (name == "in" || name == "not_in") {
@@ -265,9 +287,11 @@ class RuleCompiler {
       } else if (name == "defined_only") {
         if (reflection.GetBool(rules, rule)) AddDefinedOnly(*field.enum_type(), id);
       } else if (name == "lt_now" || name == "gt_now" || name == "within") {
-        Error(node, base::StrCat("the rule `", id,
-                                 "` depends on when the event is read, so that a replay could differ; bound it by "
-                                 "fixed times instead"));
+        Error(node,
+              base::StrCat(
+                  "the rule `", id,
+                  "` depends on when the event is read, so that a replay could differ; bound it by "
+                  "fixed times instead"));
       } else if (!CompileTextRule(node, type, rules, *rule, id)) {
         Unsupported(node, id);
       }
@@ -285,7 +309,8 @@ class RuleCompiler {
 
   // lt or lte with gt or gte, as one test: together they may mean "outside".
   void CompileBounds(const Node& node, const std::string& type, const pb::Message& rules,
-                     const std::vector<const pb::FieldDescriptor*>& set, const pb::FieldDescriptor& field) {
+                     const std::vector<const pb::FieldDescriptor*>& set,
+                     const pb::FieldDescriptor& field) {
     std::string low_name, high_name;
     Test test;
     for (const pb::FieldDescriptor* rule : set) {
@@ -319,15 +344,17 @@ class RuleCompiler {
       case Field::CPPTYPE_DOUBLE:
         test.op = Op::kDoubleRange;
         crossed = test.low.number > test.high.number;
-        if (std::isnan(test.low.number) || std::isnan(test.high.number)) Error(node, "a bound isn't a number");
+        if (std::isnan(test.low.number) || std::isnan(test.high.number))
+          Error(node, "a bound isn't a number");
         break;
       default:
         test.op = Op::kTimeRange;
-        crossed = std::pair(test.low.integer, test.low.nanos) > std::pair(test.high.integer, test.high.nanos);
+        crossed = std::pair(test.low.integer, test.low.nanos) >
+                  std::pair(test.high.integer, test.high.nanos);
     }
     test.outside = test.low_given && test.high_given && crossed;
-    test.rule = base::StrCat(type, ".", low_name, low_name.empty() || high_name.empty() ? "" : "_", high_name,
-                             test.outside ? "_exclusive" : "");
+    test.rule = base::StrCat(type, ".", low_name, low_name.empty() || high_name.empty() ? "" : "_",
+                             high_name, test.outside ? "_exclusive" : "");
     validator_->tests_.push_back(std::move(test));
   }
 
@@ -337,8 +364,8 @@ class RuleCompiler {
     const pb::Reflection& reflection = *rules.GetReflection();
     const std::string& name = rule.name();
     bool text = type == "string";
-    if (name == "len" || name == "min_len" || name == "max_len" || name == "len_bytes" || name == "min_bytes" ||
-        name == "max_bytes") {
+    if (name == "len" || name == "min_len" || name == "max_len" || name == "len_bytes" ||
+        name == "min_bytes" || name == "max_bytes") {
       bool code_points = text && name.ends_with("len");
       uint64_t size = reflection.GetUInt64(rules, &rule);
       Test& test = Add(code_points ? Op::kLength : Op::kBytes, id);
@@ -346,10 +373,11 @@ class RuleCompiler {
       if (!name.starts_with("min")) test.at_most = size;
       return true;
     }
-    static const auto& kSearches = *new std::map<std::string, Op>{{"prefix", Op::kPrefix},
-                                                                  {"suffix", Op::kSuffix},
-                                                                  {"contains", Op::kContains},
-                                                                  {"not_contains", Op::kNotContains}};
+    static const auto& kSearches =
+        *new std::map<std::string, Op>{{"prefix", Op::kPrefix},
+                                       {"suffix", Op::kSuffix},
+                                       {"contains", Op::kContains},
+                                       {"not_contains", Op::kNotContains}};
     if (auto search = kSearches.find(name); search != kSearches.end()) {
       Add(search->second, id).operands.push_back(OperandOf(rules, rule, -1));
       return true;
@@ -360,7 +388,8 @@ class RuleCompiler {
       if (!text) options.set_encoding(RE2::Options::EncodingLatin1);
       auto pattern = std::make_unique<RE2>(reflection.GetString(rules, &rule), options);
       if (!pattern->ok()) {
-        Error(node, base::StrCat("its pattern isn't a regular expression of RE2: ", pattern->error()));
+        Error(node,
+              base::StrCat("its pattern isn't a regular expression of RE2: ", pattern->error()));
       }
       Add(Op::kPattern, id).pattern = std::move(pattern);
       return true;
@@ -381,28 +410,47 @@ class RuleCompiler {
     Operand operand;
     using Field = pb::FieldDescriptor;
     auto get = [&](auto single, auto repeated) {
-      return index < 0 ? (reflection.*single)(rules, &rule) : (reflection.*repeated)(rules, &rule, index);
+      return index < 0 ? (reflection.*single)(rules, &rule)
+                       : (reflection.*repeated)(rules, &rule, index);
     };
     using R = pb::Reflection;
     switch (rule.cpp_type()) {
-      case Field::CPPTYPE_BOOL: operand.integer = get(&R::GetBool, &R::GetRepeatedBool); break;
-      case Field::CPPTYPE_INT32: operand.integer = get(&R::GetInt32, &R::GetRepeatedInt32); break;
-      case Field::CPPTYPE_INT64: operand.integer = get(&R::GetInt64, &R::GetRepeatedInt64); break;
-      case Field::CPPTYPE_UINT32: operand.unsigned_integer = get(&R::GetUInt32, &R::GetRepeatedUInt32); break;
-      case Field::CPPTYPE_UINT64: operand.unsigned_integer = get(&R::GetUInt64, &R::GetRepeatedUInt64); break;
+      case Field::CPPTYPE_BOOL:
+        operand.integer = get(&R::GetBool, &R::GetRepeatedBool);
+        break;
+      case Field::CPPTYPE_INT32:
+        operand.integer = get(&R::GetInt32, &R::GetRepeatedInt32);
+        break;
+      case Field::CPPTYPE_INT64:
+        operand.integer = get(&R::GetInt64, &R::GetRepeatedInt64);
+        break;
+      case Field::CPPTYPE_UINT32:
+        operand.unsigned_integer = get(&R::GetUInt32, &R::GetRepeatedUInt32);
+        break;
+      case Field::CPPTYPE_UINT64:
+        operand.unsigned_integer = get(&R::GetUInt64, &R::GetRepeatedUInt64);
+        break;
       // A float field's value is widened too, so that equal stays equal.
-      case Field::CPPTYPE_FLOAT: operand.number = get(&R::GetFloat, &R::GetRepeatedFloat); break;
-      case Field::CPPTYPE_DOUBLE: operand.number = get(&R::GetDouble, &R::GetRepeatedDouble); break;
-      case Field::CPPTYPE_STRING: operand.text = get(&R::GetString, &R::GetRepeatedString); break;
+      case Field::CPPTYPE_FLOAT:
+        operand.number = get(&R::GetFloat, &R::GetRepeatedFloat);
+        break;
+      case Field::CPPTYPE_DOUBLE:
+        operand.number = get(&R::GetDouble, &R::GetRepeatedDouble);
+        break;
+      case Field::CPPTYPE_STRING:
+        operand.text = get(&R::GetString, &R::GetRepeatedString);
+        break;
       case Field::CPPTYPE_MESSAGE: {
-        const pb::Message& message =
-            index < 0 ? reflection.GetMessage(rules, &rule) : reflection.GetRepeatedMessage(rules, &rule, index);
+        const pb::Message& message = index < 0 ? reflection.GetMessage(rules, &rule)
+                                               : reflection.GetRepeatedMessage(rules, &rule, index);
         const pb::Descriptor& type = *message.GetDescriptor();
-        operand.integer = message.GetReflection()->GetInt64(message, type.FindFieldByName("seconds"));
+        operand.integer =
+            message.GetReflection()->GetInt64(message, type.FindFieldByName("seconds"));
         operand.nanos = message.GetReflection()->GetInt32(message, type.FindFieldByName("nanos"));
         break;
       }
-      case Field::CPPTYPE_ENUM: break;
+      case Field::CPPTYPE_ENUM:
+        break;
     }
     return operand;
   }

@@ -32,29 +32,42 @@ namespace {
 Value DefaultOf(const Node& node) {
   if (node.cardinality != Cardinality::kSingular) return Value::List(nullptr, 0);
   switch (node.type) {
-    case Type::kBool: return Value::Bool(false);
+    case Type::kBool:
+      return Value::Bool(false);
     case Type::kInt32:
     case Type::kInt64:
-    case Type::kEnum: return Value::Int(0);
+    case Type::kEnum:
+      return Value::Int(0);
     case Type::kUint32:
-    case Type::kUint64: return Value::Uint(0);
+    case Type::kUint64:
+      return Value::Uint(0);
     case Type::kFloat:
-    case Type::kDouble: return Value::Double(0);
-    default: return Value::Text("");
+    case Type::kDouble:
+      return Value::Double(0);
+    default:
+      return Value::Text("");
   }
 }
 
 bool IsZero(const Value& value) {
   switch (value.kind) {
-    case ValueKind::kAbsent: return true;
-    case ValueKind::kBool: return !value.boolean;
-    case ValueKind::kInt: return value.integer == 0;
-    case ValueKind::kUint: return value.unsigned_integer == 0;
-    case ValueKind::kDouble: return value.number == 0;
+    case ValueKind::kAbsent:
+      return true;
+    case ValueKind::kBool:
+      return !value.boolean;
+    case ValueKind::kInt:
+      return value.integer == 0;
+    case ValueKind::kUint:
+      return value.unsigned_integer == 0;
+    case ValueKind::kDouble:
+      return value.number == 0;
     case ValueKind::kText:
-    case ValueKind::kList: return value.size == 0;
-    case ValueKind::kTime: return value.seconds == 0 && value.nanos == 0;
-    case ValueKind::kRecord: return false;
+    case ValueKind::kList:
+      return value.size == 0;
+    case ValueKind::kTime:
+      return value.seconds == 0 && value.nanos == 0;
+    case ValueKind::kRecord:
+      return false;
   }
   return false;
 }
@@ -69,14 +82,20 @@ size_t CodePoints(std::string_view text) {
 int Compare(const Value& a, const Value& b) {
   auto order = [](auto x, auto y) { return x < y ? -1 : x > y ? 1 : 0; };
   switch (a.kind) {
-    case ValueKind::kBool: return order(a.boolean, b.boolean);
-    case ValueKind::kInt: return order(a.integer, b.integer);
-    case ValueKind::kUint: return order(a.unsigned_integer, b.unsigned_integer);
-    case ValueKind::kDouble: return order(a.number, b.number);
-    case ValueKind::kText: return order(a.text(), b.text());
+    case ValueKind::kBool:
+      return order(a.boolean, b.boolean);
+    case ValueKind::kInt:
+      return order(a.integer, b.integer);
+    case ValueKind::kUint:
+      return order(a.unsigned_integer, b.unsigned_integer);
+    case ValueKind::kDouble:
+      return order(a.number, b.number);
+    case ValueKind::kText:
+      return order(a.text(), b.text());
     case ValueKind::kTime:
       return a.seconds != b.seconds ? order(a.seconds, b.seconds) : order(a.nanos, b.nanos);
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
@@ -85,7 +104,9 @@ bool AreUnique(const Value& list) {
   if (list.size <= kFew) {
     for (uint32_t i = 0; i < list.size; ++i) {
       for (uint32_t j = 0; j < i; ++j) {
-        if (list.values[i].kind == list.values[j].kind && Compare(list.values[i], list.values[j]) == 0) return false;
+        if (list.values[i].kind == list.values[j].kind &&
+            Compare(list.values[i], list.values[j]) == 0)
+          return false;
       }
     }
     return true;
@@ -135,13 +156,15 @@ void Validator::CheckField(const Field& field, const Value& value, Run& run) con
       }
     } else {
       CheckValue(field.items, node, item, run);
-      if (field.message != 0 && item.present()) CheckMessage(messages_[field.message], item.values, run);
+      if (field.message != 0 && item.present())
+        CheckMessage(messages_[field.message], item.values, run);
     }
     --run.depth;
   }
 }
 
-void Validator::CheckValue(const Tests& tests, const Node& node, const Value& value, Run& run) const {
+void Validator::CheckValue(const Tests& tests, const Node& node, const Value& value,
+                           Run& run) const {
   if (tests.required) {
     bool set = node.presence ? value.present() : !IsZero(value);
     if (!set) return run.Violate("required", node);
@@ -168,19 +191,27 @@ bool Validator::Holds(const Test& test, const Node& node, const Value& value) co
   auto order = [](auto x, auto y) { return x < y ? -1 : x > y ? 1 : 0; };
   auto equals = [&](const Operand& operand) {
     switch (value.kind) {
-      case ValueKind::kBool: return value.boolean == (operand.integer != 0);
-      case ValueKind::kInt: return value.integer == operand.integer;
-      case ValueKind::kUint: return value.unsigned_integer == operand.unsigned_integer;
-      case ValueKind::kDouble: return value.number == operand.number;
-      case ValueKind::kText: return value.text() == operand.text;
-      case ValueKind::kTime: return value.seconds == operand.integer && value.nanos == operand.nanos;
-      default: return false;
+      case ValueKind::kBool:
+        return value.boolean == (operand.integer != 0);
+      case ValueKind::kInt:
+        return value.integer == operand.integer;
+      case ValueKind::kUint:
+        return value.unsigned_integer == operand.unsigned_integer;
+      case ValueKind::kDouble:
+        return value.number == operand.number;
+      case ValueKind::kText:
+        return value.text() == operand.text;
+      case ValueKind::kTime:
+        return value.seconds == operand.integer && value.nanos == operand.nanos;
+      default:
+        return false;
     }
   };
   auto sized = [&](size_t size) { return size >= test.at_least && size <= test.at_most; };
   switch (test.op) {
     case Op::kIntegerRange:
-      return in_range(order(value.integer, test.low.integer), order(value.integer, test.high.integer));
+      return in_range(order(value.integer, test.low.integer),
+                      order(value.integer, test.high.integer));
     case Op::kUnsignedRange:
       return in_range(order(value.unsigned_integer, test.low.unsigned_integer),
                       order(value.unsigned_integer, test.high.unsigned_integer));
@@ -194,20 +225,34 @@ bool Validator::Holds(const Test& test, const Node& node, const Value& value) co
       };
       return in_range(compare(test.low), compare(test.high));
     }
-    case Op::kFinite: return std::isfinite(value.number);
-    case Op::kIn: return std::any_of(test.operands.begin(), test.operands.end(), equals);
-    case Op::kNotIn: return std::none_of(test.operands.begin(), test.operands.end(), equals);
-    case Op::kLength: return sized(CodePoints(value.text()));
-    case Op::kBytes: return sized(value.size);
-    case Op::kPrefix: return value.text().starts_with(test.operands[0].text);
-    case Op::kSuffix: return value.text().ends_with(test.operands[0].text);
-    case Op::kContains: return value.text().find(test.operands[0].text) != std::string_view::npos;
-    case Op::kNotContains: return value.text().find(test.operands[0].text) == std::string_view::npos;
-    case Op::kPattern: return RE2::PartialMatch(re2::StringPiece(value.bytes, value.size), *test.pattern);
-    case Op::kFormat: return test.format(value.text());
-    case Op::kDate: return value.size == 0 ? node.presence == false : event::ParseDate(value.text()).has_value();
-    case Op::kItems: return sized(value.size);
-    case Op::kUnique: return AreUnique(value);
+    case Op::kFinite:
+      return std::isfinite(value.number);
+    case Op::kIn:
+      return std::any_of(test.operands.begin(), test.operands.end(), equals);
+    case Op::kNotIn:
+      return std::none_of(test.operands.begin(), test.operands.end(), equals);
+    case Op::kLength:
+      return sized(CodePoints(value.text()));
+    case Op::kBytes:
+      return sized(value.size);
+    case Op::kPrefix:
+      return value.text().starts_with(test.operands[0].text);
+    case Op::kSuffix:
+      return value.text().ends_with(test.operands[0].text);
+    case Op::kContains:
+      return value.text().find(test.operands[0].text) != std::string_view::npos;
+    case Op::kNotContains:
+      return value.text().find(test.operands[0].text) == std::string_view::npos;
+    case Op::kPattern:
+      return RE2::PartialMatch(re2::StringPiece(value.bytes, value.size), *test.pattern);
+    case Op::kFormat:
+      return test.format(value.text());
+    case Op::kDate:
+      return value.size == 0 ? node.presence == false : event::ParseDate(value.text()).has_value();
+    case Op::kItems:
+      return sized(value.size);
+    case Op::kUnique:
+      return AreUnique(value);
   }
   return false;
 }

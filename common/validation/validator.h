@@ -13,14 +13,14 @@
 
 namespace sluice::validation {
 
-// Checks events of one contract. Immutable; Check is thread-safe and allocates nothing for an event that breaks no
-// rule.
+// Checks events of one contract. Immutable; Check is thread-safe and allocates nothing for an event
+// that breaks no rule.
 //
-// Rules: required and ignore; const, in, not_in; bounds of numbers, times and durations; finite; lengths of texts and
-// bytes; prefix, suffix, contains, not_contains; pattern (RE2); the formats uuid, tuuid, email, hostname, ip, ipv4,
-// ipv6, address, uri and uri_ref; enum.defined_only; sizes, uniqueness and items of lists; sizes, keys and values of
-// maps; oneof.required. A rule that isn't among them is an error of Compile. Of our own: `sluice.date` (a text that is
-// a calendar date).
+// Rules: required and ignore; const, in, not_in; bounds of numbers, times and durations; finite;
+// lengths of texts and bytes; prefix, suffix, contains, not_contains; pattern (RE2); the formats
+// uuid, tuuid, email, hostname, ip, ipv4, ipv6, address, uri and uri_ref; enum.defined_only; sizes,
+// uniqueness and items of lists; sizes, keys and values of maps; oneof.required. A rule that isn't
+// among them is an error of Compile. Of our own: `sluice.date` (a text that is a calendar date).
 //
 // Rule ids are protovalidate's: string.max_len, int32.gte_lte, repeated.unique ...
 class Validator {
@@ -40,7 +40,7 @@ class Validator {
     kDoubleRange,
     kTimeRange,
     kFinite,
-    kIn,      // also const: one value
+    kIn,  // also const: one value
     kNotIn,
     kLength,  // in code points
     kBytes,
@@ -91,9 +91,9 @@ class Validator {
   struct Field {
     contract::NodeId node = contract::kNoNode;
     uint32_t position = 0;
-    Tests own;          // of the value, or of the list or map as a whole
-    Tests items;        // of each item of a list, each value of a map
-    Tests keys;         // of each key of a map
+    Tests own;             // of the value, or of the list or map as a whole
+    Tests items;           // of each item of a list, each value of a map
+    Tests keys;            // of each key of a map
     uint32_t message = 0;  // messages_ index of what is below it; 0: nothing to check
   };
   struct Oneof {
@@ -108,7 +108,8 @@ class Validator {
   struct Run;  // one event's check
   void CheckMessage(const Message& message, const event::Value* record, Run& run) const;
   void CheckField(const Field& field, const event::Value& value, Run& run) const;
-  void CheckValue(const Tests& tests, const contract::Node& node, const event::Value& value, Run& run) const;
+  void CheckValue(const Tests& tests, const contract::Node& node, const event::Value& value,
+                  Run& run) const;
   bool Holds(const Test& test, const contract::Node& node, const event::Value& value) const;
 
   explicit Validator(const contract::Plan& plan) : plan_(plan) {}

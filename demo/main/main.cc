@@ -1,8 +1,10 @@
-// The whole main job at work: a real Kafka, the processor as its own process, events, and the proof that none was lost.
+// The whole main job at work: a real Kafka, the processor as its own process, events, and the proof
+// that none was lost.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <cinttypes>
@@ -13,8 +15,6 @@
 #include <map>
 #include <sstream>
 #include <thread>
-
-#include <CLI/CLI.hpp>
 
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -47,8 +47,8 @@ struct Options {
   uint64_t seed = 1;
   std::string broker;
   bool keep = false;
-  std::string root = ".";        // of the repository
-  std::string program_folder;    // of the build
+  std::string root = ".";      // of the repository
+  std::string program_folder;  // of the build
 };
 
 // A GET over loopback; empty when it fails.
@@ -60,10 +60,12 @@ std::string Get(int port, std::string_view path) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string answer;
   if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-    std::string request = base::StrCat("GET ", path, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    std::string request =
+        base::StrCat("GET ", path, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
       char buffer[8192];
-      for (ssize_t got; (got = recv(fd, buffer, sizeof(buffer), 0)) > 0;) answer.append(buffer, static_cast<size_t>(got));
+      for (ssize_t got; (got = recv(fd, buffer, sizeof(buffer), 0)) > 0;)
+        answer.append(buffer, static_cast<size_t>(got));
     }
   }
   close(fd);
@@ -88,7 +90,8 @@ struct Progress {
       if (line.starts_with("sluice_lag_records")) progress.lag += value;
       if (line.starts_with("sluice_end_to_end_latency_seconds_bucket")) {
         size_t bound = line.find("le=\"");
-        if (bound != std::string::npos) progress.latency.emplace_back(std::atof(line.c_str() + bound + 4), value);
+        if (bound != std::string::npos)
+          progress.latency.emplace_back(std::atof(line.c_str() + bound + 4), value);
       }
     }
     return progress;
@@ -116,14 +119,17 @@ class Demo {
     if (interrupted) return false;
     SLUICE_RETURN_IF_ERROR(ShowOneEvent());
     if (options_.keep) {
-      std::printf("\nKept running until Ctrl-C.\n  metrics   http://127.0.0.1:%d/metrics\n  Kafka     %s\n", port_, broker_.c_str());
+      std::printf(
+          "\nKept running until Ctrl-C.\n  metrics   http://127.0.0.1:%d/metrics\n  Kafka     %s\n",
+          port_, broker_.c_str());
       for (const std::string& topic : topics_) std::printf("  topic     %s\n", topic.c_str());
       std::fflush(stdout);
       while (!interrupted && processor_->running()) std::this_thread::sleep_for(100ms);
     }
     SLUICE_RETURN_IF_ERROR(processor_->Signal(SIGTERM));
     SLUICE_ASSIGN_OR_RETURN(test_support::Exit ended, processor_->Wait(30s));
-    if (ended != test_support::Exit{}) return absl::InternalError("the processor didn't stop cleanly: " + ended.ToString());
+    if (ended != test_support::Exit{})
+      return absl::InternalError("the processor didn't stop cleanly: " + ended.ToString());
     return Prove();
   }
 
@@ -144,24 +150,30 @@ class Demo {
     base::SystemRandom random;
     std::string path = folder_->path();
     SLUICE_RETURN_IF_ERROR(privacy::Keyring::CreateKeyFile(path + "/kek", random));
-    SLUICE_ASSIGN_OR_RETURN(privacy::Keyring keyring,
-                            privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random));
+    SLUICE_ASSIGN_OR_RETURN(
+        privacy::Keyring keyring,
+        privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random));
     SLUICE_RETURN_IF_ERROR(keyring.Save(path + "/keyring", path + "/kek", random));
     SLUICE_ASSIGN_OR_RETURN(privacy::SealingKeys keys, privacy::NewSealingKeys(random));
     std::ofstream(path + "/quarantine.pub") << keys.public_pem;
     std::string root = fs::absolute(options_.root).string();
 
     std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    if (!pipeline) return absl::NotFoundError("deploy/config/stops-pipeline.yaml isn't there: run ./run demo from the repository");
+    if (!pipeline)
+      return absl::NotFoundError(
+          "deploy/config/stops-pipeline.yaml isn't there: run ./run demo from the repository");
     std::ofstream config(path + "/processor.yaml");
-    config << "kafka: {brokers: [\"" << broker_ << "\"], group: sluice-demo-" << getpid() << ", instance: demo-" << getpid() << "}\n"
+    config << "kafka: {brokers: [\"" << broker_ << "\"], group: sluice-demo-" << getpid()
+           << ", instance: demo-" << getpid() << "}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root << "/deploy/config/boroughs.csv\", key: code}]}}\n"
+           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
+           << "/deploy/config/boroughs.csv\", key: code}]}}\n"
            << "pipeline:\n";
     std::string suffix = options_.broker.empty() ? "" : base::StrCat(".demo-", getpid());
     for (std::string line; std::getline(pipeline, line);) {
-      for (std::string_view topic : {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
+      for (std::string_view topic :
+           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
         size_t at = line.find(topic);
         if (at != std::string::npos) line.insert(at + topic.size(), suffix);
       }
@@ -187,27 +199,31 @@ class Demo {
 
   absl::Status StartProcessor() {
     std::string log = folder_->path() + "/processor.log";
-    SLUICE_ASSIGN_OR_RETURN(processor_, test_support::ChildProcess::Start(
-                                            {{options_.program_folder + "/services/processor/sluice-processor", "--config",
-                                              folder_->path() + "/processor.yaml"},
-                                             {},
-                                             log,
-                                             ""}));
+    SLUICE_ASSIGN_OR_RETURN(processor_,
+                            test_support::ChildProcess::Start(
+                                {{options_.program_folder + "/services/processor/sluice-processor",
+                                  "--config", folder_->path() + "/processor.yaml"},
+                                 {},
+                                 log,
+                                 ""}));
     constexpr std::string_view kPort = "\"http_port\":";
     SLUICE_RETURN_IF_ERROR(processor_->WaitForOutput(kPort, 30s));
     std::string output = processor_->Output();
     port_ = std::atoi(output.c_str() + output.find(kPort) + kPort.size());
-    bool ready = test_support::WaitUntil(30s, [&] {
-      return interrupted || Get(port_, "/readyz").starts_with("HTTP/1.1 200");
-    });
-    if (!ready) return absl::UnavailableError(base::StrCat("the processor isn't ready:\n", test_support::Tail(processor_->Output(), 20)));
+    bool ready = test_support::WaitUntil(
+        30s, [&] { return interrupted || Get(port_, "/readyz").starts_with("HTTP/1.1 200"); });
+    if (!ready)
+      return absl::UnavailableError(base::StrCat("the processor isn't ready:\n",
+                                                 test_support::Tail(processor_->Output(), 20)));
     return absl::OkStatus();
   }
 
   absl::Status Feed() {
     SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({Connection()}));
-    std::printf("Publishing %" PRIu64 " stops and searches to %s\n\n", options_.events, raw_topic_.c_str());
-    std::printf("%8s %10s %10s %12s %10s %9s %9s %9s\n", "seconds", "in", "clean", "quarantined", "events/s", "lag", "p50 ms", "p99 ms");
+    std::printf("Publishing %" PRIu64 " stops and searches to %s\n\n", options_.events,
+                raw_topic_.c_str());
+    std::printf("%8s %10s %10s %12s %10s %9s %9s %9s\n", "seconds", "in", "clean", "quarantined",
+                "events/s", "lag", "p50 ms", "p99 ms");
     absl::Status written;
     std::atomic<bool> done = false;
     std::thread feeder([&] {
@@ -228,8 +244,9 @@ class Demo {
       std::this_thread::sleep_for(500ms);
       Progress now = Progress::From(Get(port_, "/metrics"));
       double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-      std::printf("%8.1f %10.0f %10.0f %12.0f %10.0f %9.0f %9.0f %9.0f\n", seconds, now.in, now.clean, now.quarantined,
-                  now.in / seconds, now.lag, now.Latency(0.5) * 1000, now.Latency(0.99) * 1000);
+      std::printf("%8.1f %10.0f %10.0f %12.0f %10.0f %9.0f %9.0f %9.0f\n", seconds, now.in,
+                  now.clean, now.quarantined, now.in / seconds, now.lag, now.Latency(0.5) * 1000,
+                  now.Latency(0.99) * 1000);
       std::fflush(stdout);
       if (done && (!written.ok() || now.in >= static_cast<double>(options_.events))) break;
       if (now.in > last.in) moved = Clock::now();
@@ -237,33 +254,42 @@ class Demo {
       if (Clock::now() - moved > 60s || !processor_->running()) {
         interrupted = true;
         feeder.join();
-        return absl::DeadlineExceededError(base::StrCat("the flow stands still:\n", test_support::Tail(processor_->Output(), 20)));
+        return absl::DeadlineExceededError(
+            base::StrCat("the flow stands still:\n", test_support::Tail(processor_->Output(), 20)));
       }
     }
     feeder.join();
     return written;
   }
 
-  // The value of the topic's first record whose header `sluice-src` is `source`; of its first record for an empty one.
-  absl::StatusOr<std::pair<std::string, std::string>> FindRecord(const std::string& topic, std::string_view source) {
+  // The value of the topic's first record whose header `sluice-src` is `source`; of its first
+  // record for an empty one.
+  absl::StatusOr<std::pair<std::string, std::string>> FindRecord(const std::string& topic,
+                                                                 std::string_view source) {
     std::pair<std::string, std::string> found;  // value, source
-    absl::Status read = kafka::TopicReader({Connection()}).Read(std::vector<std::string>{topic}, [&](const kafka::ReadRecord& record) {
-      for (const auto& header : record.headers) {
-        if (header.name != "sluice-src" || (!source.empty() && header.value != source)) continue;
-        found = {std::string(record.value.value_or("")), std::string(header.value)};
-        return absl::CancelledError();
-      }
-      return absl::OkStatus();
-    });
+    absl::Status read =
+        kafka::TopicReader({Connection()})
+            .Read(std::vector<std::string>{topic}, [&](const kafka::ReadRecord& record) {
+              for (const auto& header : record.headers) {
+                if (header.name != "sluice-src" || (!source.empty() && header.value != source))
+                  continue;
+                found = {std::string(record.value.value_or("")), std::string(header.value)};
+                return absl::CancelledError();
+              }
+              return absl::OkStatus();
+            });
     if (!read.ok() && !absl::IsCancelled(read)) return read;
     return found;
   }
 
   // What a stream knows the raw position by.
-  absl::StatusOr<std::string> SourceIn(const engine::StreamPlan& stream, const std::string& position) {
+  absl::StatusOr<std::string> SourceIn(const engine::StreamPlan& stream,
+                                       const std::string& position) {
     if (stream.internal) return position;
-    SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup_->keyring));
-    SLUICE_ASSIGN_OR_RETURN(uint16_t domain, pseudonymiser->Domain(setup_->pipeline->domains()[stream.domain]));
+    SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser,
+                            privacy::LocalPseudonymiser::Create(setup_->keyring));
+    SLUICE_ASSIGN_OR_RETURN(uint16_t domain,
+                            pseudonymiser->Domain(setup_->pipeline->domains()[stream.domain]));
     privacy::PseudonymBatch batch;
     privacy::PseudonymAnswer answer;
     batch.Add(contract::v1::SOURCE_POSITION, position, std::vector<uint16_t>{domain});
@@ -277,40 +303,53 @@ class Demo {
     const auto& streams = setup_->pipeline->streams();
     SLUICE_ASSIGN_OR_RETURN(auto first, FindRecord(streams[0].topic, ""));
     std::string raw;
-    absl::Status read = kafka::TopicReader({Connection()}).Read(std::vector<std::string>{raw_topic_}, [&](const kafka::ReadRecord& record) {
-      if (base::StrCat(record.topic, '/', record.partition, '/', record.offset) != first.second) return absl::OkStatus();
-      raw = std::string(record.value.value_or(""));
-      return absl::CancelledError();
-    });
+    absl::Status read =
+        kafka::TopicReader({Connection()})
+            .Read(std::vector<std::string>{raw_topic_}, [&](const kafka::ReadRecord& record) {
+              if (base::StrCat(record.topic, '/', record.partition, '/', record.offset) !=
+                  first.second)
+                return absl::OkStatus();
+              raw = std::string(record.value.value_or(""));
+              return absl::CancelledError();
+            });
     if (!read.ok() && !absl::IsCancelled(read)) return read;
     std::printf("\nOne event, as it came (%s):\n  %s\n", first.second.c_str(), raw.c_str());
     for (const engine::StreamPlan& stream : streams) {
       SLUICE_ASSIGN_OR_RETURN(std::string source, SourceIn(stream, first.second));
       SLUICE_ASSIGN_OR_RETURN(auto shown, FindRecord(stream.topic, source));
-      std::printf("\nThe same event for the audience `%s` (%s):\n  %s\n", stream.name.c_str(), stream.topic.c_str(), shown.first.c_str());
+      std::printf("\nThe same event for the audience `%s` (%s):\n  %s\n", stream.name.c_str(),
+                  stream.topic.c_str(), shown.first.c_str());
     }
     std::map<std::string, int> reasons;
-    SLUICE_RETURN_IF_ERROR(kafka::TopicReader({Connection()}).Read(
-        std::vector<std::string>{setup_->pipeline->config().quarantine().topic()}, [&](const kafka::ReadRecord& record) {
-          std::string reason;
-          for (const auto& header : record.headers) {
-            if (header.name == "sluice-reason") reason = std::string(header.value) + reason;
-            if (header.name == "sluice-path") reason += base::StrCat(" at ", header.value);
-          }
-          ++reasons[reason];
-          return absl::OkStatus();
-        }));
+    SLUICE_RETURN_IF_ERROR(
+        kafka::TopicReader({Connection()})
+            .Read(std::vector<std::string>{setup_->pipeline->config().quarantine().topic()},
+                  [&](const kafka::ReadRecord& record) {
+                    std::string reason;
+                    for (const auto& header : record.headers) {
+                      if (header.name == "sluice-reason")
+                        reason = std::string(header.value) + reason;
+                      if (header.name == "sluice-path")
+                        reason += base::StrCat(" at ", header.value);
+                    }
+                    ++reasons[reason];
+                    return absl::OkStatus();
+                  }));
     std::printf("\nQuarantined, payload sealed, reasons in the clear:\n");
     for (const auto& [reason, count] : reasons) std::printf("  %6d  %s\n", count, reason.c_str());
     return absl::OkStatus();
   }
 
   absl::StatusOr<bool> Prove() {
-    SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup_->keyring));
-    SLUICE_ASSIGN_OR_RETURN(audit::Findings found, audit::Audit(Connection(), *setup_->pipeline, *pseudonymiser));
-    std::printf("\nAudit: in %" PRIu64 " = clean %" PRIu64 " + quarantined %" PRIu64 " + suppressed %" PRIu64
-                "; lost %" PRIu64 ", doubled %" PRIu64 ", torn %" PRIu64 ", unordered %" PRIu64 "\n",
-                found.in, found.clean, found.quarantined, found.suppressed, found.lost, found.doubled, found.torn, found.unordered);
+    SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser,
+                            privacy::LocalPseudonymiser::Create(setup_->keyring));
+    SLUICE_ASSIGN_OR_RETURN(audit::Findings found,
+                            audit::Audit(Connection(), *setup_->pipeline, *pseudonymiser));
+    std::printf("\nAudit: in %" PRIu64 " = clean %" PRIu64 " + quarantined %" PRIu64
+                " + suppressed %" PRIu64 "; lost %" PRIu64 ", doubled %" PRIu64 ", torn %" PRIu64
+                ", unordered %" PRIu64 "\n",
+                found.in, found.clean, found.quarantined, found.suppressed, found.lost,
+                found.doubled, found.torn, found.unordered);
     for (const std::string& example : found.examples) std::printf("  %s\n", example.c_str());
     bool conserved = found.conserved() && found.in == options_.events;
     std::printf(conserved ? "Every event has exactly one result.\n" : "NOT CONSERVED.\n");
@@ -333,12 +372,16 @@ class Demo {
 int main(int argc, char** argv) {
   sluice::demo::Options options;
   CLI::App app("Real events through a real Kafka, and the proof that none was lost.");
-  app.add_option("--events", options.events, "How many")->check(CLI::Range(1, 100'000'000))->capture_default_str();
-  app.add_option("--broker", options.broker, "host:port of a Kafka that is there; topics of their own are made in it");
+  app.add_option("--events", options.events, "How many")
+      ->check(CLI::Range(1, 100'000'000))
+      ->capture_default_str();
+  app.add_option("--broker", options.broker,
+                 "host:port of a Kafka that is there; topics of their own are made in it");
   app.add_option("--seed", options.seed, "Of the generator")->capture_default_str();
   app.add_flag("--keep", options.keep, "Leave all of it running until Ctrl-C");
   CLI11_PARSE(app, argc, argv);
-  options.program_folder = std::filesystem::canonical("/proc/self/exe").parent_path().parent_path().string();
+  options.program_folder =
+      std::filesystem::canonical("/proc/self/exe").parent_path().parent_path().string();
   for (int signal : {SIGINT, SIGTERM}) {
     std::signal(signal, [](int) { sluice::demo::interrupted = true; });
   }

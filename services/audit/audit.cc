@@ -26,8 +26,11 @@ using Position = std::pair<int32_t, int64_t>;  // partition, offset
 
 class Auditor {
  public:
-  Auditor(const kafka::ConnectionOptions& connection, const engine::Pipeline& pipeline, privacy::Pseudonymiser& pseudonymiser)
-      : reader_({connection}), pipeline_(pipeline), pseudonymiser_(pseudonymiser),
+  Auditor(const kafka::ConnectionOptions& connection, const engine::Pipeline& pipeline,
+          privacy::Pseudonymiser& pseudonymiser)
+      : reader_({connection}),
+        pipeline_(pipeline),
+        pseudonymiser_(pseudonymiser),
         raw_topic_(pipeline.config().input().topic()) {}
 
   absl::StatusOr<Findings> Run() {
@@ -57,7 +60,8 @@ class Auditor {
   }
 
   // Every raw position's pseudonym in a domain.
-  absl::StatusOr<absl::flat_hash_map<std::string, Position>> Pseudonyms(const std::string& domain_name) {
+  absl::StatusOr<absl::flat_hash_map<std::string, Position>> Pseudonyms(
+      const std::string& domain_name) {
     SLUICE_ASSIGN_OR_RETURN(uint16_t domain, pseudonymiser_.Domain(domain_name));
     absl::flat_hash_map<std::string, Position> pseudonyms;
     privacy::PseudonymBatch batch;
@@ -68,7 +72,8 @@ class Auditor {
       for (size_t i = 0; i < positions.size(); ++i) {
         char block[privacy::kBlockTextBytes];
         privacy::WriteBlock(answer.blocks[i], block);
-        pseudonyms[privacy::PseudonymPrefix(answer.domains[domain]) + std::string(block, sizeof(block))] = positions[i];
+        pseudonyms[privacy::PseudonymPrefix(answer.domains[domain]) +
+                   std::string(block, sizeof(block))] = positions[i];
       }
       batch.Clear();
       positions.clear();
@@ -84,7 +89,8 @@ class Auditor {
   }
 
   // The raw event that a result names; null, and a finding, when there is none.
-  Raw* Find(const kafka::ReadRecord& record, const absl::flat_hash_map<std::string, Position>* pseudonyms) {
+  Raw* Find(const kafka::ReadRecord& record,
+            const absl::flat_hash_map<std::string, Position>* pseudonyms) {
     std::string_view source;
     for (const auto& header : record.headers) {
       if (header.name == "sluice-src") source = header.value;
@@ -104,13 +110,15 @@ class Auditor {
     auto raw = raw_.find(position);
     if (raw == raw_.end()) {
       ++findings_.unknown;
-      Example(base::StrCat(record.topic, '/', record.partition, '/', record.offset, ": names no raw event"));
+      Example(base::StrCat(record.topic, '/', record.partition, '/', record.offset,
+                           ": names no raw event"));
       return nullptr;
     }
     int64_t& last = last_[{record.partition, position.first}];
     if (position.second < last) {
       ++findings_.unordered;
-      Example(base::StrCat(record.topic, '/', record.partition, '/', record.offset, ": stands behind a later event's"));
+      Example(base::StrCat(record.topic, '/', record.partition, '/', record.offset,
+                           ": stands behind a later event's"));
     }
     last = std::max(last, position.second);
     return &raw->second;
@@ -123,11 +131,12 @@ class Auditor {
       SLUICE_ASSIGN_OR_RETURN(pseudonyms, Pseudonyms(pipeline_.domains()[stream.domain]));
     }
     last_.clear();
-    return reader_.Read(std::vector<std::string>{stream.topic}, [&](const kafka::ReadRecord& record) {
-      Raw* raw = Find(record, stream.internal ? nullptr : &pseudonyms);
-      if (raw != nullptr && raw->streams[index] < 255) ++raw->streams[index];
-      return absl::OkStatus();
-    });
+    return reader_.Read(std::vector<std::string>{stream.topic},
+                        [&](const kafka::ReadRecord& record) {
+                          Raw* raw = Find(record, stream.internal ? nullptr : &pseudonyms);
+                          if (raw != nullptr && raw->streams[index] < 255) ++raw->streams[index];
+                          return absl::OkStatus();
+                        });
   }
 
   absl::Status ReadQuarantine() {
@@ -175,7 +184,8 @@ class Auditor {
 
 }  // namespace
 
-absl::StatusOr<Findings> Audit(const kafka::ConnectionOptions& connection, const engine::Pipeline& pipeline,
+absl::StatusOr<Findings> Audit(const kafka::ConnectionOptions& connection,
+                               const engine::Pipeline& pipeline,
                                privacy::Pseudonymiser& pseudonymiser) {
   return Auditor(connection, pipeline, pseudonymiser).Run();
 }

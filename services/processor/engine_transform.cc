@@ -11,7 +11,8 @@ std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
   return topics;
 }
 
-absl::Status EngineTransform::Process(std::span<const base::InputRecord> records, stream::Output& output) {
+absl::Status EngineTransform::Process(std::span<const base::InputRecord> records,
+                                      stream::Output& output) {
   output_ = &output;
   auto start = clock_.Now();
   engine_->Read(records);
@@ -44,7 +45,8 @@ absl::Status EngineTransform::Clean(const base::InputRecord&, const engine::Clea
   return output_->Produce(ToOutput(clean));
 }
 
-absl::Status EngineTransform::Quarantined(const base::InputRecord&, const engine::QuarantineRecord& quarantined) {
+absl::Status EngineTransform::Quarantined(const base::InputRecord&,
+                                          const engine::QuarantineRecord& quarantined) {
   return output_->Produce(ToOutput(quarantined));
 }
 

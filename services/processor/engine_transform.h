@@ -12,13 +12,15 @@
 
 namespace sluice::processor {
 
-// The topics that a pipeline writes, in the order in which records number them: its streams', then the quarantine's.
+// The topics that a pipeline writes, in the order in which records number them: its streams', then
+// the quarantine's.
 std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline);
 
 // Of one worker. What is counted of a transaction is told to the probe when it is committed.
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
-  EngineTransform(const engine::Pipeline& pipeline, std::unique_ptr<privacy::Pseudonymiser> pseudonymiser,
+  EngineTransform(const engine::Pipeline& pipeline,
+                  std::unique_ptr<privacy::Pseudonymiser> pseudonymiser,
                   std::unique_ptr<privacy::Sealer> sealer, std::unique_ptr<engine::Engine> engine,
                   const base::Clock& clock, Probe& probe)
       : quarantine_topic_(pipeline.streams().size()),
@@ -34,7 +36,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
 
  private:
   absl::Status Clean(const base::InputRecord& record, const engine::CleanRecord& clean) override;
-  absl::Status Quarantined(const base::InputRecord& record, const engine::QuarantineRecord& quarantined) override;
+  absl::Status Quarantined(const base::InputRecord& record,
+                           const engine::QuarantineRecord& quarantined) override;
   void Suppressed(const base::InputRecord&) override {}
   bool Fits(const engine::CleanRecord& clean) const override;
   bool Fits(const engine::QuarantineRecord& quarantined) const override;
@@ -47,8 +50,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   std::unique_ptr<engine::Engine> engine_;
   const base::Clock& clock_;
   Probe& probe_;
-  stream::Output* output_ = nullptr;      // of the call at hand
-  std::vector<int64_t> timestamps_ms_;    // of the open transaction's input records
+  stream::Output* output_ = nullptr;    // of the call at hand
+  std::vector<int64_t> timestamps_ms_;  // of the open transaction's input records
 };
 
 }  // namespace sluice::processor

@@ -7,54 +7,81 @@
 namespace sluice::processor {
 namespace {
 
-double Seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+double Seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
 
 }  // namespace
 
 Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline)
     : pipeline_(pipeline), contract_(pipeline.contract().name()) {
-  auto events = registry.CounterFamily({"sluice_events_total", "Raw events by what became of them; committed ones only.",
+  auto events = registry.CounterFamily({"sluice_events_total",
+                                        "Raw events by what became of them; committed ones only.",
                                         {"contract", "outcome"}});
-  in_ = registry.NewCounter("sluice_events_in_total",
-                            "Raw events read and committed: the sum of clean, quarantined and suppressed ones.");
+  in_ = registry.NewCounter(
+      "sluice_events_in_total",
+      "Raw events read and committed: the sum of clean, quarantined and suppressed ones.");
   clean_ = events.With({contract_, "clean"});
   quarantined_ = events.With({contract_, "quarantined"});
   suppressed_ = events.With({contract_, "suppressed"});
   unknown_fields_ = registry.NewCounter("sluice_unknown_fields_total",
                                         "Fields that the contract doesn't know; dropped.");
-  violations_ = registry.CounterFamily({"sluice_violations_total", "Rules that events broke.", {"rule"}, 500});
-  repairs_ = registry.CounterFamily({"sluice_repairs_total", "Untidy values read as the contract says.",
-                                     {"field", "kind"}, 1000});
+  violations_ = registry.CounterFamily(
+      {"sluice_violations_total", "Rules that events broke.", {"rule"}, 500});
+  repairs_ = registry.CounterFamily({"sluice_repairs_total",
+                                     "Untidy values read as the contract says.",
+                                     {"field", "kind"},
+                                     1000});
   transactions_ = registry.NewCounter("sluice_transactions_total", "Transactions committed.");
-  aborts_ = registry.CounterFamily({"sluice_transaction_aborts_total", "Transactions aborted and done again.", {"worker"}});
-  recreations_ = registry.CounterFamily({"sluice_producer_recreations_total", "New producer epochs taken, by cause.", {"cause"}});
-  recreation_failures_ = registry.NewCounter("sluice_producer_recreation_failures_total", "Epochs that couldn't be had.");
-  output_records_ = registry.NewCounter("sluice_output_records_total", "Records written and committed, of all topics.");
-  output_bytes_ = registry.NewCounter("sluice_output_bytes_total", "Their bytes, before compression.");
-  dependency_waits_ = registry.NewCounter("sluice_dependency_unavailable_total", "Chunks held because a dependency was away.");
-  lag_records_ = registry.GaugeFamily({"sluice_lag_records", "Raw records not yet read.", {"topic", "partition"}, 1000});
-  lag_seconds_ = registry.GaugeFamily({"sluice_lag_seconds", "Age of the last record read where others wait; 0 otherwise.",
-                                       {"topic", "partition"}, 1000});
-  queue_bytes_ = registry.GaugeFamily({"sluice_queue_bytes", "Bytes held by the Kafka clients.", {"worker", "queue"}, 200});
-  state_ = registry.GaugeFamily({"sluice_worker_state", "1 for the state that a worker is in.", {"worker", "state"}, 600});
-  auto stages = registry.HistogramFamily({"sluice_stage_seconds", "Time for a chunk's stage; for commit, a transaction's.",
-                                          {"stage"}}, telemetry::SecondsBuckets());
+  aborts_ = registry.CounterFamily(
+      {"sluice_transaction_aborts_total", "Transactions aborted and done again.", {"worker"}});
+  recreations_ = registry.CounterFamily(
+      {"sluice_producer_recreations_total", "New producer epochs taken, by cause.", {"cause"}});
+  recreation_failures_ = registry.NewCounter("sluice_producer_recreation_failures_total",
+                                             "Epochs that couldn't be had.");
+  output_records_ = registry.NewCounter("sluice_output_records_total",
+                                        "Records written and committed, of all topics.");
+  output_bytes_ =
+      registry.NewCounter("sluice_output_bytes_total", "Their bytes, before compression.");
+  dependency_waits_ = registry.NewCounter("sluice_dependency_unavailable_total",
+                                          "Chunks held because a dependency was away.");
+  lag_records_ = registry.GaugeFamily(
+      {"sluice_lag_records", "Raw records not yet read.", {"topic", "partition"}, 1000});
+  lag_seconds_ =
+      registry.GaugeFamily({"sluice_lag_seconds",
+                            "Age of the last record read where others wait; 0 otherwise.",
+                            {"topic", "partition"},
+                            1000});
+  queue_bytes_ = registry.GaugeFamily(
+      {"sluice_queue_bytes", "Bytes held by the Kafka clients.", {"worker", "queue"}, 200});
+  state_ = registry.GaugeFamily(
+      {"sluice_worker_state", "1 for the state that a worker is in.", {"worker", "state"}, 600});
+  auto stages = registry.HistogramFamily(
+      {"sluice_stage_seconds", "Time for a chunk's stage; for commit, a transaction's.", {"stage"}},
+      telemetry::SecondsBuckets());
   constexpr std::string_view kNames[] = {"read", "pseudonymise", "write", "commit"};
   for (int stage = 0; stage < kStages; ++stage) stages_[stage] = stages.With({kNames[stage]});
   latency_ = registry.NewHistogram("sluice_end_to_end_latency_seconds",
                                    "From a raw record's timestamp to the commit of its results.",
                                    telemetry::SecondsBuckets());
-  batch_bytes_ = registry.NewHistogram("sluice_batch_bytes", "Output of a transaction.", telemetry::BytesBuckets());
-  auto snapshots = registry.GaugeFamily({"sluice_snapshot_info", "The snapshot in use of a reference set.", {"set", "id"}});
+  batch_bytes_ = registry.NewHistogram("sluice_batch_bytes", "Output of a transaction.",
+                                       telemetry::BytesBuckets());
+  auto snapshots = registry.GaugeFamily(
+      {"sluice_snapshot_info", "The snapshot in use of a reference set.", {"set", "id"}});
   for (const auto& table : pipeline.tables()) snapshots.With({table->set(), table->id()}).Set(1);
-  registry.GaugeFamily({"sluice_plan_info", "Contract and hash of contract and pipeline.", {"contract", "plan"}})
+  registry
+      .GaugeFamily(
+          {"sluice_plan_info", "Contract and hash of contract and pipeline.", {"contract", "plan"}})
       .With({contract_, pipeline.fingerprint()})
       .Set(1);
 }
 
-void Probe::Stage(StageName stage, std::chrono::nanoseconds took) const { stages_[stage].Observe(Seconds(took)); }
+void Probe::Stage(StageName stage, std::chrono::nanoseconds took) const {
+  stages_[stage].Observe(Seconds(took));
+}
 
-void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms, int64_t now_ms) const {
+void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms,
+                   int64_t now_ms) const {
   auto add = [](const telemetry::Counter& counter, uint64_t count) {
     if (count > 0) counter.Add(static_cast<double>(count));
   };
@@ -68,7 +95,8 @@ void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestam
   }
   for (size_t i = 0; i < tally.repairs.size(); ++i) {
     if (tally.repairs[i] == 0) continue;
-    const contract::Node& node = pipeline_.contract().node(static_cast<contract::NodeId>(i / event::kRepairKinds));
+    const contract::Node& node =
+        pipeline_.contract().node(static_cast<contract::NodeId>(i / event::kRepairKinds));
     auto kind = static_cast<event::RepairKind>(i % event::kRepairKinds);
     repairs_.With({node.path, event::RepairName(kind)}).Add(static_cast<double>(tally.repairs[i]));
   }
@@ -79,22 +107,26 @@ void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestam
   latencies.FlushTo(latency_);
 }
 
-void Probe::Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction, size_t worker,
-                int64_t now_ms) const {
+void Probe::Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
+                size_t worker, int64_t now_ms) const {
   for (const kafka::PartitionSnapshot& partition : source.partitions) {
     std::string number = std::to_string(partition.partition);
     int64_t lag = std::max<int64_t>(partition.lag_records, 0);
     lag_records_.With({partition.topic, number}).Set(static_cast<double>(lag));
     bool waiting = lag > 0 && partition.last_timestamp_ms >= 0;
     lag_seconds_.With({partition.topic, number})
-        .Set(waiting ? static_cast<double>(std::max<int64_t>(now_ms - partition.last_timestamp_ms, 0)) / 1000 : 0);
+        .Set(waiting
+                 ? static_cast<double>(std::max<int64_t>(now_ms - partition.last_timestamp_ms, 0)) /
+                       1000
+                 : 0);
   }
   std::string name = std::to_string(worker);
   queue_bytes_.With({name, "read_ahead"}).Set(static_cast<double>(source.read_ahead_bytes));
   queue_bytes_.With({name, "write"}).Set(static_cast<double>(transaction.queue_bytes));
 }
 
-WorkerProbe::WorkerProbe(const Probe& probe, size_t worker) : probe_(probe), worker_(std::to_string(worker)) {}
+WorkerProbe::WorkerProbe(const Probe& probe, size_t worker)
+    : probe_(probe), worker_(std::to_string(worker)) {}
 
 void WorkerProbe::Committed(const stream::TransactionFacts& facts) {
   probe_.transactions_.Add();
@@ -107,7 +139,9 @@ void WorkerProbe::Committed(const stream::TransactionFacts& facts) {
 void WorkerProbe::Aborted(const stream::TransactionFacts& facts, std::string_view text) {
   probe_.aborts_.With({worker_}).Add();
   Log(telemetry::Severity::kWarning, "transaction_aborted",
-      {{"worker", telemetry::SafeText(worker_)}, {"events", facts.events}, {"reason", telemetry::SafeText(text)}});
+      {{"worker", telemetry::SafeText(worker_)},
+       {"events", facts.events},
+       {"reason", telemetry::SafeText(text)}});
 }
 
 void WorkerProbe::Recreated(stream::RecreateCause cause, std::chrono::nanoseconds) {

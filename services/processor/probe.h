@@ -25,10 +25,11 @@ class Probe {
 
   void Stage(StageName stage, std::chrono::nanoseconds took) const;
   // What a committed transaction has done with events. Times in milliseconds since the epoch.
-  void Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms, int64_t now_ms) const;
+  void Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms,
+              int64_t now_ms) const;
   // For the collection of gauges.
-  void Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction, size_t worker,
-           int64_t now_ms) const;
+  void Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
+           size_t worker, int64_t now_ms) const;
 
  private:
   friend class WorkerProbe;
@@ -37,7 +38,8 @@ class Probe {
   std::string contract_;
   telemetry::Counter clean_, quarantined_, suppressed_, unknown_fields_, in_;
   telemetry::Family<telemetry::Counter> violations_, repairs_, aborts_, recreations_;
-  telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_, dependency_waits_;
+  telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
+      dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, lag_seconds_, queue_bytes_, state_;
   telemetry::Histogram stages_[kStages];
   telemetry::Histogram latency_, batch_bytes_;

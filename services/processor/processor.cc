@@ -27,7 +27,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 
 // The error with the place in the configuration that named the file.
 absl::Status At(const config::SourceMap& map, std::string_view path, const absl::Status& status) {
-  return absl::Status(status.code(), base::StrCat(map.Where(path), ": ", path, ": ", base::View(status.message())));
+  return absl::Status(
+      status.code(), base::StrCat(map.Where(path), ": ", path, ": ", base::View(status.message())));
 }
 
 kafka::ConnectionOptions Connection(const config::v1::Kafka& kafka, std::string client_id) {
@@ -54,15 +55,21 @@ absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
   config::v1::Processor config;
   SLUICE_RETURN_IF_ERROR(config::ParseYamlFile(config_file, config, &map));
   config::Problems problems;
-  auto relative = [&](const std::string& path) { return (fs::path(config_file).parent_path() / path).string(); };
+  auto relative = [&](const std::string& path) {
+    return (fs::path(config_file).parent_path() / path).string();
+  };
 
-  if (config.kafka().brokers().empty()) problems.Add(map, "kafka.brokers", "name at least one, host:port");
-  if (config.workers() < 0 || config.workers() > 64) problems.Add(map, "workers", "must be 1 to 64");
+  if (config.kafka().brokers().empty())
+    problems.Add(map, "kafka.brokers", "name at least one, host:port");
+  if (config.workers() < 0 || config.workers() > 64)
+    problems.Add(map, "workers", "must be 1 to 64");
   if (!config.has_pseudonymiser() || !config.pseudonymiser().has_local()) {
     problems.Add(map, "pseudonymiser", "give local: {keyring: ..., key_encryption_key: ...}");
   }
-  if (config.contracts().empty()) problems.Add(map, "contracts", "name at least one folder with .proto files");
-  if (!config.listen().grpc().empty()) problems.Add(map, "listen.grpc", "this build has no gRPC port; remove the key");
+  if (config.contracts().empty())
+    problems.Add(map, "contracts", "name at least one folder with .proto files");
+  if (!config.listen().grpc().empty())
+    problems.Add(map, "listen.grpc", "this build has no gRPC port; remove the key");
   SLUICE_RETURN_IF_ERROR(problems.ToStatus());
 
   engine::Pipeline::Options options;
@@ -86,7 +93,8 @@ absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
   SLUICE_ASSIGN_OR_RETURN(auto pipeline, engine::Pipeline::Compile(std::move(options)));
 
   const config::v1::LocalPseudonymiser& local = config.pseudonymiser().local();
-  auto keyring = privacy::Keyring::Load(relative(local.keyring()), relative(local.key_encryption_key()));
+  auto keyring =
+      privacy::Keyring::Load(relative(local.keyring()), relative(local.key_encryption_key()));
   if (!keyring.ok()) return At(map, "pseudonymiser.local", keyring.status());
   for (int i = 0; i < config.pipeline().streams_size(); ++i) {
     const std::string& domain = config.pipeline().streams(i).domain();
@@ -117,21 +125,25 @@ Processor::~Processor() {
 absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   auto processor = std::unique_ptr<Processor>(new Processor(std::move(setup)));
   int workers = Or(processor->setup_.config.workers(), 1);
-  for (int i = 0; i < workers; ++i) SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
+  for (int i = 0; i < workers; ++i)
+    SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
   telemetry::SetBuildInfo(processor->registry_, "0.1.0", "");
   telemetry::AddProcessMetrics(processor->registry_);
   Processor* self = processor.get();
   processor->registry_.OnCollect([self] {
     for (size_t i = 0; i < self->workers_.size(); ++i) {
       const Worker& worker = *self->workers_[i];
-      self->probe_.Lag(worker.source->snapshot(), worker.transaction->snapshot(), i, self->clock_.UnixMillis());
+      self->probe_.Lag(worker.source->snapshot(), worker.transaction->snapshot(), i,
+                       self->clock_.UnixMillis());
     }
   });
   telemetry::HttpServer::Options http;
-  if (!self->setup_.config.listen().http().empty()) http.address = self->setup_.config.listen().http();
+  if (!self->setup_.config.listen().http().empty())
+    http.address = self->setup_.config.listen().http();
   http.live = {{"workers", [self] { return self->Live(); }}};
   http.ready = {{"workers", [self] { return self->Ready(); }}};
-  SLUICE_ASSIGN_OR_RETURN(processor->http_, telemetry::HttpServer::Create(std::move(http), processor->registry_));
+  SLUICE_ASSIGN_OR_RETURN(processor->http_,
+                          telemetry::HttpServer::Create(std::move(http), processor->registry_));
   return processor;
 }
 
@@ -154,16 +166,20 @@ absl::Status Processor::AddWorker(size_t index) {
   transaction.connection = Connection(kafka, base::StrCat("sluice-", name));
   transaction.transactional_id = base::StrCat("sluice-", kafka.group(), "-", name);
   transaction.topics = OutputTopics(*setup_.pipeline);
-  transaction.transaction_timeout_ms = Or(kafka.transaction_timeout_ms(), transaction.transaction_timeout_ms);
+  transaction.transaction_timeout_ms =
+      Or(kafka.transaction_timeout_ms(), transaction.transaction_timeout_ms);
   transaction.write_queue_kib = Or(kafka.write_queue_kib(), transaction.write_queue_kib);
   int transaction_timeout_ms = transaction.transaction_timeout_ms;
-  SLUICE_ASSIGN_OR_RETURN(worker->transaction, kafka::KafkaTransaction::Create(std::move(transaction), *worker->source));
+  SLUICE_ASSIGN_OR_RETURN(worker->transaction,
+                          kafka::KafkaTransaction::Create(std::move(transaction), *worker->source));
 
   SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup_.keyring));
   SLUICE_ASSIGN_OR_RETURN(auto sealer, privacy::Sealer::Create(setup_.quarantine_key_pem, random_));
-  SLUICE_ASSIGN_OR_RETURN(auto engine, engine::Engine::Create(setup_.pipeline, *pseudonymiser, *sealer));
-  worker->transform = std::make_unique<EngineTransform>(*setup_.pipeline, std::move(pseudonymiser), std::move(sealer),
-                                                        std::move(engine), clock_, probe_);
+  SLUICE_ASSIGN_OR_RETURN(auto engine,
+                          engine::Engine::Create(setup_.pipeline, *pseudonymiser, *sealer));
+  worker->transform =
+      std::make_unique<EngineTransform>(*setup_.pipeline, std::move(pseudonymiser),
+                                        std::move(sealer), std::move(engine), clock_, probe_);
   worker->probe = std::make_unique<WorkerProbe>(probe_, index);
 
   stream::DriverOptions driver;
@@ -173,9 +189,10 @@ absl::Status Processor::AddWorker(size_t index) {
   driver.transaction_timeout_ms = transaction_timeout_ms;
   driver.drain_timeout_ms = Or(config.drain_timeout_ms(), driver.drain_timeout_ms);
   driver.rules.recreate_always = config.transactions() == config::v1::strict;
-  SLUICE_ASSIGN_OR_RETURN(worker->driver,
-                          stream::Driver::Create(std::move(driver), *worker->source, *worker->transaction,
-                                                 *worker->transform, *worker->probe, clock_));
+  SLUICE_ASSIGN_OR_RETURN(
+      worker->driver,
+      stream::Driver::Create(std::move(driver), *worker->source, *worker->transaction,
+                             *worker->transform, *worker->probe, clock_));
   workers_.push_back(std::move(worker));
   return absl::OkStatus();
 }
@@ -210,7 +227,8 @@ absl::Status Processor::Wait() {
 
 telemetry::Health Processor::Live() const {
   for (const auto& worker : workers_) {
-    if (!worker->driver->Alive()) return {false, "a worker hasn't moved for twice the transaction timeout"};
+    if (!worker->driver->Alive())
+      return {false, "a worker hasn't moved for twice the transaction timeout"};
   }
   return {true, ""};
 }
@@ -218,7 +236,9 @@ telemetry::Health Processor::Live() const {
 telemetry::Health Processor::Ready() const {
   for (const auto& worker : workers_) {
     stream::DriverSnapshot snapshot = worker->driver->snapshot();
-    if (snapshot.state == stream::DriverState::kRunning || snapshot.state == stream::DriverState::kPaused) continue;
+    if (snapshot.state == stream::DriverState::kRunning ||
+        snapshot.state == stream::DriverState::kPaused)
+      continue;
     return {false, base::StrCat("a worker is ", stream::DriverStateName(snapshot.state),
                                 snapshot.text.empty() ? "" : ": ", snapshot.text)};
   }

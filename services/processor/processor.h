@@ -1,4 +1,5 @@
-// The processor: the one file that names the concrete classes behind the engine's and the stream's ports.
+// The processor: the one file that names the concrete classes behind the engine's and the stream's
+// ports.
 #pragma once
 
 #include <memory>
@@ -21,7 +22,8 @@
 
 namespace sluice::processor {
 
-// What a configuration says, loaded and checked: everything that can be wrong without Kafka is wrong here.
+// What a configuration says, loaded and checked: everything that can be wrong without Kafka is
+// wrong here.
 struct Setup {
   config::v1::Processor config;
   std::shared_ptr<const engine::Pipeline> pipeline;
@@ -29,8 +31,8 @@ struct Setup {
   std::string quarantine_key_pem;
 };
 
-// Reads the configuration's file and the files that it names, whose paths are relative to its own. Errors name file,
-// line and what to change.
+// Reads the configuration's file and the files that it names, whose paths are relative to its own.
+// Errors name file, line and what to change.
 absl::StatusOr<Setup> LoadSetup(const std::string& config_file);
 
 // Life: Create, Start, Wait. Stop may be called from any thread.

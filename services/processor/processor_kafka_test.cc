@@ -1,12 +1,12 @@
-// The processor as a process of its own on a real Kafka, through what goes wrong. After each: every raw event has
-// exactly one result, in order.
+// The processor as a process of its own on a real Kafka, through what goes wrong. After each: every
+// raw event has exactly one result, in order.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <random>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "common/base/random.h"
 #include "common/base/strings.h"
@@ -72,17 +72,21 @@ class ProcessorKafkaTest : public ::testing::Test {
   std::optional<processor::Setup> LoadConfig(const std::string& instance) {
     std::string root = Environment("SLUICE_SOURCE_DIR");
     std::ofstream config(folder_->path() + "/" + instance + ".yaml");
-    config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << suffix_ << ", instance: " << suffix_ << "-"
-           << instance << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
+    config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << suffix_
+           << ", instance: " << suffix_ << "-" << instance
+           << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
            << "commit: {events: 200}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root << "/deploy/config/boroughs.csv\", key: code}]}}\n"
+           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
+           << "/deploy/config/boroughs.csv\", key: code}]}}\n"
            << "pipeline:\n";
     std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
     for (std::string line; std::getline(pipeline, line);) {
-      for (std::string_view topic : {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
-        if (size_t at = line.find(topic); at != std::string::npos) line.insert(at + topic.size(), "." + suffix_);
+      for (std::string_view topic :
+           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
+        if (size_t at = line.find(topic); at != std::string::npos)
+          line.insert(at + topic.size(), "." + suffix_);
       }
       config << "  " << line << "\n";
     }
@@ -99,14 +103,16 @@ class ProcessorKafkaTest : public ::testing::Test {
     return connection;
   }
 
-  std::unique_ptr<ChildProcess> Start(const std::string& instance = "first", const std::string& failpoint = "") {
+  std::unique_ptr<ChildProcess> Start(const std::string& instance = "first",
+                                      const std::string& failpoint = "") {
     std::map<std::string, std::string> environment;
     if (!failpoint.empty()) environment["SLUICE_FAILPOINT"] = failpoint;
-    auto process = ChildProcess::Start({{Environment("SLUICE_BINARY_DIR") + "/services/processor/sluice-processor", "--config",
-                                         folder_->path() + "/" + instance + ".yaml"},
-                                        environment,
-                                        log(),
-                                        ""});
+    auto process = ChildProcess::Start(
+        {{Environment("SLUICE_BINARY_DIR") + "/services/processor/sluice-processor", "--config",
+          folder_->path() + "/" + instance + ".yaml"},
+         environment,
+         log(),
+         ""});
     EXPECT_TRUE(process.ok()) << process.status();
     return *std::move(process);
   }
@@ -117,7 +123,14 @@ class ProcessorKafkaTest : public ::testing::Test {
     ASSERT_TRUE(writer.ok());
     for (int i = 0; i < events; ++i) {
       const std::string& event = generator_.Next();
-      ASSERT_TRUE((*writer)->Write({setup_->pipeline->config().input().topic(), std::nullopt, base::StrCat(i), event, {}, {}}).ok());
+      ASSERT_TRUE((*writer)
+                      ->Write({setup_->pipeline->config().input().topic(),
+                               std::nullopt,
+                               base::StrCat(i),
+                               event,
+                               {},
+                               {}})
+                      .ok());
     }
     absl::Status flushed = (*writer)->Flush();
     ASSERT_TRUE(flushed.ok()) << flushed;
@@ -131,8 +144,8 @@ class ProcessorKafkaTest : public ::testing::Test {
     return findings.ok() ? *findings : audit::Findings();
   }
 
-  // Until every event has a result. The audit reads one topic after the other while the processor writes: an event that
-  // is lost or torn for now may only be on its way, one that stays so isn't.
+  // Until every event has a result. The audit reads one topic after the other while the processor
+  // writes: an event that is lost or torn for now may only be on its way, one that stays so isn't.
   void ExpectConserved() {
     audit::Findings found;
     test_support::WaitUntil(90s, [&] {
@@ -140,17 +153,20 @@ class ProcessorKafkaTest : public ::testing::Test {
       return found.in == static_cast<uint64_t>(produced_) && found.lost == 0 && found.torn == 0;
     });
     EXPECT_EQ(found.in, static_cast<uint64_t>(produced_));
-    EXPECT_TRUE(found.conserved()) << "lost " << found.lost << " doubled " << found.doubled << " torn " << found.torn
-                                   << " unordered " << found.unordered << " unknown " << found.unknown << "\n"
-                                   << ::testing::PrintToString(found.examples) << "\n"
-                                   << test_support::Tail(test_support::ReadFile(log()), 30);
+    EXPECT_TRUE(found.conserved())
+        << "lost " << found.lost << " doubled " << found.doubled << " torn " << found.torn
+        << " unordered " << found.unordered << " unknown " << found.unknown << "\n"
+        << ::testing::PrintToString(found.examples) << "\n"
+        << test_support::Tail(test_support::ReadFile(log()), 30);
     EXPECT_EQ(found.clean + found.quarantined, static_cast<uint64_t>(produced_));
   }
 
-  // A quick way to see that some results are out: without it, a fault could come before there is any work.
+  // A quick way to see that some results are out: without it, a fault could come before there is
+  // any work.
   void WaitForSomeResults() {
     EXPECT_TRUE(test_support::WaitUntil(60s, [&] {
-      auto ranges = (*kafka::Admin::Create(Connection()))->Ranges(setup_->pipeline->streams()[0].topic);
+      auto ranges =
+          (*kafka::Admin::Create(Connection()))->Ranges(setup_->pipeline->streams()[0].topic);
       int64_t records = 0;
       if (ranges.ok()) {
         for (const auto& range : *ranges) records += range.end - range.begin;
@@ -163,7 +179,8 @@ class ProcessorKafkaTest : public ::testing::Test {
     ASSERT_TRUE(process.Signal(SIGTERM).ok());
     auto ended = process.Wait(40s);
     ASSERT_TRUE(ended.ok()) << ended.status();
-    EXPECT_EQ(*ended, test_support::Exit{}) << ended->ToString() << test_support::Tail(test_support::ReadFile(log()), 20);
+    EXPECT_EQ(*ended, test_support::Exit{})
+        << ended->ToString() << test_support::Tail(test_support::ReadFile(log()), 20);
   }
 
   static KafkaBroker* broker_;
@@ -189,7 +206,8 @@ TEST_F(ProcessorKafkaTest, KillsAtFailpointsLoseAndDoubleNothing) {
     for (int count : {1, 3}) {
       auto process = Start("first", base::StrCat(name, ":", count));
       auto ended = process->Wait(60s);
-      ASSERT_TRUE(ended.ok()) << name << ": " << ended.status() << test_support::Tail(test_support::ReadFile(log()), 20);
+      ASSERT_TRUE(ended.ok()) << name << ": " << ended.status()
+                              << test_support::Tail(test_support::ReadFile(log()), 20);
       EXPECT_EQ(ended->signal, SIGKILL) << name << ":" << count;
     }
   }
@@ -205,7 +223,8 @@ TEST_F(ProcessorKafkaTest, TwentyKillsAtRandomLoseAndDoubleNothing) {
     Produce(1000);
     auto process = Start("first", base::StrCat(kNames[random() % 3], ":", 1 + random() % 4));
     auto ended = process->Wait(60s);
-    ASSERT_TRUE(ended.ok()) << ended.status() << test_support::Tail(test_support::ReadFile(log()), 20);
+    ASSERT_TRUE(ended.ok()) << ended.status()
+                            << test_support::Tail(test_support::ReadFile(log()), 20);
     EXPECT_EQ(ended->signal, SIGKILL);
   }
   auto process = Start();
@@ -259,9 +278,18 @@ TEST_F(ProcessorKafkaTest, PoisonAndOversizeRecordsDoNotStopTheFlow) {
   Produce(100);
   auto writer = kafka::TopicWriter::Create({Connection()});
   std::string topic = setup_->pipeline->config().input().topic();
-  std::vector<std::string> poison = {"", "null", "[]", "{", std::string(3, '\0'), std::string(100'000, '['), "\xFF\xFE",
-                                     R"({"event_id":1})", base::StrCat("{\"event_id\":\"", std::string(900'000, 'x'), "\"}")};
-  for (const std::string& value : poison) ASSERT_TRUE((*writer)->Write({topic, 0, "k", value, {}, {}}).ok());
+  std::vector<std::string> poison = {
+      "",
+      "null",
+      "[]",
+      "{",
+      std::string(3, '\0'),
+      std::string(100'000, '['),
+      "\xFF\xFE",
+      R"({"event_id":1})",
+      base::StrCat("{\"event_id\":\"", std::string(900'000, 'x'), "\"}")};
+  for (const std::string& value : poison)
+    ASSERT_TRUE((*writer)->Write({topic, 0, "k", value, {}, {}}).ok());
   ASSERT_TRUE((*writer)->Write({topic, 0, "k", std::nullopt, {}, {}}).ok());
   ASSERT_TRUE((*writer)->Flush().ok());
   produced_ += static_cast<int>(poison.size()) + 1;
@@ -277,7 +305,8 @@ TEST_F(ProcessorKafkaTest, NoIdentifierLeavesTheProcessor) {
   // One event that is published, and one with the same people that is quarantined.
   for (const char* type : {"Person search", "no such type"}) {
     std::string event = base::StrCat(
-        R"({"event_id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff","occurred_at":"2026-03-04T05:06:07Z","type":")", type,
+        R"({"event_id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff","occurred_at":"2026-03-04T05:06:07Z","type":")",
+        type,
         R"(","officer":{"warrant_no":"918273","shoulder_no":"4321ZZ","borough":"E09000007"},"subject":{"name":"Canary Markername",)"
         R"("date_of_birth":"1987-06-05","phone":"07700 900987","email":"canary@marker.example","pnc_id":"1981/0000034U",)"
         R"("address":"12 Canary Wharfmark"},"vehicle":{"mark":"CN12 ARY"},"location":{"latitude":51.5,"longitude":-0.1,)"
@@ -292,16 +321,22 @@ TEST_F(ProcessorKafkaTest, NoIdentifierLeavesTheProcessor) {
   int quarantined = 0, clean = 0;
   for (const std::string& out : OutputTopics(*setup_->pipeline)) {
     bool quarantine = out == setup_->pipeline->config().quarantine().topic();
-    ASSERT_TRUE(kafka::TopicReader({Connection()}).Read(std::vector<std::string>{out}, [&](const kafka::ReadRecord& record) {
-      base::StrAppend(seen, record.key.value_or(""), "\n", record.value.value_or(""), "\n");
-      for (const auto& header : record.headers) base::StrAppend(seen, header.name, "=", header.value, "\n");
-      ++(quarantine ? quarantined : clean);
-      return absl::OkStatus();
-    }).ok());
+    ASSERT_TRUE(kafka::TopicReader({Connection()})
+                    .Read(std::vector<std::string>{out},
+                          [&](const kafka::ReadRecord& record) {
+                            base::StrAppend(seen, record.key.value_or(""), "\n",
+                                            record.value.value_or(""), "\n");
+                            for (const auto& header : record.headers)
+                              base::StrAppend(seen, header.name, "=", header.value, "\n");
+                            ++(quarantine ? quarantined : clean);
+                            return absl::OkStatus();
+                          })
+                    .ok());
   }
   EXPECT_EQ(quarantined, 1);
   EXPECT_EQ(clean, 2);
-  for (const char* marker : {"anary", "918273", "4321ZZ", "1987-06-05", "900987", "0000034", "CN12", "CANARY", "1AA"}) {
+  for (const char* marker :
+       {"anary", "918273", "4321ZZ", "1987-06-05", "900987", "0000034", "CN12", "CANARY", "1AA"}) {
     EXPECT_THAT(seen, Not(HasSubstr(marker))) << marker;
   }
   StopCleanly(*process);

@@ -1,14 +1,15 @@
+#include <CLI/CLI.hpp>
 #include <cinttypes>
 #include <cstdio>
-
-#include <CLI/CLI.hpp>
 
 #include "common/privacy/local_pseudonymiser.h"
 #include "services/audit/audit.h"
 #include "services/processor/processor.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Checks that every raw event has exactly one result. Exit code 0: so it is; 1: it isn't; 2: it couldn't be checked.");
+  CLI::App app(
+      "Checks that every raw event has exactly one result. Exit code 0: so it is; 1: it isn't; 2: "
+      "it couldn't be checked.");
   std::string config;
   app.add_option("--config", config, "The processor's configuration")->required();
   try {
@@ -30,10 +31,13 @@ int main(int argc, char** argv) {
   connection.properties.insert(kafka.properties().begin(), kafka.properties().end());
   auto findings = sluice::audit::Audit(connection, *setup->pipeline, **pseudonymiser);
   if (!findings.ok()) return fail(findings.status());
-  std::printf("in %" PRIu64 " = clean %" PRIu64 " + quarantined %" PRIu64 " + suppressed %" PRIu64 "\n"
-              "lost %" PRIu64 ", doubled %" PRIu64 ", torn %" PRIu64 ", unordered %" PRIu64 ", unknown %" PRIu64 "\n",
-              findings->in, findings->clean, findings->quarantined, findings->suppressed, findings->lost,
-              findings->doubled, findings->torn, findings->unordered, findings->unknown);
+  std::printf("in %" PRIu64 " = clean %" PRIu64 " + quarantined %" PRIu64 " + suppressed %" PRIu64
+              "\n"
+              "lost %" PRIu64 ", doubled %" PRIu64 ", torn %" PRIu64 ", unordered %" PRIu64
+              ", unknown %" PRIu64 "\n",
+              findings->in, findings->clean, findings->quarantined, findings->suppressed,
+              findings->lost, findings->doubled, findings->torn, findings->unordered,
+              findings->unknown);
   for (const std::string& example : findings->examples) std::printf("  %s\n", example.c_str());
   return findings->conserved() ? 0 : 1;
 }

@@ -1,12 +1,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <string>
 #include <thread>
-
-#include <CLI/CLI.hpp>
 
 #include "common/telemetry/log.h"
 #include "services/processor/processor.h"
@@ -32,7 +31,8 @@ int main(int argc, char** argv) {
   std::string config;
   bool check = false;
   app.add_option("--config", config, "The processor's configuration, YAML")->required();
-  app.add_flag("--check", check, "Check the configuration and all that it names, without Kafka, and end");
+  app.add_flag("--check", check,
+               "Check the configuration and all that it names, without Kafka, and end");
   CLI11_PARSE(app, argc, argv);
   ForbidCoreDumps();
 
@@ -49,17 +49,20 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  int drain_timeout_ms = setup->config.drain_timeout_ms() == 0 ? 25'000 : setup->config.drain_timeout_ms();
+  int drain_timeout_ms =
+      setup->config.drain_timeout_ms() == 0 ? 25'000 : setup->config.drain_timeout_ms();
   auto processor = sluice::processor::Processor::Create(*std::move(setup));
   if (!processor.ok()) return Fail(processor.status());
   if (absl::Status started = (*processor)->Start(); !started.ok()) return Fail(started);
-  sluice::telemetry::Log(sluice::telemetry::Severity::kInfo, "started", {{"http_port", (*processor)->http_port()}});
+  sluice::telemetry::Log(sluice::telemetry::Severity::kInfo, "started",
+                         {{"http_port", (*processor)->http_port()}});
 
   std::thread([&signals, &processor, drain_timeout_ms] {
     int signal = 0;
     sigwait(&signals, &signal);
     (*processor)->Stop();
-    // A second signal, or a drain that hangs, ends the process as it is: what isn't committed is done again.
+    // A second signal, or a drain that hangs, ends the process as it is: what isn't committed is
+    // done again.
     timespec budget{drain_timeout_ms / 1000 + 2, 0};
     sigtimedwait(&signals, nullptr, &budget);
     _exit(3);

@@ -468,6 +468,7 @@ void KafkaSource::TakeSnapshot() {
       PartitionSnapshot& partition = partitions.emplace_back();
       partition.topic = elem.topic;
       partition.partition = elem.partition;
+      partition.next_offset = std::max<int64_t>(elem.offset, -1);
       int64_t low = 0;
       int64_t high = 0;
       if (rd_kafka_get_watermark_offsets(client_.get(), elem.topic, elem.partition, &low, &high) ==

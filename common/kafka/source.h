@@ -41,6 +41,7 @@ struct SourceOptions {
 struct PartitionSnapshot {
   std::string topic;
   int32_t partition = 0;
+  int64_t next_offset = -1;        // of the next record to hand out; -1: not known yet
   int64_t lag_records = -1;        // behind the end of the log; -1: not known yet
   int64_t last_timestamp_ms = -1;  // of the last record handed out; -1: none since the assignment
 };

@@ -6,11 +6,6 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/method_handler.h>
-#include <openssl/bio.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
 #include <chrono>
 #include <cstdio>
@@ -27,6 +22,7 @@
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/wrappers.pb.h"
 #include "gtest/gtest.h"
+#include "tests/support/certificates.h"
 
 namespace sluice::rpc {
 namespace {
@@ -37,87 +33,21 @@ using google::protobuf::StringValue;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Authorities and what they signed, as PEM files in a folder of its own.
 class TlsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/sluice_tls_XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override {
-    std::filesystem::remove_all(folder_);
-    for (auto& [name, authority] : authorities_) {
-      X509_free(authority.certificate);
-      EVP_PKEY_free(authority.key);
-    }
-  }
-
-  // `names` is OpenSSL's form of a subjectAltName. The other side must come from the same
-  // authority.
+  // The other side must come from the same authority.
   TlsFiles Issue(const std::string& authority, const std::string& name, const std::string& names) {
-    Pair& issuer = authorities_[authority];
-    if (issuer.certificate == nullptr) issuer = Make(authority, "", nullptr);
-    Pair pair = Make(name, names, &issuer);
-    std::string stem = folder_ + "/" + name;
-    TlsFiles files{.certificate = stem + ".crt",
-                   .private_key = stem + ".key",
-                   .authority = folder_ + "/" + authority + ".crt",
-                   .refresh_s = 1};
-    WriteCertificate(files.certificate, pair.certificate);
-    WriteCertificate(files.authority, issuer.certificate);
-    BIO* bio = BIO_new_file(files.private_key.c_str(), "w");
-    PEM_write_bio_PrivateKey(bio, pair.key, nullptr, nullptr, 0, nullptr, nullptr);
-    BIO_free(bio);
-    X509_free(pair.certificate);
-    EVP_PKEY_free(pair.key);
-    return files;
+    test_support::CertificateFiles files = certificates_.Issue(authority, name, names);
+    return {.certificate = files.certificate,
+            .private_key = files.private_key,
+            .authority = files.authority,
+            .refresh_s = 1};
   }
 
   TlsFiles Server() { return Issue("site", "server", "IP:127.0.0.1,DNS:localhost"); }
 
-  std::string folder_;
-
- private:
-  struct Pair {
-    X509* certificate = nullptr;
-    EVP_PKEY* key = nullptr;
-  };
-
-  static Pair Make(const std::string& name, const std::string& names, Pair* issuer) {
-    static int serial = 0;
-    Pair pair{X509_new(), EVP_EC_gen("P-256")};
-    X509_set_version(pair.certificate, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(pair.certificate), ++serial);
-    X509_gmtime_adj(X509_getm_notBefore(pair.certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(pair.certificate), 3600);
-    X509_set_pubkey(pair.certificate, pair.key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(pair.certificate), "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
-    const Pair& by = issuer == nullptr ? pair : *issuer;
-    X509_set_issuer_name(pair.certificate, X509_get_subject_name(by.certificate));
-    if (issuer == nullptr) Extend(pair.certificate, NID_basic_constraints, "critical,CA:TRUE");
-    if (!names.empty()) Extend(pair.certificate, NID_subject_alt_name, names);
-    X509_sign(pair.certificate, by.key, EVP_sha256());
-    return pair;
-  }
-
-  static void Extend(X509* certificate, int nid, const std::string& value) {
-    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str());
-    X509_add_ext(certificate, extension, -1);
-    X509_EXTENSION_free(extension);
-  }
-
-  // By renaming, as a site's tool does: nobody reads half a file.
-  static void WriteCertificate(const std::string& path, X509* certificate) {
-    std::string temporary = path + ".new";
-    BIO* bio = BIO_new_file(temporary.c_str(), "w");
-    PEM_write_bio_X509(bio, certificate);
-    BIO_free(bio);
-    std::filesystem::rename(temporary, path);
-  }
-
-  std::map<std::string, Pair> authorities_;
+  test_support::Certificates certificates_;
+  const std::string folder_ = certificates_.folder();
 };
 
 // Remembers who called.

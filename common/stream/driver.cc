@@ -162,8 +162,10 @@ void Driver::Process(const Records& records) {
     if (!begun.ok()) return Fail(begun);
     open_ = true;
   }
-  if (next_.empty()) opened_ = clock_.Now();
   Time start = clock_.Now();
+  if (next_.empty()) opened_ = start;
+  if (!held_) taken_ = start;
+  if (uncommitted_since_ns_ == 0) SetUncommittedSince(start);
   int64_t records_before = output_.records;
   absl::Status status = transform_.Process(records.records, output_);
   Beat();
@@ -210,6 +212,7 @@ void Driver::Commit() {
 
   open_ = false;
   if (!held_) failures_ = 0;
+  SetUncommittedSince(held_ ? std::optional(taken_) : std::nullopt);
   TransactionFacts facts{std::exchange(events_, 0), std::exchange(output_.records, 0),
                          std::exchange(output_.bytes, 0), start - opened_, clock_.Now() - start};
   std::vector<Position> sent;
@@ -249,6 +252,7 @@ void Driver::VerifyCommit(const std::vector<Position>& sent) {
 
 void Driver::Fail(const Result& result) {
   held_.reset();
+  SetUncommittedSince(std::nullopt);
   TransactionFacts facts{std::exchange(events_, 0),
                          std::exchange(output_.records, 0),
                          std::exchange(output_.bytes, 0),
@@ -286,7 +290,7 @@ void Driver::Fail(const Result& result) {
     base::MutexLock lock(mutex_);
     ++snapshot_.aborts;
   }
-  probe_.Aborted(facts, result.text);
+  probe_.Aborted(facts, result.verdict, result.text);
   if (result.verdict == Verdict::kHalt) halted_ = absl::FailedPreconditionError(result.text);
 
   recovering_text_ = result.text;
@@ -429,6 +433,16 @@ std::chrono::steady_clock::time_point Driver::last_progress() const {
 
 bool Driver::Alive() const {
   return clock_.Now() - last_progress() <= 2 * milliseconds(options_.transaction_timeout_ms);
+}
+
+void Driver::SetUncommittedSince(std::optional<Time> since) {
+  uncommitted_since_ns_ = since ? since->time_since_epoch().count() : 0;
+}
+
+nanoseconds Driver::uncommitted_for() const {
+  int64_t since = uncommitted_since_ns_;
+  if (since == 0) return {};
+  return clock_.Now().time_since_epoch() - nanoseconds(since);
 }
 
 DriverSnapshot Driver::snapshot() const {

@@ -96,6 +96,8 @@ class Driver {
   bool Alive() const;
   std::chrono::steady_clock::time_point last_progress() const;
   DriverSnapshot snapshot() const;
+  // How long the oldest record that was taken and isn't committed has been in work; 0: none is.
+  std::chrono::nanoseconds uncommitted_for() const;
 
  private:
   // Counts what the Transform produces and remembers a failure that the Transform may have
@@ -138,6 +140,7 @@ class Driver {
   bool CommitDue() const;
   std::chrono::milliseconds PollWait() const;
   std::chrono::milliseconds NextBackoff();
+  void SetUncommittedSince(std::optional<std::chrono::steady_clock::time_point> since);
   void UpdateState();
   void Beat();
 
@@ -155,6 +158,7 @@ class Driver {
   Time opened_;                  // when the open transaction got its first record
   int64_t events_ = 0;           // of the open transaction
   std::vector<Position> next_;   // behind them
+  Time taken_;                   // when the last records were first taken
   std::optional<Records> held_;  // records that the Transform could not take yet
   std::string held_text_;
   bool recovering_ = true;
@@ -171,6 +175,7 @@ class Driver {
   std::atomic<bool> stop_ = false;
   std::atomic<bool> pause_ = false;
   std::atomic<bool> retry_halted_ = false;
+  std::atomic<int64_t> uncommitted_since_ns_ = 0;
   std::atomic<int64_t> progress_ns_;  // of the clock's Now()
 
   mutable base::Mutex mutex_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "common/stream/transaction.h"
+
 namespace sluice::stream {
 
 enum class DriverState {
@@ -46,8 +48,8 @@ class DriverProbe {
   virtual ~DriverProbe() = default;
   virtual void ChunkProcessed(size_t /*events*/, std::chrono::nanoseconds /*took*/) {}
   virtual void Committed(const TransactionFacts&) {}
-  // `text` says why; no payload.
-  virtual void Aborted(const TransactionFacts&, std::string_view /*text*/) {}
+  // `verdict` is the class of what failed; `text` says why; no payload.
+  virtual void Aborted(const TransactionFacts&, Verdict /*verdict*/, std::string_view /*text*/) {}
   virtual void Recreated(RecreateCause, std::chrono::nanoseconds /*took*/) {}
   virtual void RecreateFailed(std::string_view /*text*/) {}
   virtual void Assigned(size_t /*partitions*/) {}

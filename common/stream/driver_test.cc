@@ -180,7 +180,7 @@ class CopyTransform final : public Transform {
 class RecordingProbe final : public DriverProbe {
  public:
   void Committed(const TransactionFacts& facts) override { commits.push_back(facts); }
-  void Aborted(const TransactionFacts&, std::string_view text) override {
+  void Aborted(const TransactionFacts&, Verdict, std::string_view text) override {
     aborts.emplace_back(text);
   }
   void Recreated(RecreateCause cause, std::chrono::nanoseconds) override {

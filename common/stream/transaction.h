@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "common/stream/source.h"
 #include "common/stream/transform.h"
@@ -18,6 +19,11 @@ enum class Verdict {
   kFenced,    // as kRecreate, and because another producer has taken the transactional id
   kHalt,      // as kAbort, and doing the records again won't help until a person acts
 };
+
+constexpr std::string_view VerdictName(Verdict verdict) {
+  constexpr std::string_view kNames[] = {"ok", "retry", "abort", "recreate", "fenced", "halt"};
+  return kNames[static_cast<size_t>(verdict)];
+}
 
 struct Result {
   Verdict verdict = Verdict::kOk;

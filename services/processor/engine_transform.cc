@@ -15,11 +15,11 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
                                       stream::Output& output) {
   output_ = &output;
   auto start = clock_.Now();
-  engine_->Read(records);
+  engine_.Read(records);
   auto read = clock_.Now();
-  SLUICE_RETURN_IF_ERROR(engine_->Pseudonymise());
+  SLUICE_RETURN_IF_ERROR(engine_.Pseudonymise());
   auto pseudonymised = clock_.Now();
-  SLUICE_RETURN_IF_ERROR(engine_->Write(*this));
+  SLUICE_RETURN_IF_ERROR(engine_.Write(*this));
   auto written = clock_.Now();
   for (const base::InputRecord& record : records) {
     if (record.timestamp_ms >= 0) timestamps_ms_.push_back(record.timestamp_ms);
@@ -31,14 +31,14 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
 }
 
 void EngineTransform::Committed() {
-  probe_.Events(engine_->tally(), timestamps_ms_, clock_.UnixMillis());
+  probe_.Events(engine_.tally(), timestamps_ms_, clock_.UnixMillis());
   Discarded();
 }
 
 void EngineTransform::Discarded() {
-  engine_->tally().Clear();
+  engine_.tally().Clear();
   timestamps_ms_.clear();
-  engine_->NewBatch();
+  engine_.NewBatch();
 }
 
 absl::Status EngineTransform::Clean(const base::InputRecord&, const engine::CleanRecord& clean) {

@@ -9,6 +9,7 @@
 #include "common/engine/engine.h"
 #include "common/stream/transform.h"
 #include "services/processor/probe.h"
+#include "services/processor/setup.h"
 
 namespace sluice::processor {
 
@@ -19,14 +20,11 @@ std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline);
 // Of one worker. What is counted of a transaction is told to the probe when it is committed.
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
-  EngineTransform(const engine::Pipeline& pipeline,
-                  std::unique_ptr<privacy::Pseudonymiser> pseudonymiser,
-                  std::unique_ptr<privacy::Sealer> sealer, std::unique_ptr<engine::Engine> engine,
-                  const base::Clock& clock, Probe& probe)
+  EngineTransform(const engine::Pipeline& pipeline, KeyedEngine engine, const base::Clock& clock,
+                  Probe& probe)
       : quarantine_topic_(pipeline.streams().size()),
-        pseudonymiser_(std::move(pseudonymiser)),
-        sealer_(std::move(sealer)),
-        engine_(std::move(engine)),
+        keyed_(std::move(engine)),
+        engine_(*keyed_.engine),
         clock_(clock),
         probe_(probe) {}
 
@@ -45,9 +43,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   stream::OutputRecord ToOutput(const engine::QuarantineRecord& quarantined) const;
 
   const size_t quarantine_topic_;
-  std::unique_ptr<privacy::Pseudonymiser> pseudonymiser_;
-  std::unique_ptr<privacy::Sealer> sealer_;
-  std::unique_ptr<engine::Engine> engine_;
+  const KeyedEngine keyed_;
+  engine::Engine& engine_;
   const base::Clock& clock_;
   Probe& probe_;
   stream::Output* output_ = nullptr;    // of the call at hand

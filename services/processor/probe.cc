@@ -13,6 +13,11 @@ double Seconds(std::chrono::nanoseconds time) {
 
 }  // namespace
 
+double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms) {
+  if (partition.lag_records <= 0 || partition.last_timestamp_ms < 0) return 0;
+  return static_cast<double>(std::max<int64_t>(now_ms - partition.last_timestamp_ms, 0)) / 1000;
+}
+
 Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline)
     : pipeline_(pipeline), contract_(pipeline.contract().name()) {
   auto events = registry.CounterFamily({"sluice_events_total",
@@ -34,7 +39,9 @@ Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline)
                                      1000});
   transactions_ = registry.NewCounter("sluice_transactions_total", "Transactions committed.");
   aborts_ = registry.CounterFamily(
-      {"sluice_transaction_aborts_total", "Transactions aborted and done again.", {"worker"}});
+      {"sluice_transaction_aborts_total",
+       "Transactions aborted and done again, by what the brokers' answer called for.",
+       {"worker", "class"}});
   recreations_ = registry.CounterFamily(
       {"sluice_producer_recreations_total", "New producer epochs taken, by cause.", {"cause"}});
   recreation_failures_ = registry.NewCounter("sluice_producer_recreation_failures_total",
@@ -54,6 +61,14 @@ Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline)
                             1000});
   queue_bytes_ = registry.GaugeFamily(
       {"sluice_queue_bytes", "Bytes held by the Kafka clients.", {"worker", "queue"}, 200});
+  uncommitted_ = registry.GaugeFamily(
+      {"sluice_oldest_uncommitted_seconds",
+       "How long the oldest record that isn't committed has been in work; 0: none is.",
+       {"worker"},
+       100});
+  snapshot_age_ = registry.GaugeFamily({"sluice_snapshot_age_seconds",
+                                        "Since the snapshot in use of a reference set was loaded.",
+                                        {"set"}});
   state_ = registry.GaugeFamily(
       {"sluice_worker_state", "1 for the state that a worker is in.", {"worker", "state"}, 600});
   auto stages = registry.HistogramFamily(
@@ -107,26 +122,36 @@ void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestam
   latencies.FlushTo(latency_);
 }
 
+EventCounts Probe::counts() const {
+  auto value = [](const telemetry::Counter& counter) {
+    return static_cast<uint64_t>(counter.Value());
+  };
+  return {value(in_), value(clean_), value(quarantined_), value(suppressed_)};
+}
+
+void Probe::Uncommitted(size_t worker, std::chrono::nanoseconds age) const {
+  uncommitted_.With({std::to_string(worker)}).Set(Seconds(age));
+}
+
+void Probe::SnapshotAge(std::chrono::nanoseconds age) const {
+  for (const auto& table : pipeline_.tables()) snapshot_age_.With({table->set()}).Set(Seconds(age));
+}
+
 void Probe::Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
                 size_t worker, int64_t now_ms) const {
   for (const kafka::PartitionSnapshot& partition : source.partitions) {
     std::string number = std::to_string(partition.partition);
     int64_t lag = std::max<int64_t>(partition.lag_records, 0);
     lag_records_.With({partition.topic, number}).Set(static_cast<double>(lag));
-    bool waiting = lag > 0 && partition.last_timestamp_ms >= 0;
-    lag_seconds_.With({partition.topic, number})
-        .Set(waiting
-                 ? static_cast<double>(std::max<int64_t>(now_ms - partition.last_timestamp_ms, 0)) /
-                       1000
-                 : 0);
+    lag_seconds_.With({partition.topic, number}).Set(LagSeconds(partition, now_ms));
   }
   std::string name = std::to_string(worker);
   queue_bytes_.With({name, "read_ahead"}).Set(static_cast<double>(source.read_ahead_bytes));
   queue_bytes_.With({name, "write"}).Set(static_cast<double>(transaction.queue_bytes));
 }
 
-WorkerProbe::WorkerProbe(const Probe& probe, size_t worker)
-    : probe_(probe), worker_(std::to_string(worker)) {}
+WorkerProbe::WorkerProbe(const Probe& probe, size_t worker, std::function<void()> state_changed)
+    : probe_(probe), worker_(std::to_string(worker)), state_changed_(std::move(state_changed)) {}
 
 void WorkerProbe::Committed(const stream::TransactionFacts& facts) {
   probe_.transactions_.Add();
@@ -136,11 +161,13 @@ void WorkerProbe::Committed(const stream::TransactionFacts& facts) {
   probe_.Stage(Probe::kCommit, facts.commit);
 }
 
-void WorkerProbe::Aborted(const stream::TransactionFacts& facts, std::string_view text) {
-  probe_.aborts_.With({worker_}).Add();
+void WorkerProbe::Aborted(const stream::TransactionFacts& facts, stream::Verdict verdict,
+                          std::string_view text) {
+  probe_.aborts_.With({worker_, stream::VerdictName(verdict)}).Add();
   Log(telemetry::Severity::kWarning, "transaction_aborted",
       {{"worker", telemetry::SafeText(worker_)},
        {"events", facts.events},
+       {"class", telemetry::SafeText(stream::VerdictName(verdict))},
        {"reason", telemetry::SafeText(text)}});
 }
 
@@ -169,6 +196,7 @@ void WorkerProbe::StateChanged(stream::DriverState state, std::string_view text)
   probe_.state_.With({worker_, stream::DriverStateName(state_)}).Set(0);
   probe_.state_.With({worker_, stream::DriverStateName(state)}).Set(1);
   state_ = state;
+  state_changed_();
   bool bad = state == stream::DriverState::kHalted;
   Log(bad ? telemetry::Severity::kError : telemetry::Severity::kInfo, "worker_state",
       {{"worker", telemetry::SafeText(worker_)},

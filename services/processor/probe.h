@@ -1,8 +1,10 @@
 // The processor's metrics: the only place where their names stand.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +17,14 @@
 #include "common/telemetry/metrics.h"
 
 namespace sluice::processor {
+
+// How long ago the last record was read, where others wait behind it; else 0. Seconds.
+double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms);
+
+// Since the start; committed ones only.
+struct EventCounts {
+  uint64_t in = 0, clean = 0, quarantined = 0, suppressed = 0;
+};
 
 // Of the whole process; told things per chunk or per transaction. Thread-safe.
 class Probe {
@@ -30,6 +40,10 @@ class Probe {
   // For the collection of gauges.
   void Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
            size_t worker, int64_t now_ms) const;
+  void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
+  void SnapshotAge(std::chrono::nanoseconds age) const;
+
+  EventCounts counts() const;
 
  private:
   friend class WorkerProbe;
@@ -40,7 +54,8 @@ class Probe {
   telemetry::Family<telemetry::Counter> violations_, repairs_, aborts_, recreations_;
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
-  telemetry::Family<telemetry::Gauge> lag_records_, lag_seconds_, queue_bytes_, state_;
+  telemetry::Family<telemetry::Gauge> lag_records_, lag_seconds_, queue_bytes_, state_,
+      uncommitted_, snapshot_age_;
   telemetry::Histogram stages_[kStages];
   telemetry::Histogram latency_, batch_bytes_;
 };
@@ -48,19 +63,25 @@ class Probe {
 // Of one worker.
 class WorkerProbe final : public stream::DriverProbe {
  public:
-  WorkerProbe(const Probe& probe, size_t worker);
+  // `state_changed` is called on the worker's thread; must not block or ask the driver.
+  WorkerProbe(const Probe& probe, size_t worker, std::function<void()> state_changed);
   void Committed(const stream::TransactionFacts& facts) override;
-  void Aborted(const stream::TransactionFacts& facts, std::string_view text) override;
+  void Aborted(const stream::TransactionFacts& facts, stream::Verdict verdict,
+               std::string_view text) override;
   void Recreated(stream::RecreateCause cause, std::chrono::nanoseconds took) override;
   void RecreateFailed(std::string_view text) override;
   void Assigned(size_t partitions) override;
   void DependencyUnavailable(std::string_view text) override;
   void StateChanged(stream::DriverState state, std::string_view text) override;
 
+  // Thread-safe.
+  stream::DriverState state() const { return state_; }
+
  private:
   const Probe& probe_;
   const std::string worker_;
-  stream::DriverState state_ = stream::DriverState::kStarting;
+  const std::function<void()> state_changed_;
+  std::atomic<stream::DriverState> state_ = stream::DriverState::kStarting;
 };
 
 }  // namespace sluice::processor

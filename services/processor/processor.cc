@@ -1,35 +1,11 @@
 #include "services/processor/processor.h"
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
 #include "common/base/status.h"
 #include "common/base/strings.h"
-#include "common/config/yaml.h"
-#include "common/contract/loader.h"
-#include "common/enrichment/exact_table.h"
-#include "common/privacy/local_pseudonymiser.h"
 #include "common/telemetry/log.h"
 
 namespace sluice::processor {
 namespace {
-
-namespace fs = std::filesystem;
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in) return absl::NotFoundError(base::StrCat(path, ": can't be read"));
-  return text.str();
-}
-
-// The error with the place in the configuration that named the file.
-absl::Status At(const config::SourceMap& map, std::string_view path, const absl::Status& status) {
-  return absl::Status(
-      status.code(), base::StrCat(map.Where(path), ": ", path, ": ", base::View(status.message())));
-}
 
 kafka::ConnectionOptions Connection(const config::v1::Kafka& kafka, std::string client_id) {
   kafka::ConnectionOptions options;
@@ -43,75 +19,16 @@ kafka::ConnectionOptions Connection(const config::v1::Kafka& kafka, std::string 
   return options;
 }
 
+constexpr std::string_view kVersion = SLUICE_VERSION;
+// For calls under way when the process ends.
+constexpr std::chrono::milliseconds kCallsDrain{1000};
+
 template <typename T>
 T Or(T value, T fallback) {
   return value == 0 ? fallback : value;
 }
 
 }  // namespace
-
-absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
-  config::SourceMap map;
-  config::v1::Processor config;
-  SLUICE_RETURN_IF_ERROR(config::ParseYamlFile(config_file, config, &map));
-  config::Problems problems;
-  auto relative = [&](const std::string& path) {
-    return (fs::path(config_file).parent_path() / path).string();
-  };
-
-  if (config.kafka().brokers().empty())
-    problems.Add(map, "kafka.brokers", "name at least one, host:port");
-  if (config.workers() < 0 || config.workers() > 64)
-    problems.Add(map, "workers", "must be 1 to 64");
-  if (!config.has_pseudonymiser() || !config.pseudonymiser().has_local()) {
-    problems.Add(map, "pseudonymiser", "give local: {keyring: ..., key_encryption_key: ...}");
-  }
-  if (config.contracts().empty())
-    problems.Add(map, "contracts", "name at least one folder with .proto files");
-  if (!config.listen().grpc().empty())
-    problems.Add(map, "listen.grpc", "this build has no gRPC port; remove the key");
-  SLUICE_RETURN_IF_ERROR(problems.ToStatus());
-
-  engine::Pipeline::Options options;
-  std::vector<std::string> paths;
-  for (const std::string& path : config.contracts()) paths.push_back(relative(path));
-  SLUICE_ASSIGN_OR_RETURN(auto contracts, contract::Contracts::Load(paths));
-  auto contract = contracts->Compile(config.pipeline().contract());
-  if (!contract.ok()) return At(map, "pipeline.contract", contract.status());
-  options.contract = *std::move(contract);
-  for (int i = 0; i < config.reference().local().sets_size(); ++i) {
-    const config::v1::ReferenceSet& set = config.reference().local().sets(i);
-    std::string path = base::StrCat("reference.local.sets[", i, "]");
-    auto text = ReadFile(relative(set.csv()));
-    if (!text.ok()) return At(map, path + ".csv", text.status());
-    auto table = enrichment::ExactTable::FromCsv(set.name(), set.key(), *text, set.csv());
-    if (!table.ok()) return At(map, path, table.status());
-    options.tables.push_back(*std::move(table));
-  }
-  options.config = config.pipeline();
-  options.locate = [&](std::string_view path) { return map.Where(path); };
-  SLUICE_ASSIGN_OR_RETURN(auto pipeline, engine::Pipeline::Compile(std::move(options)));
-
-  const config::v1::LocalPseudonymiser& local = config.pseudonymiser().local();
-  auto keyring =
-      privacy::Keyring::Load(relative(local.keyring()), relative(local.key_encryption_key()));
-  if (!keyring.ok()) return At(map, "pseudonymiser.local", keyring.status());
-  for (int i = 0; i < config.pipeline().streams_size(); ++i) {
-    const std::string& domain = config.pipeline().streams(i).domain();
-    if (!domain.empty() && keyring->Find(domain) == nullptr) {
-      problems.Add(map, base::StrCat("pipeline.streams[", i, "].domain"),
-                   base::StrCat("the keyring has no domain '", domain, "'"));
-    }
-  }
-  auto pem = ReadFile(relative(config.pipeline().quarantine().public_key()));
-  if (!pem.ok()) return At(map, "pipeline.quarantine.public_key", pem.status());
-  base::SystemRandom random;
-  if (auto sealer = privacy::Sealer::Create(*pem, random); !sealer.ok()) {
-    return At(map, "pipeline.quarantine.public_key", sealer.status());
-  }
-  SLUICE_RETURN_IF_ERROR(problems.ToStatus());
-  return Setup{std::move(config), std::move(pipeline), *std::move(keyring), *std::move(pem)};
-}
 
 Processor::Processor(Setup setup) : setup_(std::move(setup)), probe_(registry_, *setup_.pipeline) {}
 
@@ -127,16 +44,10 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   int workers = Or(processor->setup_.config.workers(), 1);
   for (int i = 0; i < workers; ++i)
     SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
-  telemetry::SetBuildInfo(processor->registry_, "0.1.0", "");
+  telemetry::SetBuildInfo(processor->registry_, kVersion, "");
   telemetry::AddProcessMetrics(processor->registry_);
   Processor* self = processor.get();
-  processor->registry_.OnCollect([self] {
-    for (size_t i = 0; i < self->workers_.size(); ++i) {
-      const Worker& worker = *self->workers_[i];
-      self->probe_.Lag(worker.source->snapshot(), worker.transaction->snapshot(), i,
-                       self->clock_.UnixMillis());
-    }
-  });
+  processor->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;
   if (!self->setup_.config.listen().http().empty())
     http.address = self->setup_.config.listen().http();
@@ -144,6 +55,17 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   http.ready = {{"workers", [self] { return self->Ready(); }}};
   SLUICE_ASSIGN_OR_RETURN(processor->http_,
                           telemetry::HttpServer::Create(std::move(http), processor->registry_));
+
+  const config::v1::Listen& listen = self->setup_.config.listen();
+  processor->service_ =
+      std::make_unique<Service>(self->setup_, *self, self->random_, self->registry_);
+  rpc::ServerOptions rpc;
+  if (!listen.grpc().empty()) rpc.address = listen.grpc();
+  if (listen.has_tls()) {
+    rpc.tls = {listen.tls().certificate(), listen.tls().private_key(), listen.tls().client_ca()};
+  }
+  SLUICE_ASSIGN_OR_RETURN(processor->rpc_,
+                          rpc::Server::Create(std::move(rpc), {processor->service_.get()}));
   return processor;
 }
 
@@ -173,14 +95,10 @@ absl::Status Processor::AddWorker(size_t index) {
   SLUICE_ASSIGN_OR_RETURN(worker->transaction,
                           kafka::KafkaTransaction::Create(std::move(transaction), *worker->source));
 
-  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup_.keyring));
-  SLUICE_ASSIGN_OR_RETURN(auto sealer, privacy::Sealer::Create(setup_.quarantine_key_pem, random_));
-  SLUICE_ASSIGN_OR_RETURN(auto engine,
-                          engine::Engine::Create(setup_.pipeline, *pseudonymiser, *sealer));
+  SLUICE_ASSIGN_OR_RETURN(KeyedEngine engine, KeyedEngine::Create(setup_, random_));
   worker->transform =
-      std::make_unique<EngineTransform>(*setup_.pipeline, std::move(pseudonymiser),
-                                        std::move(sealer), std::move(engine), clock_, probe_);
-  worker->probe = std::make_unique<WorkerProbe>(probe_, index);
+      std::make_unique<EngineTransform>(*setup_.pipeline, std::move(engine), clock_, probe_);
+  worker->probe = std::make_unique<WorkerProbe>(probe_, index, [this] { UpdateHealth(); });
 
   stream::DriverOptions driver;
   driver.commit_interval_ms = Or(config.commit().interval_ms(), driver.commit_interval_ms);
@@ -199,6 +117,7 @@ absl::Status Processor::AddWorker(size_t index) {
 
 absl::Status Processor::Start() {
   SLUICE_RETURN_IF_ERROR(http_->Start());
+  SLUICE_RETURN_IF_ERROR(rpc_->Start());
   for (const auto& worker : workers_) {
     SLUICE_RETURN_IF_ERROR(worker->source->Start());
   }
@@ -222,7 +141,64 @@ absl::Status Processor::Wait() {
     worker->thread.join();
     ended.Update(worker->ended);
   }
+  rpc_->Shutdown(kCallsDrain);
   return ended;
+}
+
+void Processor::Pause() {
+  for (const auto& worker : workers_) worker->driver->Pause();
+}
+
+void Processor::Resume() {
+  for (const auto& worker : workers_) worker->driver->Resume();
+}
+
+void Processor::Collect() {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const Worker& worker = *workers_[i];
+    probe_.Lag(worker.source->snapshot(), worker.transaction->snapshot(), i, clock_.UnixMillis());
+    probe_.Uncommitted(i, worker.driver->uncommitted_for());
+  }
+  probe_.SnapshotAge(clock_.Now() - created_);
+}
+
+void Processor::FillStatus(v1::GetStatusResponse& status) const {
+  status.set_version(std::string(kVersion));
+  EventCounts counts = probe_.counts();
+  status.set_events_in(counts.in);
+  status.set_events_clean(counts.clean);
+  status.set_events_quarantined(counts.quarantined);
+  status.set_events_suppressed(counts.suppressed);
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const Worker& worker = *workers_[i];
+    stream::DriverSnapshot driver = worker.driver->snapshot();
+    v1::WorkerStatus& out = *status.add_workers();
+    out.set_worker(static_cast<uint32_t>(i));
+    out.set_state(std::string(stream::DriverStateName(driver.state)));
+    out.set_reason(driver.text);
+    out.set_transactions(static_cast<uint64_t>(driver.transactions));
+    out.set_aborts(static_cast<uint64_t>(driver.aborts));
+    out.set_producer_recreations(static_cast<uint64_t>(driver.recreates));
+    status.set_paused(status.paused() || driver.paused);
+    for (const kafka::PartitionSnapshot& partition : worker.source->snapshot().partitions) {
+      v1::PartitionStatus& at = *out.add_partitions();
+      at.set_topic(partition.topic);
+      at.set_partition(partition.partition);
+      at.set_next_offset(partition.next_offset);
+      at.set_lag_records(partition.lag_records);
+      at.set_lag_seconds(LagSeconds(partition, clock_.UnixMillis()));
+    }
+  }
+}
+
+void Processor::UpdateHealth() {
+  bool serving = true;
+  for (const auto& worker : workers_) {
+    stream::DriverState state = worker->probe->state();
+    serving &= state == stream::DriverState::kRunning || state == stream::DriverState::kPaused;
+  }
+  for (const char* service : {"", v1::Processor::service_full_name()})
+    rpc_->SetServing(service, serving);
 }
 
 telemetry::Health Processor::Live() const {

@@ -9,40 +9,26 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
-#include "common/config/source_map.h"
-#include "common/engine/pipeline.h"
 #include "common/kafka/source.h"
 #include "common/kafka/transaction.h"
-#include "common/privacy/keyring.h"
+#include "common/rpc/server.h"
 #include "common/stream/driver.h"
 #include "common/telemetry/http_server.h"
 #include "services/processor/engine_transform.h"
 #include "services/processor/probe.h"
-#include "sluice/config/v1/processor.pb.h"
+#include "services/processor/service.h"
+#include "services/processor/setup.h"
 
 namespace sluice::processor {
 
-// What a configuration says, loaded and checked: everything that can be wrong without Kafka is
-// wrong here.
-struct Setup {
-  config::v1::Processor config;
-  std::shared_ptr<const engine::Pipeline> pipeline;
-  privacy::Keyring keyring;
-  std::string quarantine_key_pem;
-};
-
-// Reads the configuration's file and the files that it names, whose paths are relative to its own.
-// Errors name file, line and what to change.
-absl::StatusOr<Setup> LoadSetup(const std::string& config_file);
-
 // Life: Create, Start, Wait. Stop may be called from any thread.
-class Processor {
+class Processor final : public Controls {
  public:
   // Asks the brokers for what the guarantees rest on.
   static absl::StatusOr<std::unique_ptr<Processor>> Create(Setup setup);
-  ~Processor();
+  ~Processor() override;
 
-  // Begins to serve HTTP and to consume.
+  // Begins to serve HTTP and gRPC and to consume.
   absl::Status Start();
   // Every worker completes its transaction and leaves its group.
   void Stop();
@@ -50,6 +36,7 @@ class Processor {
   absl::Status Wait();
 
   int http_port() const { return http_->port(); }
+  int grpc_port() const { return rpc_->port(); }
 
  private:
   struct Worker {
@@ -64,16 +51,25 @@ class Processor {
 
   explicit Processor(Setup setup);
   absl::Status AddWorker(size_t index);
+  void FillStatus(v1::GetStatusResponse& status) const override;
+  void Pause() override;
+  void Resume() override;
+  void Collect();
+  // What gRPC's health check says follows the workers' states.
+  void UpdateHealth();
   telemetry::Health Live() const;
   telemetry::Health Ready() const;
 
   const Setup setup_;
   base::SystemClock clock_;
+  const std::chrono::steady_clock::time_point created_ = clock_.Now();
   base::SystemRandom random_;
   telemetry::Registry registry_;
   Probe probe_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<telemetry::HttpServer> http_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<rpc::Server> rpc_;
 };
 
 }  // namespace sluice::processor

@@ -15,9 +15,11 @@
 #include "common/kafka/writer.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/privacy/seal.h"
+#include "common/rpc/channel.h"
 #include "demo/generator.h"
 #include "services/audit/audit.h"
 #include "services/processor/processor.h"
+#include "sluice/processor/v1/processor.grpc.pb.h"
 #include "tests/support/child_process.h"
 #include "tests/support/kafka_broker.h"
 #include "tests/support/temp_dir.h"
@@ -339,6 +341,56 @@ TEST_F(ProcessorKafkaTest, NoIdentifierLeavesTheProcessor) {
        {"anary", "918273", "4321ZZ", "1987-06-05", "900987", "0000034", "CN12", "CANARY", "1AA"}) {
     EXPECT_THAT(seen, Not(HasSubstr(marker))) << marker;
   }
+  StopCleanly(*process);
+}
+
+TEST_F(ProcessorKafkaTest, OperatorsSeePauseAndResumeIt) {
+  auto process = Start();
+  // A log line `started` names the port.
+  ASSERT_TRUE(process->WaitForOutput("grpc_port", 60s).ok());
+  std::string text = test_support::ReadFile(log());
+  size_t at = text.find("\"grpc_port\":");
+  ASSERT_NE(at, std::string::npos) << text;
+  auto channel = rpc::Connect(
+      {.address = base::StrCat("127.0.0.1:", std::atoi(text.c_str() + at + 12))}, "test");
+  ASSERT_TRUE(channel.ok()) << channel.status();
+  auto stub = v1::Processor::NewStub(*channel);
+  auto status = [&] {
+    grpc::ClientContext context;
+    v1::GetStatusResponse response;
+    grpc::Status got = stub->GetStatus(&context, {}, &response);
+    EXPECT_TRUE(got.ok()) << got.error_message();
+    return response;
+  };
+  Produce(500);
+  ExpectConserved();
+  EXPECT_TRUE(test_support::WaitUntil(20s, [&] { return status().events_in() == 500; }));
+  EXPECT_EQ(status().events_clean() + status().events_quarantined(), 500u);
+  EXPECT_EQ(status().plan(), setup_->pipeline->fingerprint());
+  ASSERT_EQ(status().workers_size(), 1);
+  EXPECT_EQ(status().workers(0).state(), "running");
+  EXPECT_TRUE(test_support::WaitUntil(20s, [&] {
+    int64_t read = 0;
+    v1::GetStatusResponse now = status();
+    for (const auto& partition : now.workers(0).partitions()) read += partition.next_offset();
+    return now.workers(0).partitions_size() == 4 && read == 500;
+  }));
+
+  {
+    grpc::ClientContext context;
+    v1::PauseResponse paused;
+    ASSERT_TRUE(stub->Pause(&context, {}, &paused).ok());
+  }
+  EXPECT_TRUE(test_support::WaitUntil(
+      20s, [&] { return status().paused() && status().workers(0).state() == "paused"; }));
+  Produce(100);
+  EXPECT_EQ(status().events_in(), 500u);
+  {
+    grpc::ClientContext context;
+    v1::ResumeResponse resumed;
+    ASSERT_TRUE(stub->Resume(&context, {}, &resumed).ok());
+  }
+  ExpectConserved();
   StopCleanly(*process);
 }
 

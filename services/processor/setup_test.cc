@@ -1,4 +1,6 @@
 // What a wrong configuration says, and the real rows of a public feed through its contract.
+#include "services/processor/setup.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <simdjson.h>
@@ -12,7 +14,6 @@
 #include "common/contract/loader.h"
 #include "common/event/json_reader.h"
 #include "common/validation/validator.h"
-#include "services/processor/processor.h"
 
 namespace sluice::processor {
 namespace {

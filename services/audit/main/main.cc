@@ -4,7 +4,7 @@
 
 #include "common/privacy/local_pseudonymiser.h"
 #include "services/audit/audit.h"
-#include "services/processor/processor.h"
+#include "services/processor/setup.h"
 
 int main(int argc, char** argv) {
   CLI::App app(

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "common/rpc/library.h"
 #include "common/telemetry/log.h"
 #include "services/processor/processor.h"
 
@@ -35,6 +36,14 @@ int main(int argc, char** argv) {
                "Check the configuration and all that it names, without Kafka, and end");
   CLI11_PARSE(app, argc, argv);
   ForbidCoreDumps();
+  // Signals are taken by one thread; all others, gRPC's and librdkafka's too, are made after they
+  // are blocked.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  sluice::rpc::InitialiseLibrary();
 
   auto setup = sluice::processor::LoadSetup(config);
   if (!setup.ok()) return Fail(setup.status());
@@ -42,20 +51,14 @@ int main(int argc, char** argv) {
     std::printf("ok: plan %s\n", setup->pipeline->fingerprint().c_str());
     return 0;
   }
-  // Signals are taken by one thread; all others, librdkafka's too, are made after they are blocked.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
   int drain_timeout_ms =
       setup->config.drain_timeout_ms() == 0 ? 25'000 : setup->config.drain_timeout_ms();
   auto processor = sluice::processor::Processor::Create(*std::move(setup));
   if (!processor.ok()) return Fail(processor.status());
   if (absl::Status started = (*processor)->Start(); !started.ok()) return Fail(started);
-  sluice::telemetry::Log(sluice::telemetry::Severity::kInfo, "started",
-                         {{"http_port", (*processor)->http_port()}});
+  sluice::telemetry::Log(
+      sluice::telemetry::Severity::kInfo, "started",
+      {{"http_port", (*processor)->http_port()}, {"grpc_port", (*processor)->grpc_port()}});
 
   std::thread([&signals, &processor, drain_timeout_ms] {
     int signal = 0;

@@ -1,0 +1,38 @@
+// What a processor is made from.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/random.h"
+#include "common/engine/engine.h"
+#include "common/privacy/keyring.h"
+#include "sluice/config/v1/processor.pb.h"
+
+namespace sluice::processor {
+
+// What a configuration says, loaded and checked: everything that can be wrong without Kafka is
+// wrong here.
+struct Setup {
+  config::v1::Processor config;
+  std::shared_ptr<const engine::Pipeline> pipeline;
+  privacy::Keyring keyring;
+  std::string quarantine_key_pem;
+};
+
+// Reads the configuration's file and the files that it names, whose paths are relative to its own.
+// Errors name file, line and what to change.
+absl::StatusOr<Setup> LoadSetup(const std::string& config_file);
+
+// An engine with the keys that it can't be without. Single-threaded, like the engine.
+struct KeyedEngine {
+  // `random` must outlive it.
+  static absl::StatusOr<KeyedEngine> Create(const Setup& setup, base::RandomSource& random);
+
+  std::unique_ptr<privacy::Pseudonymiser> pseudonymiser;
+  std::unique_ptr<privacy::Sealer> sealer;
+  std::unique_ptr<engine::Engine> engine;
+};
+
+}  // namespace sluice::processor

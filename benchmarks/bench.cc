@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "benchmarks/allocation_count.h"
 #include "benchmarks/workload.h"
@@ -19,6 +22,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/admin.h"
+#include "common/kafka/source.h"
 #include "common/kafka/writer.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "services/processor/processor.h"
@@ -95,10 +99,12 @@ class Bench {
     return absl::OkStatus();
   }
 
-  absl::Status Configure(const std::string& broker, const std::string& group) {
+  absl::Status Configure(const std::string& broker, const std::string& group,
+                         int commit_interval_ms = 0) {
     std::ofstream config(folder_->path() + "/processor.yaml");
     config << "kafka: {brokers: [\"" << broker << "\"], group: " << group
-           << ", instance: bench}\ncontracts: [proto]\n"
+           << ", instance: bench}\ncommit: {interval_ms: " << commit_interval_ms
+           << "}\ncontracts: [proto]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: "
               "code}]}}\npipeline:\n";
@@ -244,6 +250,87 @@ class Bench {
     return absl::OkStatus();
   }
 
+  // From the time a raw record is produced until a read_committed reader has its clean record, at a
+  // steady rate far below the highest. The clean stream is internal: its records keep the raw ones'
+  // timestamps, on the same machine's clock.
+  absl::Status Latency(const std::string& programs, int commit_interval_ms,
+                       const std::string& figure) {
+    constexpr int kEventsPerSecond = 10'000, kWarmUpSeconds = 3, kSeconds = 12;
+    SLUICE_ASSIGN_OR_RETURN(auto broker,
+                            test_support::KafkaBroker::Create({.heap_mb = 1024, .jvm_flags = {}}));
+    SLUICE_RETURN_IF_ERROR(broker->Start());
+    kafka::ConnectionOptions connection;
+    connection.brokers = {broker->bootstrap()};
+    SLUICE_ASSIGN_OR_RETURN(auto admin, kafka::Admin::Create(connection));
+    std::vector<kafka::NewTopic> topics;
+    for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine"})
+      topics.push_back({name, 4});
+    SLUICE_RETURN_IF_ERROR(admin->CreateTopics(topics));
+    SLUICE_RETURN_IF_ERROR(Configure(broker->bootstrap(), "latency", commit_interval_ms));
+    SLUICE_ASSIGN_OR_RETURN(auto process, test_support::ChildProcess::Start(
+                                              {{programs + "/services/processor/sluice-processor",
+                                                "--config", folder_->path() + "/processor.yaml"},
+                                               {},
+                                               folder_->path() + "/" + figure,
+                                               ""}));
+    SLUICE_RETURN_IF_ERROR(process->WaitForOutput("partitions_assigned", 30s));
+    SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({connection}));
+    SLUICE_ASSIGN_OR_RETURN(auto reader, kafka::KafkaSource::Create({.connection = connection,
+                                                                     .group = "subscriber",
+                                                                     .instance = "subscriber",
+                                                                     .topics = {"bench.clean"}}));
+    SLUICE_RETURN_IF_ERROR(reader->Start());
+    while (!std::holds_alternative<stream::Assigned>(reader->Poll(1, 100ms))) {
+    }
+
+    constexpr int kEvents = kEventsPerSecond * (kWarmUpSeconds + kSeconds);
+    std::atomic<bool> done = false;
+    absl::Status produced;
+    std::thread producer([&] {
+      Workload workload(1);
+      auto next = Clock::now();
+      for (int i = 0; i < kEvents && produced.ok(); ++i) {
+        if (i % 10 == 0) std::this_thread::sleep_until(next += 1ms);
+        std::string event = workload.Next();
+        produced =
+            writer->Write({"bench.raw", std::nullopt, std::to_string(i), event, {}, std::nullopt});
+      }
+      produced.Update(writer->Flush());
+      done = true;
+    });
+    base::SystemClock clock;
+    const int64_t measured_from_ms = clock.UnixMillis() + kWarmUpSeconds * 1000;
+    std::vector<int64_t> latencies_ms;
+    auto quiet_since = Clock::now();
+    while (!done || Clock::now() - quiet_since < 2s) {
+      stream::SourceEvent event = reader->Poll(10'000, 5ms);
+      const auto* records = std::get_if<stream::Records>(&event);
+      if (records == nullptr) continue;
+      int64_t now_ms = clock.UnixMillis();
+      quiet_since = Clock::now();
+      for (const stream::InputRecord& record : records->records) {
+        if (record.timestamp_ms >= measured_from_ms)
+          latencies_ms.push_back(now_ms - record.timestamp_ms);
+      }
+    }
+    producer.join();
+    reader->Leave();
+    SLUICE_RETURN_IF_ERROR(produced);
+    SLUICE_RETURN_IF_ERROR(process->Signal(SIGTERM));
+    SLUICE_RETURN_IF_ERROR(process->Wait(40s).status());
+    if (latencies_ms.size() < static_cast<size_t>(kEventsPerSecond) * kSeconds * 9 / 10) {
+      return absl::InternalError(
+          base::StrCat("only ", latencies_ms.size(), " records came through"));
+    }
+    std::sort(latencies_ms.begin(), latencies_ms.end());
+    auto percentile = [&](size_t percent) {
+      return static_cast<double>(latencies_ms[latencies_ms.size() * percent / 100]);
+    };
+    Report("pipeline.p50_" + figure, percentile(50), "ms");
+    Report("pipeline.p99_" + figure, percentile(99), "ms");
+    return absl::OkStatus();
+  }
+
   absl::Status WriteJson(const std::string& path) const {
     std::ofstream out(path);
     out << "{";
@@ -272,8 +359,8 @@ int main(int argc, char** argv) {
   CLI::App app("Measures the engine, and the processor on a real Kafka beside the mirror.");
   std::string name, json;
   int events = 1'000'000;
-  app.add_option("NAME", name, "engine or pipeline; both without it")
-      ->check(CLI::IsMember(std::set<std::string>{"engine", "pipeline"}));
+  app.add_option("NAME", name, "engine, pipeline or latency; all without it")
+      ->check(CLI::IsMember(std::set<std::string>{"engine", "pipeline", "latency"}));
   app.add_option("--json", json, "Also write the figures to this file");
   app.add_option("--events", events, "Of the pipeline's workload")
       ->check(CLI::Range(1000, 100'000'000))
@@ -285,8 +372,12 @@ int main(int argc, char** argv) {
   programs = programs.substr(0, programs.rfind("/benchmarks/"));
   sluice::bench::Bench bench(events);
   absl::Status status = bench.Prepare();
-  if (status.ok() && name != "pipeline") status = bench.Engine();
-  if (status.ok() && name != "engine") status = bench.Pipeline(programs);
+  auto wanted = [&](const char* part) { return status.ok() && (name.empty() || name == part); };
+  if (wanted("engine")) status = bench.Engine();
+  if (wanted("pipeline")) status = bench.Pipeline(programs);
+  // At the default commit interval, and at a short one.
+  if (wanted("latency")) status = bench.Latency(programs, 100, "ms");
+  if (wanted("latency")) status = bench.Latency(programs, 20, "at_20_ms");
   if (status.ok() && !json.empty()) status = bench.WriteJson(json);
   if (!status.ok()) std::fprintf(stderr, "bench: %s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;

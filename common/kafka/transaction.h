@@ -59,6 +59,8 @@ class KafkaTransaction final : public stream::Transaction {
   bool tainted() const override;
 
   TransactionSnapshot snapshot() const;
+  // Value of the attempt header of the records produced since the last Begin().
+  const std::string& attempt() const { return attempt_; }
 
  private:
   friend class KafkaTransactionPeer;  // a mock cluster can't describe its configuration

@@ -25,6 +25,27 @@ function(sluice_library name)
     target_include_directories(sluice_${name} INTERFACE ${SLUICE_ROOT})
   endif()
   sluice_tests(${name} DEPS sluice_${name} ${arg_TEST_DEPS})
+  sluice_fuzz(DEPS sluice_${name})
+endfunction()
+
+# sluice_fuzz(DEPS targets...): x_fuzz from x_fuzz.cc of this folder, and a test that runs it over
+# tests/corpus/x. Under the preset `fuzz` it is libFuzzer's: build/fuzz/.../x_fuzz tests/corpus/x.
+function(sluice_fuzz)
+  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  file(GLOB targets CONFIGURE_DEPENDS *_fuzz.cc)
+  foreach(source ${targets})
+    get_filename_component(target ${source} NAME_WE)
+    string(REGEX REPLACE "_fuzz$" "" subject ${target})
+    add_executable(${target} ${source})
+    target_link_libraries(${target} PRIVATE ${arg_DEPS} sluice_flags)
+    if(SLUICE_FUZZ)
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    else()
+      target_sources(${target} PRIVATE ${SLUICE_ROOT}/tests/fuzz/replay.cc)
+    endif()
+    add_test(NAME ${target} COMMAND ${target} -runs=0 ${SLUICE_ROOT}/tests/corpus/${subject})
+    set_tests_properties(${target} PROPERTIES LABELS unit TIMEOUT 120)
+  endforeach()
 endfunction()
 
 # sluice_tests(NAME DEPS targets...): NAME_test and NAME_kafka_test from this folder's test sources.

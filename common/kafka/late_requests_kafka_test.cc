@@ -110,7 +110,11 @@ struct Causes final : stream::DriverProbe {
   void Recreated(stream::RecreateCause cause, std::chrono::nanoseconds) override {
     names.emplace_back(stream::RecreateCauseName(cause));
   }
+  void Aborted(const stream::TransactionFacts&, Verdict, std::string_view text) override {
+    aborts.emplace_back(text);
+  }
   std::vector<std::string> names;
+  std::vector<std::string> aborts;
 };
 
 // What a read_committed reader finds wrong.
@@ -421,7 +425,9 @@ TEST_P(LateRequestsTest, D2LateOffsetsDoNotTakeTheGroupTooFar) {
   worker->steered->after_commit = [&](int) { committed = true; };
   RunUntil(*worker, [&] { return committed.load(); });
   Restart();
-  EXPECT_EQ(Read(), rules() ? Damage{} : Damage{.lost = 5});
+  EXPECT_EQ(Read(), rules() ? Damage{} : Damage{.lost = 5})
+      << testing::PrintToString(worker->probe.aborts)
+      << testing::PrintToString(worker->probe.names);
 }
 
 // E3: N is aborted while a partition's joining of it has no answer: the producer is of no more use,

@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kContract = R"(
 message Event {
-  option (sluice.contract.v1.event) = { id: "id" };
+  option (sluice.contract.v1.event) = { id: "id" time: "at" };
   string id = 1;
   int32 small = 2;
   int64 big = 3 [(sluice.contract.v1.field).read = { number_in_string: true }];

@@ -35,6 +35,25 @@ event::Limits LimitsOf(const Pipeline& pipeline) {
   return limits;
 }
 
+// Where a message stands in its file, as a schema registry's frame says it: the number of indexes
+// and the indexes, from the outermost message on, as zigzag varints; a single zero byte for the
+// first message.
+std::string MessageIndexOf(const google::protobuf::Descriptor& message) {
+  std::vector<int> indexes;
+  for (const auto* at = &message; at != nullptr; at = at->containing_type())
+    indexes.insert(indexes.begin(), at->index());
+  std::string out;
+  auto append = [&out](size_t number) {
+    size_t zigzag = number << 1;
+    for (; zigzag >= 0x80; zigzag >>= 7) out.push_back(static_cast<char>(zigzag | 0x80));
+    out.push_back(static_cast<char>(zigzag));
+  };
+  if (indexes == std::vector<int>{0}) return std::string(1, '\0');
+  append(indexes.size());
+  for (int index : indexes) append(static_cast<size_t>(index));
+  return out;
+}
+
 // The first second of the year, month, day or hour that a time is in.
 int64_t Truncated(int64_t seconds, Part part) {
   auto floored = [](int64_t value, int64_t unit) {
@@ -125,8 +144,11 @@ Engine::Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser&
     : pipeline_(std::move(pipeline)),
       pseudonymiser_(pseudonymiser),
       sealer_(sealer),
-      reader_(std::shared_ptr<const contract::Plan>(pipeline_, &pipeline_->contract()),
-              LimitsOf(*pipeline_)),
+      json_reader_(std::shared_ptr<const contract::Plan>(pipeline_, &pipeline_->contract()),
+                   LimitsOf(*pipeline_)),
+      protobuf_reader_(std::shared_ptr<const contract::Plan>(pipeline_, &pipeline_->contract()),
+                       LimitsOf(*pipeline_)),
+      message_index_(MessageIndexOf(pipeline_->contract().descriptor())),
       prepared_(pipeline_->streams().size()) {
   tally_.repairs.resize(pipeline_->contract().nodes().size() * event::kRepairKinds);
   source_header_ = "/" + pipeline_->contract().name();
@@ -170,7 +192,11 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
     }
     entry.event.violations.push_back({"event.tombstone", ""});
   } else if (std::string_view value = *record.value; Unframe(value, entry.event)) {
-    reader_.Read(value, arena_, entry.event);
+    if (pipeline_->config().input().format() == config::v1::protobuf) {
+      protobuf_reader_.Read(value, arena_, entry.event);
+    } else {
+      json_reader_.Read(value, arena_, entry.event);
+    }
   }
   if (entry.event.fields != nullptr) {
     pipeline_->validator().Check(entry.event, arena_);
@@ -189,8 +215,8 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   }
 }
 
-// Takes a schema registry's frame off: a zero byte and a four-byte id, which must be one of the
-// pipeline's.
+// Takes a schema registry's frame off: a zero byte, a four-byte id, which must be one of the
+// pipeline's, and for protobuf the place of the contract's message in its file.
 bool Engine::Unframe(std::string_view& value, event::Event& event) const {
   const auto& ids = pipeline_->config().input().schema_ids();
   if (ids.empty()) return true;
@@ -205,6 +231,12 @@ bool Engine::Unframe(std::string_view& value, event::Event& event) const {
     return false;
   }
   value.remove_prefix(5);
+  if (pipeline_->config().input().format() != config::v1::protobuf) return true;
+  if (!value.starts_with(message_index_)) {
+    event.violations.push_back({"framing.message_index", ""});
+    return false;
+  }
+  value.remove_prefix(message_index_.size());
   return true;
 }
 

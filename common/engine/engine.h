@@ -13,6 +13,7 @@
 #include "common/engine/outcome.h"
 #include "common/engine/pipeline.h"
 #include "common/event/json_reader.h"
+#include "common/event/protobuf_reader.h"
 #include "common/privacy/pseudonymiser.h"
 #include "common/privacy/seal.h"
 
@@ -115,7 +116,9 @@ class Engine {
   const std::shared_ptr<const Pipeline> pipeline_;
   privacy::Pseudonymiser& pseudonymiser_;
   privacy::Sealer& sealer_;
-  event::JsonReader reader_;
+  event::JsonReader json_reader_;
+  event::ProtobufReader protobuf_reader_;
+  const std::string message_index_;  // of a schema registry's frame for protobuf
 
   // By the pipeline's indexes, as the pseudonymiser numbers them.
   std::vector<uint16_t> domains_;

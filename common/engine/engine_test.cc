@@ -1,7 +1,9 @@
 #include "common/engine/engine.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/text_format.h>
+#include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -425,8 +427,6 @@ TEST(Pipeline, NamesEachMistake) {
   EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_enrich(0)->mutable_fields())["x"] = "y"; }),
               HasSubstr("the set has no column 'x'; it has: name"));
   EXPECT_THAT(ErrorOf([](P& p) { p.clear_streams(); }), HasSubstr("name at least one"));
-  EXPECT_THAT(ErrorOf([](P& p) { p.mutable_input()->set_format(config::v1::protobuf); }),
-              HasSubstr("read from json only"));
   EXPECT_EQ(ErrorOf([&](P& p) {
               field(p, 1, "subject").mutable_drop();
               p.mutable_streams(1)->mutable_treat()->erase("PNC_ID");
@@ -445,6 +445,51 @@ TEST(Pipeline, FingerprintFollowsTheConfiguration) {
   EXPECT_EQ(fingerprint([](auto& p) { p.mutable_quarantine()->set_public_key("elsewhere.pem"); }),
             same);
   EXPECT_NE(fingerprint([](auto& p) { p.mutable_streams(1)->set_purpose("other"); }), same);
+}
+
+// The raw event in protobuf's binary form, by protobuf's own library.
+std::string Binary(std::string_view json) {
+  auto plan = contract::PlanFromProto(kContract, "E");
+  google::protobuf::DynamicMessageFactory factory;
+  std::unique_ptr<google::protobuf::Message> message(
+      factory.GetPrototype(&plan->descriptor())->New());
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  EXPECT_TRUE(
+      google::protobuf::util::JsonStringToMessage(std::string(json), message.get(), options).ok());
+  return message->SerializeAsString();
+}
+
+TEST_F(EngineTest, ProtobufGivesTheCleanRecordsThatJsonGives) {
+  // Without what only JSON can say: an explicit false.
+  std::string json(kEvent);
+  json.erase(json.find(R"("linked":false,)"), 15);
+  Collected from_json = Run(json);
+  config::v1::Pipeline config = ParsePipeline(kPipeline);
+  config.mutable_input()->set_format(config::v1::protobuf);
+  Make(config);
+  Collected from_binary = Run(Binary(kEvent));
+  ASSERT_EQ(from_binary.clean.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    // The keyring is another one: what is compared are the internal stream's plain values and form.
+    EXPECT_EQ(from_binary.clean[i].value.size(), from_json.clean[i].value.size());
+  }
+  EXPECT_THAT(from_binary.clean[0].value, HasSubstr(R"("postcode":"SW1A")"));
+  EXPECT_THAT(from_binary.clean[0].value, Not(HasSubstr("Archer")));
+  EXPECT_EQ(ReasonOf("{}"), "protobuf.malformed@.");
+}
+
+TEST_F(EngineTest, FramedProtobufMustNameTheContractsMessage) {
+  config::v1::Pipeline config = ParsePipeline(kPipeline);
+  config.mutable_input()->set_format(config::v1::protobuf);
+  config.mutable_input()->add_schema_ids(258);
+  Make(config);
+  std::string frame("\0\0\0\1\2", 5), event = Binary(kEvent);
+  EXPECT_EQ(Run(frame + std::string(1, '\0') + event).clean.size(), 2u);
+  EXPECT_EQ(ReasonOf(frame + std::string("\2\2", 2) + event), "framing.message_index@.");
+  EXPECT_EQ(ReasonOf(frame), "framing.message_index@.");
+  EXPECT_EQ(ReasonOf(std::string("\0\0\0\1\3\0", 6) + event), "framing.schema_id@.");
+  EXPECT_EQ(ReasonOf(event), "framing.missing@.");
 }
 
 }  // namespace

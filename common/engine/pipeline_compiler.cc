@@ -185,10 +185,6 @@ class PipelineCompiler {
     if (bytes < 0 || bytes > 64 * 1024 * 1024) {
       Error("pipeline.input.event_bytes_max", "must be 1 to 67,108,864");
     }
-    if (config_.input().format() != config::v1::json) {
-      Error("pipeline.input.format",
-            "raw events are read from json only; name it, or leave the key out");
-    }
   }
 
   void CheckTopics() {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,7 +14,9 @@
 #include "common/base/strings.h"
 #include "common/contract/loader.h"
 #include "common/event/json_reader.h"
+#include "common/privacy/seal.h"
 #include "common/validation/validator.h"
+#include "tests/support/temp_dir.h"
 
 namespace sluice::processor {
 namespace {
@@ -40,7 +43,8 @@ TEST(Contracts, AllThatAreShippedCompile) {
   ASSERT_TRUE(contracts.ok()) << contracts.status();
   EXPECT_THAT(
       (*contracts)->EventNames(),
-      ::testing::ElementsAre("policing.stops.v1.PublicStopSearch", "policing.stops.v1.StopSearch"));
+      ::testing::ElementsAre("policing.custody.v1.CustodyRecord", "policing.incidents.v1.Incident",
+                             "policing.stops.v1.PublicStopSearch", "policing.stops.v1.StopSearch"));
   for (const std::string& name : (*contracts)->EventNames()) {
     auto plan = (*contracts)->Compile(name);
     ASSERT_TRUE(plan.ok()) << plan.status();
@@ -48,6 +52,86 @@ TEST(Contracts, AllThatAreShippedCompile) {
         << validation::Validator::Compile(**plan).status();
   }
 }
+
+// What is shipped beside each pipeline: a valid event, which must be clean, and a broken one.
+class ShippedPipelines : public ::testing::TestWithParam<const char*> {
+ protected:
+  // Writes a configuration around deploy/config/NAME-pipeline.yaml and loads it.
+  absl::StatusOr<processor::Setup> Load() {
+    const std::string& path = folder_->path();
+    base::SystemRandom random;
+    EXPECT_TRUE(privacy::Keyring::CreateKeyFile(path + "/kek", random).ok());
+    auto keyring = privacy::Keyring::Create(
+        {{"intelligence", "int"}, {"public", "pub"}, {"partners", "par"}}, random);
+    EXPECT_TRUE(keyring->Save(path + "/keyring", path + "/kek", random).ok());
+    std::ofstream(path + "/quarantine.pub") << privacy::NewSealingKeys(random)->public_pem;
+    std::ofstream config(path + "/processor.yaml");
+    config << "kafka: {brokers: [a:1], group: g, instance: i}\ncontracts: [\"" << SourceDir()
+           << "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
+           << "reference: {local: {sets: [{name: boroughs, csv: \"" << SourceDir()
+           << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
+    std::ifstream pipeline(SourceDir() + "/deploy/config/" + GetParam() + "-pipeline.yaml");
+    EXPECT_TRUE(pipeline.good());
+    for (std::string line; std::getline(pipeline, line);) config << "  " << line << "\n";
+    config.close();
+    return LoadSetup(path + "/processor.yaml");
+  }
+
+  class Fates final : public engine::OutcomeSink {
+   public:
+    absl::Status Clean(const engine::InputRecord&, const engine::CleanRecord& record) override {
+      clean.emplace_back(record.value);
+      return absl::OkStatus();
+    }
+    absl::Status Quarantined(const engine::InputRecord&,
+                             const engine::QuarantineRecord& record) override {
+      for (const event::Violation& violation : record.violations)
+        violations.push_back(base::StrCat(violation.path, ":", violation.rule));
+      return absl::OkStatus();
+    }
+    void Suppressed(const engine::InputRecord&) override {}
+    std::vector<std::string> clean, violations;
+  };
+
+  std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("shipped");
+};
+
+TEST_P(ShippedPipelines, TakeAValidEventAndNameWhatIsWrongWithABrokenOne) {
+  auto setup = Load();
+  ASSERT_TRUE(setup.ok()) << setup.status();
+  base::SystemRandom random;
+  auto keyed = KeyedEngine::Create(*setup, random);
+  ASSERT_TRUE(keyed.ok()) << keyed.status();
+  std::ifstream events(SourceDir() + "/tests/golden/" + GetParam() + ".jsonl");
+  std::string valid, broken, rules;
+  std::getline(events, valid);
+  std::getline(events, broken);
+  std::getline(events, rules);
+  auto process = [&](const std::string& text) {
+    base::InputRecord record;
+    record.topic = "raw";
+    record.value = text;
+    Fates fates;
+    EXPECT_EQ(keyed->engine->Process({&record, 1}, fates), absl::OkStatus());
+    return fates;
+  };
+  Fates fates = process(valid);
+  EXPECT_THAT(fates.violations, ::testing::IsEmpty());
+  ASSERT_EQ(fates.clean.size(), setup->pipeline->streams().size());
+  // No person of the example is in any stream.
+  for (const std::string& clean : fates.clean)
+    EXPECT_THAT(clean, ::testing::Not(::testing::ContainsRegex("Example|7700 ?900|1987-06-05")));
+  fates = process(broken);
+  EXPECT_THAT(fates.clean, ::testing::IsEmpty());
+  std::sort(fates.violations.begin(), fates.violations.end());
+  std::string found;
+  for (const std::string& violation : fates.violations)
+    base::StrAppend(found, found.empty() ? "" : " ", violation);
+  EXPECT_EQ(found, rules);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, ShippedPipelines, ::testing::Values("incidents", "custody"),
+                         [](const auto& info) { return info.param; });
 
 TEST(Contracts, EveryRealRowOfThePublicFeedIsAccountedFor) {
   const char* shared = std::getenv("SLUICE_SHARED_DATA");

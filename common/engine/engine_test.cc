@@ -2,14 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/dynamic_message.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "common/base/strings.h"
 #include "common/contract/testing.h"
+#include "common/engine/output_schema.h"
 #include "common/enrichment/exact_table.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/local_pseudonymiser.h"
@@ -490,6 +493,53 @@ TEST_F(EngineTest, FramedProtobufMustNameTheContractsMessage) {
   EXPECT_EQ(ReasonOf(frame), "framing.message_index@.");
   EXPECT_EQ(ReasonOf(std::string("\0\0\0\1\3\0", 6) + event), "framing.schema_id@.");
   EXPECT_EQ(ReasonOf(event), "framing.missing@.");
+}
+
+google::protobuf::Struct AsStruct(const std::string& json) {
+  google::protobuf::Struct out;
+  EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &out).ok()) << json;
+  return out;
+}
+
+// A subscriber who knows only the schema reads the same from a binary stream as from a JSON one.
+TEST_F(EngineTest, TheOutputSchemaIsWhatIsWritten) {
+  for (size_t original = 0; original < 2; ++original) {
+    config::v1::Pipeline config = ParsePipeline(kPipeline);
+    config::v1::Stream& copy = *config.add_streams();
+    copy = config.streams(static_cast<int>(original));
+    copy.set_name("binary");
+    copy.set_topic("clean.e.binary");
+    copy.set_format(config::v1::protobuf);
+    Make(config);
+    auto pipeline = *Pipeline::Compile(Options(config));
+    std::string json(kEvent);
+    // An explicit false is the same as nothing to a proto3 reader.
+    json.erase(json.find(R"("linked":false,)"), 15);
+    Collected out = Run(json);
+    ASSERT_EQ(out.clean.size(), 3u);
+
+    const StreamPlan& stream = pipeline->streams()[2];
+    google::protobuf::DescriptorPool pool(google::protobuf::DescriptorPool::generated_pool());
+    const auto* file = pool.BuildFile(OutputSchema(*pipeline, stream));
+    ASSERT_NE(file, nullptr);
+    google::protobuf::DynamicMessageFactory factory(&pool);
+    std::unique_ptr<google::protobuf::Message> message(
+        factory.GetPrototype(file->message_type(0))->New());
+    ASSERT_TRUE(message->ParseFromString(out.clean[2].value));
+    EXPECT_EQ(message->GetReflection()->GetUnknownFields(*message).field_count(), 0);
+    std::string read;
+    google::protobuf::util::JsonPrintOptions print;
+    print.preserve_proto_field_names = true;
+    ASSERT_TRUE(google::protobuf::util::MessageToJsonString(*message, &read, print).ok());
+    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(
+        AsStruct(read), AsStruct(out.clean[original].value)))
+        << read << "\n"
+        << out.clean[original].value;
+    auto text = OutputSchemaText(*pipeline, stream);
+    ASSERT_TRUE(text.ok()) << text.status();
+    // Dropped from the first, a constant in the second.
+    EXPECT_EQ(text->find("narrative") != std::string::npos, original == 1);
+  }
 }
 
 }  // namespace

@@ -64,6 +64,8 @@ void AppendMasked(std::string_view text, size_t keep_first, size_t keep_last, ch
                   std::string& out) {
   size_t points = 0;
   for (char c : text) points += (c & 0xC0) != 0x80;
+  // Of a short value the ends would be all of it.
+  if (points <= keep_first + keep_last) keep_first = keep_last = 0;
   size_t at = 0;
   bool keep = false;
   for (char c : text) {

@@ -40,7 +40,8 @@ Point GridCentre(Point point, int32_t metres);
 // which binary fractions would deny.
 double BucketOf(double value, double width);
 
-// Every code point but the first and last ones that are kept becomes `with`. Appends.
+// Every code point but the first and last ones that are kept becomes `with`; all do of a value
+// that has no more than those. Appends.
 void AppendMasked(std::string_view text, size_t keep_first, size_t keep_last, char with,
                   std::string& out);
 

@@ -41,7 +41,8 @@ absl::StatusOr<base::SecretBytes> ReadFile(const std::string& path, bool secret)
   struct stat info;
   if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) return FileError(path, "isn't a file");
   if (secret && (info.st_mode & (S_IRWXG | S_IRWXO) & ~(S_IRGRP)) != 0) {
-    return FileError(path, "others than its owner can read it; make it mode 0400");
+    return FileError(path,
+                     "others than its owner and group can read it; make it mode 0400 or 0440");
   }
   if (info.st_size > static_cast<off_t>(kFileBytesMax))
     return FileError(path, "is larger than 1 MiB");

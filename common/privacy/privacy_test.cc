@@ -367,7 +367,7 @@ TEST(Generalise, MasksWholeCharacters) {
   EXPECT_EQ(masked("12345678", 0, 4), "****5678");
   EXPECT_EQ(masked("12345678", 2, 1), "12*****8");
   EXPECT_EQ(masked("Zo\xC3\xAB", 0, 1), "**\xC3\xAB");
-  EXPECT_EQ(masked("ab", 5, 0), "ab");
+  EXPECT_EQ(masked("ab", 5, 0), "**");
   EXPECT_EQ(BucketOf(47, 10), 40);
   EXPECT_EQ(BucketOf(-1, 10), -10);
 }

@@ -1,7 +1,10 @@
 // The processor as a process of its own on a real Kafka, through what goes wrong. After each: every
 // raw event has exactly one result, in order.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -177,6 +180,29 @@ class ProcessorKafkaTest : public ::testing::Test {
     }));
   }
 
+  // The text of /metrics.
+  std::string Metrics(ChildProcess& process) {
+    EXPECT_TRUE(process.WaitForOutput("http_port", 60s).ok());
+    std::string text = test_support::ReadFile(log());
+    size_t at = text.find("\"http_port\":");
+    int port = at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 12);
+    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    std::string_view request = "GET /metrics HTTP/1.0\r\n\r\n";
+    EXPECT_EQ(send(connection, request.data(), request.size(), 0),
+              static_cast<ssize_t>(request.size()));
+    std::string answer;
+    char part[4096];
+    for (ssize_t size; (size = recv(connection, part, sizeof(part), 0)) > 0;)
+      answer.append(part, static_cast<size_t>(size));
+    close(connection);
+    return answer;
+  }
+
   void StopCleanly(ChildProcess& process) {
     ASSERT_TRUE(process.Signal(SIGTERM).ok());
     auto ended = process.Wait(40s);
@@ -319,7 +345,8 @@ TEST_F(ProcessorKafkaTest, NoIdentifierLeavesTheProcessor) {
   ASSERT_TRUE((*writer)->Flush().ok());
   produced_ = 2;
   ExpectConserved();
-  std::string seen = test_support::ReadFile(log());
+  std::string seen = test_support::ReadFile(log()) + Metrics(*process);
+  EXPECT_THAT(seen, HasSubstr("sluice_violations_total"));
   int quarantined = 0, clean = 0;
   for (const std::string& out : OutputTopics(*setup_->pipeline)) {
     bool quarantine = out == setup_->pipeline->config().quarantine().topic();

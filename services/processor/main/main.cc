@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "common/engine/output_schema.h"
 #include "common/rpc/library.h"
 #include "common/telemetry/log.h"
 #include "services/processor/processor.h"
@@ -16,6 +17,17 @@ namespace {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sluice-processor: %s\n", std::string(status.message()).c_str());
   return 1;
+}
+
+int PrintSchema(const sluice::engine::Pipeline& pipeline, const std::string& name) {
+  for (const sluice::engine::StreamPlan& stream : pipeline.streams()) {
+    if (stream.name != name) continue;
+    auto text = sluice::engine::OutputSchemaText(pipeline, stream);
+    if (!text.ok()) return Fail(text.status());
+    std::fputs(text->c_str(), stdout);
+    return 0;
+  }
+  return Fail(absl::NotFoundError("--schema: the pipeline has no stream '" + name + "'"));
 }
 
 // Keys and raw events are in memory: no core file may hold them.
@@ -34,6 +46,9 @@ int main(int argc, char** argv) {
   app.add_option("--config", config, "The processor's configuration, YAML")->required();
   app.add_flag("--check", check,
                "Check the configuration and all that it names, without Kafka, and end");
+  std::string schema;
+  app.add_option("--schema", schema,
+                 "Print the .proto of this stream's records, for its subscribers, and end");
   CLI11_PARSE(app, argc, argv);
   ForbidCoreDumps();
   // Signals are taken by one thread; all others, gRPC's and librdkafka's too, are made after they
@@ -47,6 +62,7 @@ int main(int argc, char** argv) {
 
   auto setup = sluice::processor::LoadSetup(config);
   if (!setup.ok()) return Fail(setup.status());
+  if (!schema.empty()) return PrintSchema(*setup->pipeline, schema);
   if (check) {
     std::printf("ok: plan %s\n", setup->pipeline->fingerprint().c_str());
     return 0;

@@ -22,5 +22,9 @@ void* CountedAllocate(size_t size) {
 }  // namespace sluice::bench
 
 void* operator new(size_t size) { return sluice::bench::CountedAllocate(size); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  sluice::bench::allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::malloc(size);
+}
 void operator delete(void* at) noexcept { std::free(at); }
 void operator delete(void* at, size_t) noexcept { std::free(at); }

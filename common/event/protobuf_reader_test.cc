@@ -52,10 +52,12 @@ class ProtobufReaderTest : public ::testing::Test {
     return message->SerializeAsString();
   }
 
-  void Read(std::string_view bytes) {
+  // The event's texts stay in the bytes, which the fixture keeps.
+  void Read(std::string bytes) {
+    bytes_ = std::move(bytes);
     arena_.Reset();
     event_.Clear();
-    reader_.Read(bytes, arena_, event_);
+    reader_.Read(bytes_, arena_, event_);
   }
   std::vector<std::string> Violations() const {
     std::vector<std::string> out;
@@ -70,6 +72,7 @@ class ProtobufReaderTest : public ::testing::Test {
   std::shared_ptr<const contract::Plan> plan_ = contract::PlanFromProto(kContract, "Event");
   google::protobuf::DynamicMessageFactory factory_;
   ProtobufReader reader_{plan_};
+  std::string bytes_;
   base::Arena arena_;
   Event event_;
 };
@@ -173,7 +176,7 @@ TEST_F(ProtobufReaderTest, RefusesWhatIsNotProtobuf) {
         std::string_view("\x00", 1), std::string_view("\x0B\x0C", 2),
         std::string_view("\x18\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F", 11),
         std::string_view("\x9A\x01\x02\x0A\x09", 5), std::string_view("{\"id\":1}", 8)}) {
-    Read(bytes);
+    Read(std::string(bytes));
     EXPECT_EQ(event_.fields, nullptr);
     EXPECT_THAT(Violations(), ElementsAre(":protobuf.malformed"));
   }

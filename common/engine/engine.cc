@@ -17,9 +17,7 @@
 namespace sluice::engine {
 
 using contract::Cardinality;
-using contract::kNoNode;
 using contract::Node;
-using contract::Type;
 using event::Value;
 using event::ValueKind;
 

@@ -20,7 +20,6 @@ namespace pb = google::protobuf;
 using contract::Cardinality;
 using contract::Node;
 using contract::NodeId;
-using contract::Type;
 
 bool IsAddress(std::string_view text) { return IsHostname(text) || IsIpv4(text) || IsIpv6(text); }
 bool IsIp(std::string_view text) { return IsIpv4(text) || IsIpv6(text); }

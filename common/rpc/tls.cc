@@ -58,7 +58,7 @@ std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> Watch(const 
 
 std::vector<std::string> Values(const grpc::AuthContext& context, const char* property) {
   std::vector<std::string> values;
-  for (grpc::string_ref value : context.FindPropertyValues(property)) {
+  for (const grpc::string_ref& value : context.FindPropertyValues(property)) {
     values.emplace_back(value.data(), value.size());
   }
   return values;

@@ -1,0 +1,48 @@
+// What every family of benchmarks gets, and where each is named.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace sluice::bench {
+
+struct Options {
+  int events = 1'000'000;  // of the pipelines' workload
+  std::string programs;    // the build folder, where the programs are that are measured
+};
+
+// Prints each figure as it comes, one line each: `name value unit`.
+class Report {
+ public:
+  void Add(const std::string& name, double value, const std::string& unit);
+  // An object of names and values.
+  absl::Status WriteJson(const std::string& path) const;
+
+ private:
+  struct Figure {
+    std::string name;
+    double value;
+  };
+  std::vector<Figure> figures_;
+};
+
+// One family: a file `NAME_bench.cc`. Its name is what `./run bench NAME` takes.
+struct Family {
+  const char* name;
+  const char* what;
+  absl::Status (*run)(const Options& options, Report& report);
+};
+
+absl::Status RunEngine(const Options& options, Report& report);
+absl::Status RunPipeline(const Options& options, Report& report);
+absl::Status RunLatency(const Options& options, Report& report);
+
+inline const std::vector<Family> kFamilies = {
+    {"engine", "the engine alone, on one core", RunEngine},
+    {"pipeline", "the processor beside a bare mirror, on a real Kafka", RunPipeline},
+    {"latency", "from produce to a read_committed reader", RunLatency},
+};
+
+}  // namespace sluice::bench

@@ -40,6 +40,13 @@ absl::StatusOr<EventPtr> Ask(rd_kafka_t* client, rd_kafka_admin_op_t op, int tim
   return event;
 }
 
+PartitionListPtr EveryPartition(const std::string& topic, int count, int64_t offset) {
+  PartitionListPtr list(rd_kafka_topic_partition_list_new(count));
+  for (int i = 0; i < count; ++i)
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), i)->offset = offset;
+  return list;
+}
+
 }  // namespace
 
 Admin::Admin(ConnectionOptions options, int timeout_ms)
@@ -183,6 +190,58 @@ absl::StatusOr<std::vector<PartitionRange>> Admin::Ranges(const std::string& top
                  base::StrCat("look up offsets of ", topic, "/", partition)));
   }
   return ranges;
+}
+
+absl::StatusOr<std::vector<int64_t>> Admin::LogEnds(const std::string& topic) {
+  SLUICE_ASSIGN_OR_RETURN(int count, PartitionCount(topic));
+  PartitionListPtr list = EveryPartition(topic, count, RD_KAFKA_OFFSET_SPEC_LATEST);
+  std::string what = base::StrCat("look up the ends of ", topic);
+  // read_uncommitted is this request's default, whatever the client's.
+  SLUICE_ASSIGN_OR_RETURN(EventPtr event,
+                          Ask(client_.get(), RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout_ms_, what,
+                              [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                                rd_kafka_ListOffsets(client_.get(), list.get(), options, queue);
+                              }));
+  std::vector<int64_t> ends(count, -1);
+  size_t size = 0;
+  const rd_kafka_ListOffsetsResultInfo_t** infos =
+      rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event.get()), &size);
+  for (size_t i = 0; i < size; ++i) {
+    const rd_kafka_topic_partition_t& at =
+        *rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
+    SLUICE_RETURN_IF_ERROR(ToStatus(at.err, what));
+    ends[at.partition] = at.offset;
+  }
+  return ends;
+}
+
+absl::StatusOr<std::vector<int64_t>> Admin::Committed(const std::string& group,
+                                                      const std::string& topic) {
+  SLUICE_ASSIGN_OR_RETURN(int count, PartitionCount(topic));
+  PartitionListPtr list = EveryPartition(topic, count, RD_KAFKA_OFFSET_INVALID);
+  rd_kafka_ListConsumerGroupOffsets_t* request =
+      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get());
+  std::string what = base::StrCat("look up what group ", group, " has committed");
+  auto event = Ask(client_.get(), RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms_, what,
+                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                     rd_kafka_ListConsumerGroupOffsets(client_.get(), &request, 1, options, queue);
+                   });
+  rd_kafka_ListConsumerGroupOffsets_destroy(request);
+  if (!event.ok()) return event.status();
+  std::vector<int64_t> committed(count, -1);
+  size_t size = 0;
+  const rd_kafka_group_result_t** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+      rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &size);
+  for (size_t i = 0; i < size; ++i) {
+    if (const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]))
+      return ToStatus(rd_kafka_error_code(error), what);
+    const rd_kafka_topic_partition_list_t* found = rd_kafka_group_result_partitions(groups[i]);
+    for (int j = 0; j < found->cnt; ++j) {
+      SLUICE_RETURN_IF_ERROR(ToStatus(found->elems[j].err, what));
+      committed[found->elems[j].partition] = std::max<int64_t>(found->elems[j].offset, -1);
+    }
+  }
+  return committed;
 }
 
 }  // namespace sluice::kafka

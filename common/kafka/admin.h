@@ -44,6 +44,12 @@ class Admin {
   // In order of partition.
   absl::StatusOr<std::vector<PartitionRange>> Ranges(const std::string& topic);
   absl::StatusOr<int> PartitionCount(const std::string& topic);
+  // By partition, where the log ends, also behind open transactions.
+  absl::StatusOr<std::vector<int64_t>> LogEnds(const std::string& topic);
+  // By partition, what the group has committed, without what a transaction holds pending; -1:
+  // nothing.
+  absl::StatusOr<std::vector<int64_t>> Committed(const std::string& group,
+                                                 const std::string& topic);
 
  private:
   Admin(ConnectionOptions options, int timeout_ms);

@@ -28,17 +28,25 @@ std::optional<std::string_view> Bytes(const void* data, size_t size) {
 
 absl::Status TopicReader::Read(std::span<const std::string> topics,
                                const std::function<absl::Status(const ReadRecord&)>& each) {
-  PartitionListPtr list(rd_kafka_topic_partition_list_new(16));
-  std::map<std::pair<std::string, int32_t>, int64_t> ends;  // of what isn't read to its end yet
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<Admin> admin, Admin::Create(options_.connection));
+  std::vector<ReadRange> all;
   for (const std::string& topic : topics) {
     SLUICE_ASSIGN_OR_RETURN(std::vector<PartitionRange> ranges, admin->Ranges(topic));
-    for (const PartitionRange& range : ranges) {
-      if (range.begin == range.end) continue;
-      rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), range.partition)->offset =
-          range.begin;
-      ends[{topic, range.partition}] = range.end;
-    }
+    for (const PartitionRange& range : ranges)
+      all.push_back({topic, range.partition, range.begin, range.end});
+  }
+  return Read(all, each);
+}
+
+absl::Status TopicReader::Read(std::span<const ReadRange> ranges,
+                               const std::function<absl::Status(const ReadRecord&)>& each) {
+  PartitionListPtr list(rd_kafka_topic_partition_list_new(16));
+  std::map<std::pair<std::string, int32_t>, int64_t> ends;  // of what isn't read to its end yet
+  for (const ReadRange& range : ranges) {
+    if (range.begin >= range.end) continue;
+    rd_kafka_topic_partition_list_add(list.get(), range.topic.c_str(), range.partition)->offset =
+        range.begin;
+    ends[{range.topic, range.partition}] = range.end;
   }
   if (ends.empty()) return absl::OkStatus();
 
@@ -68,7 +76,8 @@ absl::Status TopicReader::Read(std::span<const std::string> topics,
     MessagePtr message(rd_kafka_consumer_poll(client.get(), options_.idle_timeout_ms));
     if (message == nullptr) {
       return absl::DeadlineExceededError(
-          base::StrCat("nothing came for ", options_.idle_timeout_ms, " ms; is a broker away?"));
+          base::StrCat("nothing came for ", options_.idle_timeout_ms,
+                       " ms; is a broker away, or does a producer keep a transaction open?"));
     }
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
         message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
@@ -79,7 +88,7 @@ absl::Status TopicReader::Read(std::span<const std::string> topics,
     auto end = ends.find({topic, message->partition});
     if (end == ends.end()) continue;
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || message->offset >= end->second) {
-      ends.erase(end);
+      if (message->offset >= end->second) ends.erase(end);
       continue;
     }
     ReadRecord record;

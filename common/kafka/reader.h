@@ -33,6 +33,14 @@ struct ReaderOptions {
   int read_ahead_kib = 16 * 1024;
 };
 
+// Offsets [begin, end) of a partition.
+struct ReadRange {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 // Without a group, so it changes nothing that others see. Single-threaded.
 class TopicReader {
  public:
@@ -42,6 +50,10 @@ class TopicReader {
   // beginning to the ends as they are at the call. In order within a partition. Ends early with the
   // status that `each` returns, unless OK.
   absl::Status Read(std::span<const std::string> topics,
+                    const std::function<absl::Status(const ReadRecord&)>& each);
+  // The same of ranges. Where an end lies behind an open transaction it waits for that one's end,
+  // so that nothing below the range's end is missed that will ever be seen.
+  absl::Status Read(std::span<const ReadRange> ranges,
                     const std::function<absl::Status(const ReadRecord&)>& each);
 
  private:

@@ -23,6 +23,7 @@ constexpr int kStartTimeoutMs = 30'000;
 constexpr int kPositionTimeoutMs = 2'000;
 constexpr milliseconds kPositionRetry(100);
 constexpr milliseconds kSnapshotInterval(1'000);
+constexpr int kEndsTimeoutMs = 5'000;
 constexpr std::chrono::minutes kTwinWindow(1);
 constexpr size_t kTraceparentBytesMax = 55;  // W3C Trace Context, version 00
 constexpr uint32_t kGenerationMax = 1'000;
@@ -125,6 +126,7 @@ KafkaSource::KafkaSource(SourceOptions options) : options_(std::move(options)) {
 
 KafkaSource::~KafkaSource() {
   Leave();
+  ends_.reset();
   queue_.reset();
 }
 
@@ -168,6 +170,7 @@ absl::Status KafkaSource::Connect() {
   SLUICE_ASSIGN_OR_RETURN(client_, MakeClient(ClientKind::kConsumer, std::move(conf)));
   rd_kafka_poll_set_consumer(client_.get());
   queue_.reset(rd_kafka_queue_get_consumer(client_.get()));
+  ends_.emplace(client_.get(), kEndsTimeoutMs);
   return absl::OkStatus();
 }
 
@@ -216,6 +219,7 @@ void KafkaSource::CheckFatal() {
 
 void KafkaSource::Replace() {
   dead_ = false;
+  ends_.reset();
   queue_.reset();
   client_.reset();
   absl::Status joined = Connect();
@@ -387,6 +391,7 @@ void KafkaSource::Acknowledge() {
   assign_pending_ = rewind_pending_ = false;
   progress_.clear();
   last_topic_ = nullptr;
+  ends_->Forget();
   if (dead_) return Replace();
   rd_kafka_assign(client_.get(), nullptr);
 }
@@ -427,6 +432,7 @@ void KafkaSource::TryPosition() {
     }
   }
   assign_pending_ = rewind_pending_ = false;
+  for (int i = 0; i < list->cnt; ++i) assignment_->elems[i].offset = list->elems[i].offset;
 }
 
 absl::StatusOr<std::vector<Position>> KafkaSource::Committed(std::span<const Position> of) {
@@ -460,6 +466,11 @@ void KafkaSource::TakeSnapshot() {
   snapshot_at_ = steady_clock::now() + kSnapshotInterval;
   std::vector<PartitionSnapshot> partitions;
   if (assignment_ != nullptr && !assign_pending_) {
+    if (flowing_) {
+      ends_->Forget();
+    } else {
+      ends_->Refresh(*assignment_);
+    }
     // The client's position, because it also counts the markers of the input's own transactions.
     PartitionListPtr list(rd_kafka_topic_partition_list_copy(assignment_.get()));
     rd_kafka_position(client_.get(), list.get());
@@ -468,14 +479,10 @@ void KafkaSource::TakeSnapshot() {
       PartitionSnapshot& partition = partitions.emplace_back();
       partition.topic = elem.topic;
       partition.partition = elem.partition;
-      partition.next_offset = std::max<int64_t>(elem.offset, -1);
-      int64_t low = 0;
-      int64_t high = 0;
-      if (rd_kafka_get_watermark_offsets(client_.get(), elem.topic, elem.partition, &low, &high) ==
-              RD_KAFKA_RESP_ERR_NO_ERROR &&
-          high >= 0 && elem.offset >= 0) {
-        partition.lag_records = std::max<int64_t>(high - elem.offset, 0);
-      }
+      // Before the first record it has no position: what is committed is where it will begin.
+      int64_t offset = elem.offset >= 0 ? elem.offset : assignment_->elems[i].offset;
+      partition.next_offset = std::max<int64_t>(offset, -1);
+      partition.lag_records = LagOf(partition);
       for (const Progress& progress : progress_) {
         if (progress.partition == elem.partition && progress.topic == elem.topic) {
           partition.last_timestamp_ms = progress.timestamp_ms;
@@ -485,6 +492,18 @@ void KafkaSource::TakeSnapshot() {
   }
   base::MutexLock lock(mutex_);
   snapshot_.partitions = std::move(partitions);
+}
+
+int64_t KafkaSource::LagOf(const PartitionSnapshot& partition) const {
+  int64_t low = 0;
+  int64_t end = 0;  // what the last fetch saw
+  if (rd_kafka_get_watermark_offsets(client_.get(), partition.topic.c_str(), partition.partition,
+                                     &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    end = -1;
+  }
+  end = std::max(end, ends_->Find(partition.topic, partition.partition).value_or(-1));
+  if (end < 0 || partition.next_offset < 0) return -1;
+  return std::max<int64_t>(end - partition.next_offset, 0);
 }
 
 SourceSnapshot KafkaSource::snapshot() const {

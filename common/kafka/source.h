@@ -12,6 +12,7 @@
 
 #include "common/base/mutex.h"
 #include "common/kafka/connection.h"
+#include "common/kafka/end_offsets.h"
 #include "common/stream/source.h"
 
 namespace sluice::kafka {
@@ -72,7 +73,8 @@ class KafkaSource final : public stream::Source, public GroupMember {
   void Leave() override;
 
   GroupMetadataPtr group_metadata() const override;
-  // At most a second old.
+  // At most a second old; of a partition that isn't fetched from, as old as the brokers' last
+  // answer.
   SourceSnapshot snapshot() const;
 
  private:
@@ -102,11 +104,13 @@ class KafkaSource final : public stream::Source, public GroupMember {
   std::string_view TopicName(const rd_kafka_topic_s* topic);
   void Track(const stream::InputRecord& record);
   void TakeSnapshot();
+  int64_t LagOf(const PartitionSnapshot& partition) const;
 
   const SourceOptions options_;
   Context context_;
   ClientPtr client_;
   QueuePtr queue_;
+  std::optional<EndOffsets> ends_;  // told while fetching stands still
 
   // The driver's thread, which also runs the callbacks.
   std::deque<stream::SourceEvent> events_;

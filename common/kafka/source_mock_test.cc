@@ -120,6 +120,31 @@ TEST_F(SourceMockTest, RecordsStayValidWhileOnlyTheMembershipIsPolled) {
   EXPECT_EQ(next->records[0].offset, 1) << "nothing was skipped or repeated by the pause";
 }
 
+TEST_F(SourceMockTest, LagGrowsWithTheLogWhileOnlyTheMembershipIsPolled) {
+  Write(3);
+  first_ = Join("a");
+  int read = 0;
+  while (read < 3) {
+    auto records = Await<stream::Records>(*first_, 10);
+    ASSERT_TRUE(records);
+    read += static_cast<int>(records->records.size());
+  }
+  auto lag = [this] {
+    for (const PartitionSnapshot& partition : first_->snapshot().partitions) {
+      if (partition.partition == 0) return partition.lag_records;
+    }
+    return int64_t{-1};
+  };
+  auto poll_until_lag_is = [&](int64_t wanted, size_t records_max) {
+    for (int i = 0; i < 1'000 && lag() != wanted; ++i) first_->Poll(records_max, milliseconds(10));
+    return lag();
+  };
+  EXPECT_EQ(poll_until_lag_is(0, 0), 0);
+  Write(4);
+  EXPECT_EQ(poll_until_lag_is(4, 0), 4) << "what the last fetch saw isn't the end any more";
+  EXPECT_EQ(poll_until_lag_is(0, 10), 0) << "nor is what was asked for in the pause";
+}
+
 TEST_F(SourceMockTest, RewindGoesBackToTheBeginningWhenNothingIsCommitted) {
   Write(4);
   first_ = Join("a");

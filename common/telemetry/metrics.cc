@@ -73,6 +73,14 @@ struct FamilyState {
     series[key] = metric;
     return metric;
   }
+
+  template <typename Metric>
+  void RemoveAll() {
+    base::MutexLock lock(mutex);
+    for (const auto& [key, metric] : series)
+      static_cast<prometheus::Family<Metric>*>(family)->Remove(static_cast<Metric*>(metric));
+    series.clear();
+  }
 };
 
 void Counter::Add(double by) const {
@@ -129,6 +137,10 @@ Counter Family<Counter>::With(std::span<const std::string_view> values) const {
 template <>
 Gauge Family<Gauge>::With(std::span<const std::string_view> values) const {
   return state_ == nullptr ? Gauge() : Gauge(state_->Find<prometheus::Gauge>(values));
+}
+template <>
+void Family<Gauge>::RemoveAll() const {
+  if (state_ != nullptr) state_->RemoveAll<prometheus::Gauge>();
 }
 template <>
 Histogram Family<Histogram>::With(std::span<const std::string_view> values) const {

@@ -109,6 +109,9 @@ class Family {
   Handle With(std::initializer_list<std::string_view> values) const {
     return With(std::span<const std::string_view>(values.begin(), values.size()));
   }
+  // Every series goes, and with them the handles of them: for what is told anew at each collection,
+  // so that nothing is told of what is gone. Only where no handle is kept. Thread-safe.
+  void RemoveAll() const;
 
  private:
   FamilyState* state_ = nullptr;

@@ -51,6 +51,18 @@ TEST(Registry, CountsSeriesBeyondTheBoundAsOther) {
   EXPECT_THAT(text, Not(HasSubstr("x1")));
 }
 
+TEST(Registry, RemovedSeriesAreToldNoMoreAndMakeRoom) {
+  Registry registry;
+  auto family =
+      registry.GaugeFamily({.name = "lag", .help = "h", .labels = {"partition"}, .series_max = 1});
+  family.With({"0"}).Set(5);
+  family.RemoveAll();
+  family.With({"1"}).Set(7);
+  std::string text = registry.Serialize();
+  EXPECT_THAT(text, Not(HasSubstr(R"(lag{partition="0"})")));
+  EXPECT_THAT(text, HasSubstr(R"(lag{partition="1"} 7)"));
+}
+
 TEST(Registry, DefiningAFamilyAgainGivesTheSame) {
   Registry registry;
   registry.NewCounter("a_total", "h").Add();

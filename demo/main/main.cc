@@ -344,7 +344,8 @@ class Demo {
     SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser,
                             privacy::LocalPseudonymiser::Create(setup_->keyring));
     SLUICE_ASSIGN_OR_RETURN(audit::Findings found,
-                            audit::Audit(Connection(), *setup_->pipeline, *pseudonymiser));
+                            audit::Audit({Connection(), setup_->config.kafka().group()},
+                                         *setup_->pipeline, *pseudonymiser));
     std::printf("\nAudit: in %" PRIu64 " = clean %" PRIu64 " + quarantined %" PRIu64
                 " + suppressed %" PRIu64 "; lost %" PRIu64 ", doubled %" PRIu64 ", torn %" PRIu64
                 ", unordered %" PRIu64 "\n",

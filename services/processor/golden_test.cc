@@ -137,7 +137,7 @@ TEST_F(GoldenTest, MetricNames) {
   telemetry::Registry registry;
   telemetry::SetBuildInfo(registry, "0", "");
   telemetry::AddProcessMetrics(registry);
-  Probe probe(registry, *setup_->pipeline);
+  Probe probe(registry, *setup_->pipeline, "group");
   NoControls controls;
   Service service(*setup_, controls, random_, registry);
   std::string names;

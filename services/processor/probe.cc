@@ -18,8 +18,8 @@ double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms) {
   return static_cast<double>(std::max<int64_t>(now_ms - partition.last_timestamp_ms, 0)) / 1000;
 }
 
-Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline)
-    : pipeline_(pipeline), contract_(pipeline.contract().name()) {
+Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, std::string group)
+    : pipeline_(pipeline), contract_(pipeline.contract().name()), group_(std::move(group)) {
   auto events = registry.CounterFamily({"sluice_events_total",
                                         "Raw events by what became of them; committed ones only.",
                                         {"contract", "outcome"}});
@@ -54,6 +54,10 @@ Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline)
                                           "Chunks held because a dependency was away.");
   lag_records_ = registry.GaugeFamily(
       {"sluice_lag_records", "Raw records not yet read.", {"topic", "partition"}, 1000});
+  group_lag_ = registry.GaugeFamily({"kafka_consumergroup_lag",
+                                     "sluice_lag_records under the name that is customary for it.",
+                                     {"consumergroup", "topic", "partition"},
+                                     1000});
   lag_seconds_ =
       registry.GaugeFamily({"sluice_lag_seconds",
                             "Age of the last record read where others wait; 0 otherwise.",
@@ -137,12 +141,17 @@ void Probe::SnapshotAge(std::chrono::nanoseconds age) const {
   for (const auto& table : pipeline_.tables()) snapshot_age_.With({table->set()}).Set(Seconds(age));
 }
 
+void Probe::ForgetLag() const {
+  for (const auto& family : {lag_records_, group_lag_, lag_seconds_}) family.RemoveAll();
+}
+
 void Probe::Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
                 size_t worker, int64_t now_ms) const {
   for (const kafka::PartitionSnapshot& partition : source.partitions) {
     std::string number = std::to_string(partition.partition);
     int64_t lag = std::max<int64_t>(partition.lag_records, 0);
     lag_records_.With({partition.topic, number}).Set(static_cast<double>(lag));
+    group_lag_.With({group_, partition.topic, number}).Set(static_cast<double>(lag));
     lag_seconds_.With({partition.topic, number}).Set(LagSeconds(partition, now_ms));
   }
   std::string name = std::to_string(worker);

@@ -31,13 +31,16 @@ class Probe {
  public:
   enum StageName { kRead, kPseudonymise, kWrite, kCommit, kStages };
 
-  Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline);
+  // `group`: the consumer group's name.
+  Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, std::string group);
 
   void Stage(StageName stage, std::chrono::nanoseconds took) const;
   // What a committed transaction has done with events. Times in milliseconds since the epoch.
   void Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms,
               int64_t now_ms) const;
-  // For the collection of gauges.
+  // For the collection of gauges: ForgetLag, then Lag for each worker, so that a partition that
+  // another replica has by now isn't told of twice.
+  void ForgetLag() const;
   void Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
            size_t worker, int64_t now_ms) const;
   void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
@@ -49,12 +52,13 @@ class Probe {
   friend class WorkerProbe;
 
   const engine::Pipeline& pipeline_;
-  std::string contract_;
+  const std::string contract_;
+  const std::string group_;
   telemetry::Counter clean_, quarantined_, suppressed_, unknown_fields_, in_;
   telemetry::Family<telemetry::Counter> violations_, repairs_, aborts_, recreations_;
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
-  telemetry::Family<telemetry::Gauge> lag_records_, lag_seconds_, queue_bytes_, state_,
+  telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, queue_bytes_, state_,
       uncommitted_, snapshot_age_;
   telemetry::Histogram stages_[kStages];
   telemetry::Histogram latency_, batch_bytes_;

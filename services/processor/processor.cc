@@ -30,7 +30,9 @@ T Or(T value, T fallback) {
 
 }  // namespace
 
-Processor::Processor(Setup setup) : setup_(std::move(setup)), probe_(registry_, *setup_.pipeline) {}
+Processor::Processor(Setup setup)
+    : setup_(std::move(setup)),
+      probe_(registry_, *setup_.pipeline, setup_.config.kafka().group()) {}
 
 Processor::~Processor() {
   Stop();
@@ -154,6 +156,7 @@ void Processor::Resume() {
 }
 
 void Processor::Collect() {
+  probe_.ForgetLag();
   for (size_t i = 0; i < workers_.size(); ++i) {
     const Worker& worker = *workers_[i];
     probe_.Lag(worker.source->snapshot(), worker.transaction->snapshot(), i, clock_.UnixMillis());

@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
   const auto& kafka = setup->config.kafka();
   connection.brokers.assign(kafka.brokers().begin(), kafka.brokers().end());
   connection.properties.insert(kafka.properties().begin(), kafka.properties().end());
-  auto findings = sluice::audit::Audit(connection, *setup->pipeline, **pseudonymiser);
+  auto findings =
+      sluice::audit::Audit({connection, kafka.group()}, *setup->pipeline, **pseudonymiser);
   if (!findings.ok()) return fail(findings.status());
   std::printf("in %" PRIu64 " = clean %" PRIu64 " + quarantined %" PRIu64 " + suppressed %" PRIu64
               "\n"

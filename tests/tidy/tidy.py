@@ -31,7 +31,7 @@ LIBRARIES = {
 PROCESSES = {
     "services/processor": [],
     "services/audit": ["services/processor"],
-    "services/ctl": [],
+    "services/ctl": ["services/processor", "services/audit"],
     "demo": ["services/processor", "services/audit", "tests/support"],
     "benchmarks": ["services/processor", "tests/support"],
 }

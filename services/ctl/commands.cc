@@ -1,0 +1,13 @@
+#include "services/ctl/commands.h"
+
+#include "services/ctl/completion_command.h"
+#include "services/ctl/keys_command.h"
+
+namespace sluice::ctl {
+
+void AddCommands(Program& program) {
+  AddKeysCommand(program);
+  AddCompletionCommand(program);
+}
+
+}  // namespace sluice::ctl

@@ -109,6 +109,9 @@ class Pipeline {
     // Where a key of the configuration stands (`pipeline.streams[0].treat[PHONE]` ->
     // `stops.yaml:14`), for errors. May be null.
     std::function<std::string(std::string_view path)> locate;
+    // Whether a mistake there only follows from one that the caller reports itself: it is left out
+    // of the error, whose text may then be empty. May be null.
+    std::function<bool(std::string_view path)> follows;
   };
 
   // Every mistake is reported at once, one line each: where, which field, what to change. In

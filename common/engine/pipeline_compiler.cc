@@ -111,9 +111,10 @@ Treatment Pseudonymise() {
 }
 
 // The configuration as bytes that are the same whenever its meaning is: map entries in order, and
-// without what only says where this site keeps its files.
+// without what changes no record: where this site keeps its files, which warnings it accepts.
 std::string CanonicalBytes(config::v1::Pipeline config) {
   config.mutable_quarantine()->clear_public_key();
+  for (config::v1::Stream& stream : *config.mutable_streams()) stream.clear_accept();
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -138,6 +139,7 @@ class PipelineCompiler {
     if (validator.ok()) {
       pipeline_->validator_ = *std::move(validator);
     } else {
+      failed_ = true;
       errors_.push_back(std::string(base::View(validator.status().message())));
     }
     if (auto positions = Positions(plan_.time_node())) pipeline_->time_positions_ = *positions;
@@ -150,7 +152,7 @@ class PipelineCompiler {
     CompileIdentifiers();
     CheckTopics();
 
-    if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+    if (failed_) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
     base::Sha256 hash;
     hash.AddPart(plan_.fingerprint());
     hash.AddPart(CanonicalBytes(config_));
@@ -162,6 +164,8 @@ class PipelineCompiler {
 
  private:
   void Error(std::string_view path, std::string_view what) {
+    failed_ = true;
+    if (options_.follows && options_.follows(path)) return;
     std::string where = options_.locate ? options_.locate(path) : "";
     errors_.push_back(base::StrCat(where, where.empty() ? "" : ": ", path, ": ", what));
   }
@@ -685,6 +689,7 @@ class PipelineCompiler {
   const config::v1::Pipeline& config_;
   std::shared_ptr<Pipeline> pipeline_;
   std::vector<std::string> errors_;
+  bool failed_ = false;
   std::vector<std::vector<uint32_t>> identifier_domains_;  // by node
   // The stream that is being compiled.
   const config::v1::Stream* config_stream_ = nullptr;

@@ -8,6 +8,7 @@
 #include "common/base/random.h"
 #include "common/engine/engine.h"
 #include "common/privacy/keyring.h"
+#include "services/processor/definition.h"
 #include "sluice/config/v1/processor.pb.h"
 
 namespace sluice::processor {
@@ -24,6 +25,8 @@ struct Setup {
 // Reads the configuration's file and the files that it names, whose paths are relative to its own.
 // Errors name file, line and what to change.
 absl::StatusOr<Setup> LoadSetup(const std::string& config_file);
+// The same with the definition loaded; adds the keys.
+absl::StatusOr<Setup> LoadKeys(Definition definition);
 
 // An engine with the keys that it can't be without. Single-threaded, like the engine.
 struct KeyedEngine {

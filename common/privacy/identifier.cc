@@ -81,15 +81,17 @@ class Modulus23 {
     }
     return *this;
   }
-  Modulus23& AddPadded(std::string_view digits, size_t width) {
-    for (size_t i = digits.size(); i < width; ++i) value_ = value_ * 10 % 23;
-    return Add(digits);
-  }
-  bool Is(char letter) const { return kCheckLetters[value_] == letter; }
+  char letter() const { return kCheckLetters[value_]; }
 
  private:
   unsigned value_ = 0;
 };
+
+// Whether the canonical form that begins at `begin` ends in its check letter.
+bool ChecksOut(IdentifierKind kind, size_t begin, const std::string& out) {
+  std::string_view body = std::string_view(out).substr(begin, out.size() - begin - 1);
+  return CheckCharacter(kind, body) == out.back();
+}
 
 // False after appending the form that no valid value has. One that is there already stays as it is.
 bool Fallback(std::string_view value, std::string& out) {
@@ -195,7 +197,7 @@ bool PncId(std::string_view value, std::string& out) {
       !AllDigits(year) || !AllDigits(serial)) {
     return Fallback(value, out);
   }
-  std::string_view short_year = year.substr(year.size() - 2);
+  const size_t begin = out.size();
   if (year.size() == 2) {
     int number = (year[0] - '0') * 10 + (year[1] - '0');
     out.append(number <= kYearPivot ? "20" : "19");
@@ -204,7 +206,7 @@ bool PncId(std::string_view value, std::string& out) {
   out.push_back('/');
   AppendPadded(serial, 7, out);
   out.push_back(letter);
-  return Modulus23().Add(short_year).AddPadded(serial, 7).Is(letter);
+  return ChecksOut(contract::v1::PNC_ID, begin, out);
 }
 
 bool Cro(std::string_view value, std::string& out) {
@@ -216,6 +218,7 @@ bool Cro(std::string_view value, std::string& out) {
   size_t slash = text.find('/');
   if (slash == std::string_view::npos) return Fallback(value, out);
   std::string_view first = text.substr(0, slash), second = text.substr(slash + 1);
+  const size_t begin = out.size();
   if (first.starts_with("SF")) {
     first.remove_prefix(2);
     if (first.size() != 2 || second.empty() || second.size() > 6 || !AllDigits(first) ||
@@ -227,7 +230,7 @@ bool Cro(std::string_view value, std::string& out) {
     out.push_back('/');
     out.append(second);
     out.push_back(letter);
-    return Modulus23().Add(first).Add(second).Is(letter);
+    return ChecksOut(contract::v1::CRO, begin, out);
   }
   if (first.empty() || first.size() > 6 || second.size() != 2 || !AllDigits(first) ||
       !AllDigits(second)) {
@@ -237,7 +240,7 @@ bool Cro(std::string_view value, std::string& out) {
   out.push_back('/');
   out.append(second);
   out.push_back(letter);
-  return Modulus23().Add(second).AddPadded(first, 6).Is(letter);
+  return ChecksOut(contract::v1::CRO, begin, out);
 }
 
 // YY [f] FF UU SS, 11 digits, letter: year, an optional force letter or digit, force, unit, system.
@@ -282,9 +285,7 @@ bool Asn(std::string_view value, std::string& out) {
       std::all_of(codes.begin(), codes.end(), [](char c) { return IsDigit(c) || IsUpper(c); });
   if (!formatted) return Fallback(value, out);
   out.append(asn);
-  std::string_view force = codes.substr(codes.size() - 6, 2),
-                   system = codes.substr(codes.size() - 2);
-  return Modulus23().Add(force).Add(system).Add(year).Add(sequence).Is(asn.back());
+  return CheckCharacter(contract::v1::ASN, asn.substr(0, asn.size() - 1)) == asn.back();
 }
 
 bool NhsNumber(std::string_view value, std::string& out) {
@@ -292,10 +293,7 @@ bool NhsNumber(std::string_view value, std::string& out) {
   std::string_view text = compact.view();
   if (text.size() != 10 || !AllDigits(text)) return Fallback(value, out);
   out.append(text);
-  int sum = 0;
-  for (int i = 0; i < 9; ++i) sum += (10 - i) * (text[static_cast<size_t>(i)] - '0');
-  int check = 11 - sum % 11;
-  return check != 10 && check % 11 == text[9] - '0';
+  return CheckCharacter(contract::v1::NHS_NUMBER, text.substr(0, 9)) == text[9];
 }
 
 bool Nino(std::string_view value, std::string& out) {
@@ -563,6 +561,35 @@ bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& o
   std::string folded;
   AppendFolded(value, folded);
   return IsAscii(folded) ? Formatted(kind, folded, out) : Fallback(folded, out);
+}
+
+char CheckCharacter(IdentifierKind kind, std::string_view body) {
+  using namespace contract::v1;
+  switch (kind) {
+    case PNC_ID:  // YYYY/NNNNNNN
+      return Modulus23().Add(body.substr(2)).letter();
+    case CRO:  // NNNNNN/YY, SFYY/N...
+      if (body.starts_with("SF")) return Modulus23().Add(body).letter();
+      return Modulus23().Add(body.substr(7)).Add(body.substr(0, 6)).letter();
+    case ASN: {  // YY [f] FF UU SS and 11 digits; letters count for nothing, and so does the unit
+      std::string_view sequence = body.substr(body.size() - 11);
+      std::string_view codes = body.substr(body.size() - 17, 6);
+      return Modulus23()
+          .Add(codes.substr(0, 2))
+          .Add(codes.substr(4))
+          .Add(body.substr(0, 2))
+          .Add(sequence)
+          .letter();
+    }
+    case NHS_NUMBER: {
+      int sum = 0;
+      for (int i = 0; i < 9; ++i) sum += (10 - i) * (body[static_cast<size_t>(i)] - '0');
+      int check = (11 - sum % 11) % 11;
+      return check == 10 ? '\0' : static_cast<char>('0' + check);
+    }
+    default:
+      return '\0';
+  }
 }
 
 std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part) {

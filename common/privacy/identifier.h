@@ -46,6 +46,11 @@ inline constexpr int kYearPivot = 49;
 //   SOURCE_POSITION   as it stands
 bool AppendCanonical(contract::v1::IdentifierKind kind, std::string_view value, std::string& out);
 
+// The digit or letter that a canonical form ends in, from what stands before it: of PNC_ID, CRO,
+// ASN and NHS_NUMBER. '\0': no such character makes it valid, or the kind has none. `body` is of
+// the kind's format.
+char CheckCharacter(contract::v1::IdentifierKind kind, std::string_view body);
+
 // The parts of a postcode in canonical form: SW1A 1, SW1A, SW.
 enum class PostcodePart { kSector, kDistrict, kArea };
 std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part);

@@ -18,6 +18,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/aes_gcm.h"
+#include "common/privacy/aes_siv.h"
 #include "common/privacy/pseudonym.h"
 #include "sluice/privacy/v1/keyring.pb.h"
 
@@ -273,9 +274,24 @@ absl::StatusOr<base::SecretBytes> Keyring::KindKey(contract::v1::IdentifierKind 
               Context("kind", contract::v1::IdentifierKind_Name(kind), "", 0), 32);
 }
 
+absl::StatusOr<base::SecretBytes> Keyring::ScopedKindKey(contract::v1::IdentifierKind kind) const {
+  return Hkdf(root_.Reveal(kAccess),
+              Context("scoped", contract::v1::IdentifierKind_Name(kind), "", 0), 32);
+}
+
 absl::StatusOr<base::SecretBytes> Keyring::DomainKey(std::string_view domain,
                                                      uint32_t epoch) const {
   return Hkdf(root_.Reveal(kAccess), Context("domain", "", domain, epoch), kAesKeyBytes);
+}
+
+absl::StatusOr<base::SecretBytes> Keyring::EncryptionKey(std::string_view domain,
+                                                         uint32_t epoch) const {
+  return Hkdf(root_.Reveal(kAccess), Context("encrypt", "", domain, epoch), kSivKeyBytes);
+}
+
+absl::StatusOr<base::SecretBytes> Keyring::FormatKey(std::string_view domain,
+                                                     uint32_t epoch) const {
+  return Hkdf(root_.Reveal(kAccess), Context("format", "", domain, epoch), kAesKeyBytes);
 }
 
 }  // namespace sluice::privacy

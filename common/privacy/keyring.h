@@ -52,8 +52,14 @@ class Keyring {
 
   // The HMAC-SHA256 key of a kind of identifier, the same in all domains and epochs: 32 bytes.
   absl::StatusOr<base::SecretBytes> KindKey(contract::v1::IdentifierKind kind) const;
-  // The AES-256 key of a domain in an epoch: 32 bytes.
+  // The same for values in a scope (PseudonymBatch::BeginScope).
+  absl::StatusOr<base::SecretBytes> ScopedKindKey(contract::v1::IdentifierKind kind) const;
+  // The AES-256 key of a domain in an epoch, which enciphers blocks: 32 bytes.
   absl::StatusOr<base::SecretBytes> DomainKey(std::string_view domain, uint32_t epoch) const;
+  // Of ValueCipher: 64 bytes.
+  absl::StatusOr<base::SecretBytes> EncryptionKey(std::string_view domain, uint32_t epoch) const;
+  // Of FormatPreserver: 32 bytes.
+  absl::StatusOr<base::SecretBytes> FormatKey(std::string_view domain, uint32_t epoch) const;
 
  private:
   Keyring() = default;

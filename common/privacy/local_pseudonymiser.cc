@@ -16,6 +16,7 @@ namespace sluice::privacy {
 namespace {
 
 constexpr base::SecretAccess kAccess{};
+constexpr size_t kKinds = contract::v1::IdentifierKind_MAX + 1;
 constexpr size_t kHashBlockBytes = 64;
 // A block's room for the message: the end mark and the length in bits take nine bytes.
 constexpr size_t kLengthAt = kHashBlockBytes - 8;
@@ -58,23 +59,34 @@ void HashPad(std::span<const uint8_t> key, uint8_t with, std::array<SHA_LONG, 8>
 absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> LocalPseudonymiser::Create(
     const Keyring& keyring) {
   auto made = std::unique_ptr<LocalPseudonymiser>(new LocalPseudonymiser());
-  for (int kind = 0; kind <= contract::v1::IdentifierKind_MAX; ++kind) {
-    SLUICE_RETURN_IF_ERROR(made->AddKind(keyring, static_cast<IdentifierKind>(kind)));
+  // Never grown after keys are in it: growing would leave a copy behind.
+  made->kinds_.reserve(2 * kKinds);
+  for (size_t kind = 0; kind < kKinds; ++kind) {
+    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key,
+                            keyring.KindKey(static_cast<IdentifierKind>(kind)));
+    SLUICE_RETURN_IF_ERROR(made->AddKey(key));
+  }
+  for (size_t kind = 0; kind < kKinds; ++kind) {
+    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key,
+                            keyring.ScopedKindKey(static_cast<IdentifierKind>(kind)));
+    SLUICE_RETURN_IF_ERROR(made->AddKey(key));
   }
   for (const KeyringDomain& domain : keyring.domains()) {
     uint32_t epoch = domain.epochs.back();
-    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key, keyring.DomainKey(domain.name, epoch));
-    DomainState state;
-    state.name = domain.name;
-    state.epoch = {domain.label, epoch};
-    state.cipher.reset(EVP_CIPHER_CTX_new());
-    // One block by itself is what the permutation is; ECB over many is that, many times.
-    if (EVP_EncryptInit_ex(state.cipher.get(), EVP_aes_256_ecb(), nullptr,
-                           key.Reveal(kAccess).data(), nullptr) != 1 ||
-        EVP_CIPHER_CTX_set_padding(state.cipher.get(), 0) != 1) {
-      return absl::InternalError("OpenSSL: AES-256 failed");
-    }
-    made->domains_.push_back(std::move(state));
+    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes outer_key, keyring.DomainKey(domain.name, epoch));
+    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes siv_key, keyring.EncryptionKey(domain.name, epoch));
+    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes ff1_key, keyring.FormatKey(domain.name, epoch));
+    SLUICE_ASSIGN_OR_RETURN(AesBlocks outer, AesBlocks::Create(outer_key.Reveal(kAccess)));
+    SLUICE_ASSIGN_OR_RETURN(ValueCipher encrypt,
+                            ValueCipher::Create(siv_key.Reveal(kAccess), domain.name));
+    SLUICE_ASSIGN_OR_RETURN(FormatPreserver preserve_format,
+                            FormatPreserver::Create(ff1_key.Reveal(kAccess)));
+    made->domains_.push_back({domain.name,
+                              {domain.label, epoch},
+                              std::move(outer),
+                              std::move(encrypt),
+                              std::move(preserve_format),
+                              {}});
   }
   return made;
 }
@@ -84,11 +96,8 @@ LocalPseudonymiser::~LocalPseudonymiser() {
   OPENSSL_cleanse(inner_.data(), inner_.size() * sizeof(PseudonymBlock));
 }
 
-absl::Status LocalPseudonymiser::AddKind(const Keyring& keyring, IdentifierKind kind) {
-  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key, keyring.KindKey(kind));
+absl::Status LocalPseudonymiser::AddKey(const base::SecretBytes& key) {
   std::span<const uint8_t> bytes = key.Reveal(kAccess);
-  // Never grown after keys are in it: growing would leave a copy behind.
-  if (kinds_.empty()) kinds_.reserve(contract::v1::IdentifierKind_MAX + 1);
   HmacState& state = kinds_.emplace_back();
   HashPad(bytes, 0x36, state.inner);
   HashPad(bytes, 0x5c, state.outer);
@@ -97,7 +106,7 @@ absl::Status LocalPseudonymiser::AddKind(const Keyring& keyring, IdentifierKind 
   for (size_t length : {0, 1, 55, 56, 63, 64, 119, 120, 300}) {
     std::string probe(length, 'x');
     PseudonymBlock ours;
-    Inner(kind, probe, ours);
+    Inner(state, probe, ours);
     unsigned char theirs[EVP_MAX_MD_SIZE];
     unsigned int size = 0;
     HMAC(EVP_sha256(), bytes.data(), static_cast<int>(bytes.size()),
@@ -109,9 +118,8 @@ absl::Status LocalPseudonymiser::AddKind(const Keyring& keyring, IdentifierKind 
   return absl::OkStatus();
 }
 
-void LocalPseudonymiser::Inner(IdentifierKind kind, std::string_view value,
+void LocalPseudonymiser::Inner(const HmacState& key, std::string_view value,
                                PseudonymBlock& out) const {
-  const HmacState& key = kinds_[kind];
   SHA256_CTX state;  // only `h` is used by SHA256_Transform
   uint8_t block[kHashBlockBytes];
 
@@ -142,9 +150,12 @@ absl::Status LocalPseudonymiser::Pseudonymise(const PseudonymBatch& batch,
                                               PseudonymAnswer& answer) {
   answer.domains.resize(domains_.size());
   for (size_t i = 0; i < domains_.size(); ++i) answer.domains[i] = domains_[i].epoch;
+  answer.texts.clear();
+  answer.text_ends.clear();
   absl::Status status = Encipher(batch, answer);
+  if (status.ok() && batch.has_texts()) status = AddTexts(batch, answer);
   // Nobody is to publish a block that has only its inner layer.
-  if (!status.ok()) answer.blocks.clear();
+  if (!status.ok()) answer.Clear();
   return status;
 }
 
@@ -153,11 +164,12 @@ absl::Status LocalPseudonymiser::Encipher(const PseudonymBatch& batch, Pseudonym
   inner_.resize(values.size());
   uint32_t begin = 0;
   for (size_t i = 0; i < values.size(); ++i) {
-    if (static_cast<size_t>(values[i].kind) >= kinds_.size()) {
+    const auto kind = static_cast<size_t>(values[i].kind);
+    if (kind >= kKinds) {
       return absl::InvalidArgumentError("a batch names a kind of identifier that isn't there");
     }
     std::string_view value(batch.bytes().data() + begin, values[i].end - begin);
-    Inner(values[i].kind, value, inner_[i]);
+    Inner(kinds_[values[i].scoped ? kKinds + kind : kind], value, inner_[i]);
     begin = values[i].end;
   }
 
@@ -167,7 +179,8 @@ absl::Status LocalPseudonymiser::Encipher(const PseudonymBatch& batch, Pseudonym
     if (targets[i].domain >= domains_.size()) {
       return absl::InvalidArgumentError("a batch names a domain that isn't there");
     }
-    domains_[targets[i].domain].targets.push_back(static_cast<uint32_t>(i));
+    if (targets[i].form == Form::kBlock)
+      domains_[targets[i].domain].targets.push_back(static_cast<uint32_t>(i));
   }
 
   answer.blocks.resize(targets.size());
@@ -175,13 +188,30 @@ absl::Status LocalPseudonymiser::Encipher(const PseudonymBatch& batch, Pseudonym
     if (domain.targets.empty()) continue;
     blocks_.clear();
     for (uint32_t target : domain.targets) blocks_.push_back(inner_[targets[target].value]);
-    auto* bytes = blocks_.data()->data();
-    int size = static_cast<int>(blocks_.size() * sizeof(PseudonymBlock)), written = 0;
-    if (EVP_EncryptUpdate(domain.cipher.get(), bytes, &written, bytes, size) != 1 ||
-        written != size) {
+    if (!domain.outer.Apply(blocks_.data()->data(), blocks_.size() * sizeof(PseudonymBlock)))
       return absl::InternalError("OpenSSL: AES-256 failed");
-    }
     for (size_t i = 0; i < blocks_.size(); ++i) answer.blocks[domain.targets[i]] = blocks_[i];
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LocalPseudonymiser::AddTexts(const PseudonymBatch& batch, PseudonymAnswer& answer) {
+  for (const PseudonymBatch::Target& target : batch.targets()) {
+    if (target.form != Form::kBlock) {
+      const PseudonymBatch::Value& value = batch.values()[target.value];
+      if (value.scoped)
+        return absl::InvalidArgumentError("a batch wants a text of a value in a scope");
+      size_t begin = target.value == 0 ? 0 : batch.values()[target.value - 1].end;
+      std::string_view canonical(batch.bytes().data() + begin, value.end - begin);
+      DomainState& domain = domains_[target.domain];
+      if (target.form == Form::kEncrypted) {
+        SLUICE_RETURN_IF_ERROR(domain.encrypt.Encrypt(value.kind, canonical, answer.texts));
+      } else {
+        absl::Status status = domain.preserve_format.Encrypt(value.kind, canonical, answer.texts);
+        if (!status.ok() && !absl::IsOutOfRange(status)) return status;
+      }
+    }
+    answer.text_ends.push_back(static_cast<uint32_t>(answer.texts.size()));
   }
   return absl::OkStatus();
 }

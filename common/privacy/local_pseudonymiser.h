@@ -1,7 +1,6 @@
 // Pseudonyms made in this process, from a keyring.
 #pragma once
 
-#include <openssl/evp.h>
 #include <openssl/sha.h>
 
 #include <array>
@@ -11,8 +10,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/privacy/aes_blocks.h"
+#include "common/privacy/format_preserving.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/pseudonymiser.h"
+#include "common/privacy/value_cipher.h"
 
 namespace sluice::privacy {
 
@@ -31,8 +33,8 @@ class LocalPseudonymiser final : public Pseudonymiser {
   ~LocalPseudonymiser() override;
 
   absl::StatusOr<uint16_t> Domain(std::string_view name) override;
-  // kInvalidArgument: the batch names a kind or a domain that isn't there. After an error `answer`
-  // has no blocks.
+  // kInvalidArgument: the batch names a kind or a domain that isn't there, or wants a text of a
+  // value in a scope. After an error `answer` has neither blocks nor texts.
   absl::Status Pseudonymise(const PseudonymBatch& batch, PseudonymAnswer& answer) override;
 
  private:
@@ -41,22 +43,22 @@ class LocalPseudonymiser final : public Pseudonymiser {
     HashState inner;
     HashState outer;
   };
-  struct CipherFree {
-    void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-  };
   struct DomainState {
     std::string name;
     DomainEpoch epoch;
-    std::unique_ptr<EVP_CIPHER_CTX, CipherFree> cipher;
-    std::vector<uint32_t> targets;  // of the batch at hand
+    AesBlocks outer;
+    ValueCipher encrypt;
+    FormatPreserver preserve_format;
+    std::vector<uint32_t> targets;  // of the batch at hand, those that are blocks
   };
 
   LocalPseudonymiser() = default;
-  absl::Status AddKind(const Keyring& keyring, IdentifierKind kind);
+  absl::Status AddKey(const base::SecretBytes& key);
   absl::Status Encipher(const PseudonymBatch& batch, PseudonymAnswer& answer);
-  void Inner(IdentifierKind kind, std::string_view value, PseudonymBlock& out) const;
+  absl::Status AddTexts(const PseudonymBatch& batch, PseudonymAnswer& answer);
+  void Inner(const HmacState& key, std::string_view value, PseudonymBlock& out) const;
 
-  std::vector<HmacState> kinds_;  // by IdentifierKind
+  std::vector<HmacState> kinds_;  // by IdentifierKind, then those of values in a scope likewise
   std::vector<DomainState> domains_;
   std::vector<PseudonymBlock> inner_;   // of the batch at hand, by value
   std::vector<PseudonymBlock> blocks_;  // one domain's, in the order of its targets

@@ -105,12 +105,19 @@ TEST_F(KeyringTest, EveryKeyIsAnother) {
   std::set<std::string> keys;
   for (int kind = 1; kind <= contract::v1::IdentifierKind_MAX; ++kind) {
     keys.insert(Text(*keyring.KindKey(static_cast<contract::v1::IdentifierKind>(kind))));
+    keys.insert(Text(*keyring.ScopedKindKey(static_cast<contract::v1::IdentifierKind>(kind))));
   }
   for (uint32_t epoch = 1; epoch <= 3; ++epoch) {
-    keys.insert(Text(*keyring.DomainKey("intelligence", epoch)));
-    keys.insert(Text(*keyring.DomainKey("public", epoch)));
+    for (std::string_view domain : {"intelligence", "public"}) {
+      keys.insert(Text(*keyring.DomainKey(domain, epoch)));
+      keys.insert(Text(*keyring.FormatKey(domain, epoch)));
+      // AES-SIV's two halves are two keys.
+      std::string pair = Text(*keyring.EncryptionKey(domain, epoch));
+      keys.insert(pair.substr(0, 32));
+      keys.insert(pair.substr(32));
+    }
   }
-  EXPECT_EQ(keys.size(), contract::v1::IdentifierKind_MAX + 6u);
+  EXPECT_EQ(keys.size(), 2 * contract::v1::IdentifierKind_MAX + 24u);
 }
 
 TEST_F(KeyringTest, RefusesWhatIsDamagedOrAnothers) {

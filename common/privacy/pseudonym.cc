@@ -1,5 +1,6 @@
 #include "common/privacy/pseudonym.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -22,6 +23,45 @@ int ValueOf(char c) {
   if (c >= 'a' && c <= 'z') return c - 'a';
   if (c >= '2' && c <= '7') return c - '2' + 26;
   return -1;
+}
+
+constexpr std::string_view kEncryptedMark = "e";
+
+struct Parsed {
+  std::string_view label;
+  uint32_t epoch = 0;
+  std::string bytes;
+};
+// `<label><epoch><mark>-<base32>`.
+std::optional<Parsed> Parse(std::string_view text, std::string_view mark) {
+  size_t hyphen = text.find('-');
+  size_t digits = text.find_first_of("0123456789");
+  if (hyphen == std::string_view::npos || digits >= hyphen) return std::nullopt;
+  std::string_view head = text.substr(0, hyphen);
+  if (!head.ends_with(mark)) return std::nullopt;
+  head.remove_suffix(mark.size());
+  Parsed parsed;
+  parsed.label = head.substr(0, digits);
+  if (!IsDomainLabel(parsed.label) || text[digits] == '0') return std::nullopt;
+  const char* const last = head.data() + head.size();
+  auto [end, error] = std::from_chars(head.data() + digits, last, parsed.epoch);
+  if (error != std::errc() || end != last) return std::nullopt;
+
+  uint32_t bits = 0;
+  int count = 0;
+  for (char c : text.substr(hyphen + 1)) {
+    int value = ValueOf(c);
+    if (value < 0) return std::nullopt;
+    bits = bits << 5 | static_cast<uint32_t>(value);
+    count += 5;
+    if (count >= 8) {
+      count -= 8;
+      parsed.bytes.push_back(static_cast<char>(bits >> count));
+    }
+  }
+  // What is left over are bits that no byte has: fewer than one character's, and zeros.
+  if (count >= 5 || (bits & ((1u << count) - 1)) != 0) return std::nullopt;
+  return parsed;
 }
 
 }  // namespace
@@ -52,33 +92,34 @@ char* WriteBlock(const PseudonymBlock& block, char* out) {
   return out + 2;
 }
 
-std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text) {
-  size_t hyphen = text.find('-');
-  if (hyphen == std::string_view::npos || text.size() != hyphen + 1 + kBlockTextBytes)
-    return std::nullopt;
-  size_t digits = text.find_first_of("0123456789");
-  if (digits >= hyphen) return std::nullopt;
-  ParsedPseudonym parsed;
-  parsed.label = text.substr(0, digits);
-  if (!IsDomainLabel(parsed.label) || text[digits] == '0') return std::nullopt;
-  auto [end, error] = std::from_chars(text.data() + digits, text.data() + hyphen, parsed.epoch);
-  if (error != std::errc() || end != text.data() + hyphen) return std::nullopt;
-
-  uint64_t bits = 0;
+void AppendBase32(std::string_view bytes, std::string& out) {
+  uint32_t bits = 0;
   int count = 0;
-  size_t size = 0;
-  for (char c : text.substr(hyphen + 1)) {
-    int value = ValueOf(c);
-    if (value < 0) return std::nullopt;
-    bits = bits << 5 | static_cast<uint64_t>(value);
-    count += 5;
-    if (count >= 8) {
-      count -= 8;
-      parsed.block[size++] = static_cast<uint8_t>(bits >> count);
-    }
+  for (unsigned char byte : bytes) {
+    bits = bits << 8 | byte;
+    for (count += 8; count >= 5; count -= 5) out.push_back(kAlphabet[bits >> (count - 5) & 31]);
   }
-  if ((bits & 3) != 0) return std::nullopt;  // the two bits that no byte has
-  return parsed;
+  if (count > 0) out.push_back(kAlphabet[bits << (5 - count) & 31]);
+}
+
+void AppendEncrypted(const DomainEpoch& domain, std::string_view encrypted, std::string& out) {
+  base::StrAppend(out, domain.label, domain.epoch, kEncryptedMark, '-');
+  AppendBase32(encrypted, out);
+}
+
+std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text) {
+  std::optional<Parsed> parsed = Parse(text, "");
+  if (!parsed || parsed->bytes.size() != PseudonymBlock().size()) return std::nullopt;
+  ParsedPseudonym out{parsed->label, parsed->epoch, {}};
+  std::copy(parsed->bytes.begin(), parsed->bytes.end(), out.block.begin());
+  return out;
+}
+
+std::optional<ParsedEncrypted> ParseEncrypted(std::string_view text) {
+  std::optional<Parsed> parsed = Parse(text, kEncryptedMark);
+  // AES-SIV's tag and a byte of ciphertext.
+  if (!parsed || parsed->bytes.size() <= PseudonymBlock().size()) return std::nullopt;
+  return ParsedEncrypted{parsed->label, parsed->epoch, std::move(parsed->bytes)};
 }
 
 }  // namespace sluice::privacy

@@ -1,5 +1,8 @@
 // A pseudonym as text: `<label><epoch>-<26 characters>`, for example int3-aaaq... It says whose and
 // of when it is, and is safe in file names, URLs and SQL: [a-z]{1,8}[1-9][0-9]{0,9}-[a-z2-7]{26}.
+//
+// An encrypted value as text has an `e` before the hyphen, and 28 characters or more after it:
+// [a-z]{1,8}[1-9][0-9]{0,9}e-[a-z2-7]{28,}.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +28,12 @@ std::string PseudonymPrefix(const DomainEpoch& domain);
 // kBlockTextBytes; returns the end.
 char* WriteBlock(const PseudonymBlock& block, char* out);
 
+// Any bytes in the same alphabet. Appends.
+void AppendBase32(std::string_view bytes, std::string& out);
+
+// The text of an encrypted value: AES-SIV's tag and ciphertext (see value_cipher.h). Appends.
+void AppendEncrypted(const DomainEpoch& domain, std::string_view encrypted, std::string& out);
+
 struct ParsedPseudonym {
   std::string_view label;
   uint32_t epoch = 0;
@@ -32,5 +41,13 @@ struct ParsedPseudonym {
 };
 // nullopt: not exactly what this file writes.
 std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text);
+
+struct ParsedEncrypted {
+  std::string_view label;
+  uint32_t epoch = 0;
+  std::string encrypted;
+};
+// nullopt: not exactly what AppendEncrypted writes.
+std::optional<ParsedEncrypted> ParseEncrypted(std::string_view text);
 
 }  // namespace sluice::privacy

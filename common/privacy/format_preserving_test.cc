@@ -1,0 +1,169 @@
+#include "common/privacy/format_preserving.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <unordered_set>
+
+#include "common/base/strings.h"
+#include "common/privacy/identifier.h"
+
+namespace sluice::privacy {
+namespace {
+
+using namespace contract::v1;
+
+FormatPreserver Preserver(uint8_t first = 1) {
+  std::vector<uint8_t> key(32, first);
+  return *FormatPreserver::Create(key);
+}
+
+std::string Encrypted(FormatPreserver& preserver, IdentifierKind kind, std::string_view value) {
+  std::string out;
+  absl::Status status = preserver.Encrypt(kind, value, out);
+  EXPECT_TRUE(status.ok()) << IdentifierKind_Name(kind) << ": " << status;
+  return out;
+}
+
+// Letters and digits as such, everything else as it stands: what a receiving system's mask sees.
+std::string Shape(std::string_view text) {
+  std::string shape;
+  for (char c : text) shape.push_back(c >= '0' && c <= '9' ? '9' : c >= 'A' && c <= 'Z' ? 'A' : c);
+  return shape;
+}
+
+struct Example {
+  IdentifierKind kind;
+  std::string_view value;
+  bool same_shape;
+};
+constexpr Example kExamples[] = {
+    {PHONE, "+447700900123", true},
+    {PHONE, "+442079460123", true},
+    {PHONE, "+441204900123", true},
+    {PHONE, "+448001111", true},
+    {PHONE, "+33612345678", true},
+    {PHONE, "+12025550123", true},
+    {PNC_ID, "1981/0000034U", true},
+    {PNC_ID, "2002/0073319Z", true},
+    {CRO, "065656/91H", true},
+    {CRO, "SF05/482703J", false},
+    {ASN, "1001VK0100000375807W", false},
+    {NHS_NUMBER, "9434765870", true},
+    {NINO, "AB123456C", true},
+    {NINO, "AB123456", true},
+    {VRM, "AB12CDE", true},
+    {VRM, "A123BCD", false},
+    {VRM, "ABC123D", false},
+    {VRM, "1234AB", false},
+    {VRM, "AIZ1234", false},
+    {DRIVING_LICENCE, "MORGA657054SM9IJ", false},
+    {PASSPORT, "123456789", true},
+    {PASSPORT, "AB1234567", false},
+    {WARRANT_NUMBER, "123456", false},
+    {SHOULDER_NUMBER, "123AB", false},
+    {POSTCODE, "SW1A 1AA", false},
+    {UPRN, "100023336956", false},
+};
+
+TEST(FormatPreserver, EveryKindComesBackAndIsValid) {
+  FormatPreserver preserver = Preserver(), other = Preserver(2);
+  for (const Example& example : kExamples) {
+    SCOPED_TRACE(example.value);
+    ASSERT_TRUE(HasPreservableFormat(example.kind));
+    std::string canonical, back;
+    ASSERT_TRUE(AppendCanonical(example.kind, example.value, canonical));
+    ASSERT_EQ(canonical, example.value);
+    std::string out = Encrypted(preserver, example.kind, canonical);
+    EXPECT_NE(out, canonical);
+    EXPECT_EQ(out, Encrypted(preserver, example.kind, canonical));
+    EXPECT_NE(out, Encrypted(other, example.kind, canonical));
+    std::string again;
+    EXPECT_TRUE(AppendCanonical(example.kind, out, again)) << out;
+    EXPECT_EQ(again, out);
+    if (example.same_shape) {
+      EXPECT_EQ(Shape(out), Shape(canonical));
+    }
+    ASSERT_TRUE(preserver.Decrypt(example.kind, out, back).ok());
+    EXPECT_EQ(back, canonical);
+  }
+}
+
+// A hundred thousand values of a format, each valid, each another's, each coming back.
+TEST(FormatPreserver, NeverGivesOneValueTwice) {
+  FormatPreserver preserver = Preserver();
+  std::map<IdentifierKind, std::unordered_set<std::string>> seen;
+  size_t made = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "1981/%07d", i);
+    std::string pnc = text;
+    pnc.push_back(CheckCharacter(PNC_ID, pnc));
+    std::snprintf(text, sizeof(text), "94347%04d", i % 10'000);
+    std::string nhs = text;
+    char check = CheckCharacter(NHS_NUMBER, nhs);
+    nhs.push_back(check);
+    std::vector<std::pair<IdentifierKind, std::string>> values = {
+        {PNC_ID, pnc},
+        {PHONE, base::StrCat("+4477009", 10'000 + i)},
+        {NINO, base::StrCat("AB", 100'000 + i, "C")},
+        {WARRANT_NUMBER, std::to_string(i)}};
+    if (check != '\0' && i < 10'000) values.emplace_back(NHS_NUMBER, nhs);
+    for (const auto& [kind, value] : values) {
+      std::string out = Encrypted(preserver, kind, value), again, back;
+      EXPECT_TRUE(AppendCanonical(kind, out, again) && again == out) << value << " -> " << out;
+      EXPECT_TRUE(seen[kind].insert(out).second) << value;
+      if (i % 100 == 0) {
+        ASSERT_TRUE(preserver.Decrypt(kind, out, back).ok());
+        EXPECT_EQ(back, value);
+      }
+      ++made;
+    }
+  }
+  EXPECT_GT(made, 80'000u);
+}
+
+TEST(FormatPreserver, StaysInTheFormat) {
+  FormatPreserver preserver = Preserver();
+  EXPECT_TRUE(Encrypted(preserver, PHONE, "+447700900123").starts_with("+447"));
+  EXPECT_TRUE(Encrypted(preserver, PHONE, "+33612345678").starts_with("+336"));
+  EXPECT_TRUE(Encrypted(preserver, CRO, "SF05/482703J").starts_with("SF"));
+}
+
+TEST(FormatPreserver, RefusesWhatIsNotValid) {
+  FormatPreserver preserver = Preserver();
+  std::string out = "before";
+  for (const auto& [kind, value] : std::initializer_list<std::pair<IdentifierKind, const char*>>{
+           {PNC_ID, "1981/0000034A"},  // wrong letter
+           {PNC_ID, "1881/0000034U"},  // before there were any
+           {PNC_ID, "81/34U"},         // not canonical
+           {NHS_NUMBER, "9434765871"},
+           {NINO, "GB123456A"},
+           {VRM, "AB50CDE"},
+           {PHONE, "07700900123"},
+           {PHONE, "+1234567"},  // too few digits are left
+           {PHONE, "?ask at the desk"},
+           {POSTCODE, "GIR 0AA"},
+           {PERSON_NAME, "ann archer"},
+           {EMAIL, "a@example.com"},
+           {PHONE, ""}}) {
+    EXPECT_EQ(preserver.Encrypt(kind, value, out).code(), absl::StatusCode::kOutOfRange) << value;
+    EXPECT_EQ(preserver.Decrypt(kind, value, out).code(), absl::StatusCode::kOutOfRange) << value;
+  }
+  EXPECT_FALSE(
+      preserver.Encrypt(static_cast<IdentifierKind>(IdentifierKind_MAX + 1), "1", out).ok());
+  EXPECT_EQ(out, "before");
+}
+
+TEST(FormatPreserver, SaysWhichKindsHaveAFormat) {
+  for (IdentifierKind kind :
+       {PERSON_NAME, EMAIL, ADDRESS, IP_ADDRESS, FREE_IDENTIFIER, EVENT_ID, SOURCE_POSITION})
+    EXPECT_FALSE(HasPreservableFormat(kind)) << IdentifierKind_Name(kind);
+  for (IdentifierKind kind : {PHONE, PNC_ID, CRO, ASN, NHS_NUMBER, NINO, VRM, DRIVING_LICENCE,
+                              PASSPORT, WARRANT_NUMBER, SHOULDER_NUMBER, POSTCODE, UPRN})
+    EXPECT_TRUE(HasPreservableFormat(kind)) << IdentifierKind_Name(kind);
+}
+
+}  // namespace
+}  // namespace sluice::privacy

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/status.h"
@@ -342,19 +343,18 @@ stream::Records KafkaSource::View() {
                 messages_[i + 1]->rkt != message.rkt;
     if (last) {
       next->leader_epoch = rd_kafka_message_leader_epoch(&message);
-      Track(record);
+      ProgressOf(record.topic, record.partition).timestamp_ms = record.timestamp_ms;
     }
   }
   return {records_, next_};
 }
 
-void KafkaSource::Track(const InputRecord& record) {
+KafkaSource::Progress& KafkaSource::ProgressOf(std::string_view topic, int32_t partition) {
   for (Progress& progress : progress_) {
-    if (progress.partition != record.partition || progress.topic != record.topic) continue;
-    progress.timestamp_ms = record.timestamp_ms;
-    return;
+    if (progress.partition == partition && progress.topic == topic) return progress;
   }
-  progress_.push_back({record.topic, record.partition, record.timestamp_ms});
+  return progress_.emplace_back(
+      Progress{*topic_names_.insert(std::string(topic)).first, partition});
 }
 
 std::string_view KafkaSource::TopicName(const rd_kafka_topic_t* topic) {
@@ -464,6 +464,7 @@ GroupMetadataPtr KafkaSource::group_metadata() const {
 
 void KafkaSource::TakeSnapshot() {
   snapshot_at_ = steady_clock::now() + kSnapshotInterval;
+  int64_t now_ms = base::SystemClock().UnixMillis();
   std::vector<PartitionSnapshot> partitions;
   if (assignment_ != nullptr && !assign_pending_) {
     if (flowing_) {
@@ -483,11 +484,12 @@ void KafkaSource::TakeSnapshot() {
       int64_t offset = elem.offset >= 0 ? elem.offset : assignment_->elems[i].offset;
       partition.next_offset = std::max<int64_t>(offset, -1);
       partition.lag_records = LagOf(partition);
-      for (const Progress& progress : progress_) {
-        if (progress.partition == elem.partition && progress.topic == elem.topic) {
-          partition.last_timestamp_ms = progress.timestamp_ms;
-        }
-      }
+      Progress& progress = ProgressOf(elem.topic, elem.partition);
+      if (progress.seen_ms < 0) progress.seen_ms = now_ms;
+      if (partition.lag_records == 0) progress.caught_up_ms = now_ms;
+      partition.last_timestamp_ms = progress.timestamp_ms;
+      partition.caught_up_ms = progress.caught_up_ms;
+      partition.seen_ms = progress.seen_ms;
     }
   }
   base::MutexLock lock(mutex_);

@@ -45,6 +45,8 @@ struct PartitionSnapshot {
   int64_t next_offset = -1;        // of the next record to hand out; -1: not known yet
   int64_t lag_records = -1;        // behind the end of the log; -1: not known yet
   int64_t last_timestamp_ms = -1;  // of the last record handed out; -1: none since the assignment
+  int64_t caught_up_ms = -1;  // when none was last seen to wait; -1: never since the assignment
+  int64_t seen_ms = -1;       // of the first snapshot since the assignment
 };
 
 struct SourceSnapshot {
@@ -86,6 +88,8 @@ class KafkaSource final : public stream::Source, public GroupMember {
     std::string_view topic;
     int32_t partition = 0;
     int64_t timestamp_ms = -1;
+    int64_t caught_up_ms = -1;
+    int64_t seen_ms = -1;
   };
 
   explicit KafkaSource(SourceOptions options);
@@ -102,7 +106,7 @@ class KafkaSource final : public stream::Source, public GroupMember {
   stream::Records View();
   void Free(size_t count);
   std::string_view TopicName(const rd_kafka_topic_s* topic);
-  void Track(const stream::InputRecord& record);
+  Progress& ProgressOf(std::string_view topic, int32_t partition);
   void TakeSnapshot();
   int64_t LagOf(const PartitionSnapshot& partition) const;
 

@@ -213,10 +213,15 @@ void Driver::Commit() {
   open_ = false;
   if (!held_) failures_ = 0;
   SetUncommittedSince(held_ ? std::optional(taken_) : std::nullopt);
-  TransactionFacts facts{std::exchange(events_, 0), std::exchange(output_.records, 0),
-                         std::exchange(output_.bytes, 0), start - opened_, clock_.Now() - start};
+  TransactionFacts facts{std::exchange(events_, 0),
+                         std::exchange(output_.records, 0),
+                         std::exchange(output_.bytes, 0),
+                         start - opened_,
+                         clock_.Now() - start,
+                         {}};
   std::vector<Position> sent;
   sent.swap(next_);
+  facts.next = sent;
   transform_.Committed();
   {
     base::MutexLock lock(mutex_);
@@ -256,6 +261,7 @@ void Driver::Fail(const Result& result) {
   TransactionFacts facts{std::exchange(events_, 0),
                          std::exchange(output_.records, 0),
                          std::exchange(output_.bytes, 0),
+                         {},
                          {},
                          {}};
   if (!next_.empty()) facts.open = clock_.Now() - opened_;

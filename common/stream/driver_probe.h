@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "common/stream/transaction.h"
@@ -41,6 +42,8 @@ struct TransactionFacts {
   int64_t bytes = 0;                  // of the output records, by RecordBytes()
   std::chrono::nanoseconds open{};    // from Begin to the start of the commit
   std::chrono::nanoseconds commit{};  // the two calls of the commit
+  // Behind the input records of a committed transaction; valid during the call.
+  std::span<const Position> next;
 };
 
 class DriverProbe {

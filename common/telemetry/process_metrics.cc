@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include "common/telemetry/memory_limit.h"
 #include "common/telemetry/metrics.h"
 
 namespace sluice::telemetry {
@@ -52,6 +53,9 @@ void AddProcessMetrics(Registry& registry) {
   Counter cpu = registry.NewCounter("process_cpu_seconds_total", "User and system time used.");
   Gauge resident = registry.NewGauge("process_resident_memory_bytes", "Memory in RAM.");
   Gauge mapped = registry.NewGauge("process_virtual_memory_bytes", "Memory mapped.");
+  Gauge memory_limit =
+      registry.NewGauge("process_memory_limit_bytes",
+                        "Memory that the control group allows; +Inf: it sets no limit.");
   Gauge open_fds = registry.NewGauge("process_open_fds", "Open file descriptors.");
   Gauge max_fds = registry.NewGauge("process_max_fds", "File descriptors that may be open.");
   registry.NewGauge("process_start_time_seconds", "When the process began, since the Unix epoch.")
@@ -63,6 +67,7 @@ void AddProcessMetrics(Registry& registry) {
     const double page_bytes = static_cast<double>(sysconf(_SC_PAGESIZE));
     mapped.Set(pages_mapped * page_bytes);
     resident.Set(pages_resident * page_bytes);
+    memory_limit.Set(MemoryLimitBytes());
     open_fds.Set(OpenFds());
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);

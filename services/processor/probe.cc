@@ -14,8 +14,10 @@ double Seconds(std::chrono::nanoseconds time) {
 }  // namespace
 
 double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms) {
-  if (partition.lag_records <= 0 || partition.last_timestamp_ms < 0) return 0;
-  return static_cast<double>(std::max<int64_t>(now_ms - partition.last_timestamp_ms, 0)) / 1000;
+  if (partition.lag_records <= 0) return 0;
+  int64_t since = std::max(partition.last_timestamp_ms, partition.caught_up_ms);
+  if (since < 0) since = partition.seen_ms;
+  return static_cast<double>(std::max<int64_t>(now_ms - since, 0)) / 1000;
 }
 
 Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, std::string group)
@@ -60,9 +62,14 @@ Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, st
                                      1000});
   lag_seconds_ =
       registry.GaugeFamily({"sluice_lag_seconds",
-                            "Age of the last record read where others wait; 0 otherwise.",
+                            "Age, at most, of the oldest record that waits to be read; 0: none.",
                             {"topic", "partition"},
                             1000});
+  committed_offset_ = registry.GaugeFamily(
+      {"sluice_committed_offset",
+       "Of the next raw record whose results aren't committed; told once one was committed here.",
+       {"topic", "partition"},
+       1000});
   queue_bytes_ = registry.GaugeFamily(
       {"sluice_queue_bytes", "Bytes held by the Kafka clients.", {"worker", "queue"}, 200});
   uncommitted_ = registry.GaugeFamily(
@@ -142,11 +149,12 @@ void Probe::SnapshotAge(std::chrono::nanoseconds age) const {
 }
 
 void Probe::ForgetLag() const {
-  for (const auto& family : {lag_records_, group_lag_, lag_seconds_}) family.RemoveAll();
+  for (const auto& family : {lag_records_, group_lag_, lag_seconds_, committed_offset_})
+    family.RemoveAll();
 }
 
-void Probe::Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
-                size_t worker, int64_t now_ms) const {
+void Probe::Lag(const kafka::SourceSnapshot& source, std::span<const CommittedOffset> committed,
+                int64_t now_ms) const {
   for (const kafka::PartitionSnapshot& partition : source.partitions) {
     std::string number = std::to_string(partition.partition);
     int64_t lag = std::max<int64_t>(partition.lag_records, 0);
@@ -154,6 +162,14 @@ void Probe::Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSna
     group_lag_.With({group_, partition.topic, number}).Set(static_cast<double>(lag));
     lag_seconds_.With({partition.topic, number}).Set(LagSeconds(partition, now_ms));
   }
+  for (const CommittedOffset& at : committed) {
+    committed_offset_.With({at.topic, std::to_string(at.partition)})
+        .Set(static_cast<double>(at.offset));
+  }
+}
+
+void Probe::Queues(const kafka::SourceSnapshot& source,
+                   const kafka::TransactionSnapshot& transaction, size_t worker) const {
   std::string name = std::to_string(worker);
   queue_bytes_.With({name, "read_ahead"}).Set(static_cast<double>(source.read_ahead_bytes));
   queue_bytes_.With({name, "write"}).Set(static_cast<double>(transaction.queue_bytes));
@@ -168,6 +184,17 @@ void WorkerProbe::Committed(const stream::TransactionFacts& facts) {
   probe_.output_bytes_.Add(static_cast<double>(facts.bytes));
   probe_.batch_bytes_.Observe(static_cast<double>(facts.bytes));
   probe_.Stage(Probe::kCommit, facts.commit);
+  base::MutexLock lock(mutex_);
+  for (const stream::Position& next : facts.next) {
+    auto same = std::find_if(committed_.begin(), committed_.end(), [&](const auto& at) {
+      return at.partition == next.partition && at.topic == next.topic;
+    });
+    if (same != committed_.end()) {
+      same->offset = next.offset;
+    } else {
+      committed_.push_back({std::string(next.topic), next.partition, next.offset});
+    }
+  }
 }
 
 void WorkerProbe::Aborted(const stream::TransactionFacts& facts, stream::Verdict verdict,
@@ -193,6 +220,16 @@ void WorkerProbe::RecreateFailed(std::string_view text) {
 void WorkerProbe::Assigned(size_t partitions) {
   Log(telemetry::Severity::kInfo, "partitions_assigned",
       {{"worker", telemetry::SafeText(worker_)}, {"partitions", static_cast<int64_t>(partitions)}});
+}
+
+void WorkerProbe::Revoked(bool) {
+  base::MutexLock lock(mutex_);
+  committed_.clear();
+}
+
+std::vector<CommittedOffset> WorkerProbe::committed() const {
+  base::MutexLock lock(mutex_);
+  return committed_;
 }
 
 void WorkerProbe::DependencyUnavailable(std::string_view text) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/engine/engine.h"
 #include "common/kafka/source.h"
 #include "common/kafka/transaction.h"
@@ -18,12 +19,19 @@
 
 namespace sluice::processor {
 
-// How long ago the last record was read, where others wait behind it; else 0. Seconds.
+// How old the oldest record that waits to be read is at most, in seconds; 0 where none waits: it
+// came after the last one that was read, and after none waited.
 double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms);
 
 // Since the start; committed ones only.
 struct EventCounts {
   uint64_t in = 0, clean = 0, quarantined = 0, suppressed = 0;
+};
+
+struct CommittedOffset {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t offset = -1;  // of the next record
 };
 
 // Of the whole process; told things per chunk or per transaction. Thread-safe.
@@ -41,8 +49,11 @@ class Probe {
   // For the collection of gauges: ForgetLag, then Lag for each worker, so that a partition that
   // another replica has by now isn't told of twice.
   void ForgetLag() const;
-  void Lag(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
-           size_t worker, int64_t now_ms) const;
+  // `committed` is where the worker's transactions have come to since the assignment.
+  void Lag(const kafka::SourceSnapshot& source, std::span<const CommittedOffset> committed,
+           int64_t now_ms) const;
+  void Queues(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
+              size_t worker) const;
   void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
   void SnapshotAge(std::chrono::nanoseconds age) const;
 
@@ -58,8 +69,8 @@ class Probe {
   telemetry::Family<telemetry::Counter> violations_, repairs_, aborts_, recreations_;
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
-  telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, queue_bytes_, state_,
-      uncommitted_, snapshot_age_;
+  telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,
+      queue_bytes_, state_, uncommitted_, snapshot_age_;
   telemetry::Histogram stages_[kStages];
   telemetry::Histogram latency_, batch_bytes_;
 };
@@ -75,17 +86,21 @@ class WorkerProbe final : public stream::DriverProbe {
   void Recreated(stream::RecreateCause cause, std::chrono::nanoseconds took) override;
   void RecreateFailed(std::string_view text) override;
   void Assigned(size_t partitions) override;
+  void Revoked(bool lost) override;
   void DependencyUnavailable(std::string_view text) override;
   void StateChanged(stream::DriverState state, std::string_view text) override;
 
   // Thread-safe.
   stream::DriverState state() const { return state_; }
+  std::vector<CommittedOffset> committed() const;
 
  private:
   const Probe& probe_;
   const std::string worker_;
   const std::function<void()> state_changed_;
   std::atomic<stream::DriverState> state_ = stream::DriverState::kStarting;
+  mutable base::Mutex mutex_;
+  std::vector<CommittedOffset> committed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::processor

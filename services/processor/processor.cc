@@ -159,7 +159,9 @@ void Processor::Collect() {
   probe_.ForgetLag();
   for (size_t i = 0; i < workers_.size(); ++i) {
     const Worker& worker = *workers_[i];
-    probe_.Lag(worker.source->snapshot(), worker.transaction->snapshot(), i, clock_.UnixMillis());
+    kafka::SourceSnapshot source = worker.source->snapshot();
+    probe_.Lag(source, worker.probe->committed(), clock_.UnixMillis());
+    probe_.Queues(source, worker.transaction->snapshot(), i);
     probe_.Uncommitted(i, worker.driver->uncommitted_for());
   }
   probe_.SnapshotAge(clock_.Now() - created_);

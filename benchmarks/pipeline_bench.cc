@@ -104,9 +104,9 @@ absl::Status RunPipeline(const Options& options, Report& report) {
     SLUICE_RETURN_IF_ERROR(process->Wait(40s).status());
   }
   report.Add("mirror.cpu_us_per_event", mirror_cpu / kRuns, "us");
-  report.Add("mirror.options.eventsper_second", mirror_rate / kRuns, "events/s");
+  report.Add("mirror.events_per_second", mirror_rate / kRuns, "events/s");
   report.Add("pipeline.cpu_us_per_event", cpu / kRuns, "us");
-  report.Add("pipeline.options.eventsper_second", rate / kRuns, "events/s");
+  report.Add("pipeline.events_per_second", rate / kRuns, "events/s");
   report.Add("pipeline.cpu_ratio", cpu / mirror_cpu, "ratio");
   report.Add("pipeline.rate_ratio", rate / mirror_rate, "ratio");
   report.Add("pipeline.rss_mib", peak_kib / 1024, "MiB");

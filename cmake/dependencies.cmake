@@ -27,6 +27,14 @@ pkg_check_modules(yaml-cpp REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 find_package(CLI11 CONFIG REQUIRED)
 
+# For processes that hand many small pieces of memory from one thread to another, as librdkafka does with every
+# record: an eighth of the processor's CPU time less than with glibc's. Sanitizers bring their own.
+pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
+add_library(sluice_allocator INTERFACE)
+if(NOT CMAKE_BUILD_TYPE STREQUAL Debug)
+  target_link_libraries(sluice_allocator INTERFACE PkgConfig::jemalloc)
+endif()
+
 # librdkafka before 2.8.0 skips offsets and reports false fatal errors; a system that has a newer one
 # serves, otherwise `./run setup` has built 2.8.0 into the cache.
 pkg_check_modules(rdkafka QUIET IMPORTED_TARGET rdkafka>=2.8.0)

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/short_bytes.h"
+
 namespace sluice::base {
 
 // Bump allocator. What it hands out stays in place until Reset(); Reset() keeps the blocks, so that
@@ -26,6 +28,9 @@ class Arena {
     return reinterpret_cast<char*>(at);
   }
 
+  // Of the last Allocate(), what lies from `end` on is free again.
+  void GiveBack(const char* end) { next_ = reinterpret_cast<uintptr_t>(end); }
+
   // Uninitialised room for `count` objects of a trivial type.
   template <typename T>
   T* AllocateArray(size_t count) {
@@ -36,7 +41,7 @@ class Arena {
   std::string_view Copy(std::string_view text) {
     if (text.empty()) return {};
     char* at = Allocate(text.size());
-    std::memcpy(at, text.data(), text.size());
+    CopyShort(at, text.data(), text.size());
     return {at, text.size()};
   }
 

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string_view>
 
+#include "common/base/short_bytes.h"
+
 namespace sluice::base {
 
 // Keeps its room when cleared. Not thread-safe.
@@ -27,7 +29,7 @@ class Buffer {
 
   void Append(std::string_view text) {
     char* at = Reserve(text.size());
-    std::memcpy(at, text.data(), text.size());
+    CopyShort(at, text.data(), text.size());
     size_ += text.size();
   }
   void Append(char c) {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "common/base/short_bytes.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/event/json_writer.h"
@@ -179,9 +180,7 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   entry.identifier_count = 0;
   entry.first_identifier = static_cast<uint32_t>(first_targets_.size());
   entry.first_row = rows_.size();
-  scratch_.clear();
-  base::StrAppend(scratch_, record.topic, '/', record.partition, '/', record.offset);
-  entry.position = arena_.Copy(scratch_);
+  entry.position = Position(record);
 
   if (!record.value) {
     if (pipeline_->config().input().tombstones() == config::v1::Input::suppress) {
@@ -211,6 +210,19 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
     entry.position_target =
         batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
   }
+}
+
+std::string_view Engine::Position(const InputRecord& record) {
+  constexpr size_t kNumbersMax = 1 + 11 + 1 + 20;
+  char* text = arena_.Allocate(record.topic.size() + kNumbersMax);
+  base::CopyShort(text, record.topic.data(), record.topic.size());
+  char* at = text + record.topic.size();
+  *at++ = '/';
+  at = std::to_chars(at, at + 11, record.partition).ptr;
+  *at++ = '/';
+  at = std::to_chars(at, at + 20, record.offset).ptr;
+  arena_.GiveBack(at);
+  return {text, static_cast<size_t>(at - text)};
 }
 
 // Takes a schema registry's frame off: a zero byte, a four-byte id, which must be one of the
@@ -349,7 +361,6 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
     for (size_t i = 0; i < streams.size() && treated; ++i) {
       Prepared& prepared = prepared_[i];
       prepared.record.value = out_.view().substr(prepared.begin, prepared.end - prepared.begin);
-      prepared.record.headers = prepared.headers;
       if (sink.Fits(prepared.record)) continue;
       entry.event.violations.push_back({"sluice.output_too_large", ""});
       treated = false;
@@ -424,8 +435,6 @@ bool Engine::Prepare(const InputRecord& record, Entry& entry, const StreamPlan& 
 
 void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream,
                             size_t, Prepared& prepared) {
-  std::vector<Header>& headers = prepared.headers;
-  headers.clear();
   std::string_view position = entry.position;
   if (!stream.internal) {
     const auto& domains = pipeline_->position_domains();
@@ -437,19 +446,21 @@ void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const Strea
   std::string_view id = EventId(stream, entry, treated);
   if (!treated) id = position;
   if (stream.key == KeySource::kEventId) prepared.record.key = id;
-  headers.push_back({"ce_specversion", "1.0"});
-  headers.push_back({"ce_id", id});
-  headers.push_back({"ce_source", source_header_});
-  headers.push_back({"ce_type", pipeline_->contract().name()});
+  Header* header = prepared.headers.data();
+  *header++ = {"ce_specversion", "1.0"};
+  *header++ = {"ce_id", id};
+  *header++ = {"ce_source", source_header_};
+  *header++ = {"ce_type", pipeline_->contract().name()};
   if (std::string_view time = EventTime(stream, entry); !time.empty())
-    headers.push_back({"ce_time", time});
-  headers.push_back({"content-type", stream.format == config::v1::json ? "application/json"
-                                                                       : "application/protobuf"});
-  headers.push_back({"sluice-src", position});
-  headers.push_back({"sluice-plan", pipeline_->fingerprint()});
-  if (!reference_header_.empty()) headers.push_back({"sluice-ref", reference_header_});
+    *header++ = {"ce_time", time};
+  *header++ = {"content-type",
+               stream.format == config::v1::json ? "application/json" : "application/protobuf"};
+  *header++ = {"sluice-src", position};
+  *header++ = {"sluice-plan", pipeline_->fingerprint()};
+  if (!reference_header_.empty()) *header++ = {"sluice-ref", reference_header_};
   if (stream.internal && !record.traceparent.empty())
-    headers.push_back({"traceparent", record.traceparent});
+    *header++ = {"traceparent", record.traceparent};
+  prepared.record.headers = {prepared.headers.data(), header};
 }
 
 // The event's id as the stream has it, if it has it in a form that still identifies.
@@ -707,7 +718,7 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
 std::string_view Engine::PseudonymText(size_t target) {
   const std::string& prefix = prefixes_[batch_.targets()[target].domain];
   char* text = arena_.Allocate(prefix.size() + privacy::kBlockTextBytes);
-  std::memcpy(text, prefix.data(), prefix.size());
+  base::CopyShort(text, prefix.data(), prefix.size());
   char* end = privacy::WriteBlock(answer_.blocks[target], text + prefix.size());
   return {text, static_cast<size_t>(end - text)};
 }

@@ -2,6 +2,7 @@
 // bytes.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -72,13 +73,14 @@ class Engine {
     CleanRecord record;
     size_t begin = 0;  // of the value, in out_
     size_t end = 0;
-    std::vector<Header> headers;
+    std::array<Header, 10> headers;  // room for all there can be
   };
 
   Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser,
          privacy::Sealer& sealer);
 
   void ReadOne(const InputRecord& record, Entry& entry);
+  std::string_view Position(const InputRecord& record);
   bool Unframe(std::string_view& value, event::Event& event) const;
   void CollectIdentifiers(const IdentifierNode& parent, event::Value* record, Entry& entry);
   void Identify(const IdentifierNode& identifier, event::Value& value, Entry& entry);

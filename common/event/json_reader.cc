@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "common/base/short_bytes.h"
 #include "common/base/strings.h"
 #include "common/event/base64.h"
 #include "common/event/time_text.h"
@@ -108,7 +109,12 @@ JsonReader::JsonReader(std::shared_ptr<const contract::Plan> plan, Limits limits
   // The tables of messages are known only now.
   for (Object& object : objects_) {
     for (Entry& entry : object.entries) {
-      if (entry.node != kNoNode) entry.object = object_of_node_[entry.node];
+      if (entry.node == kNoNode) continue;
+      const Node& node = plan_->node(entry.node);
+      entry.object = object_of_node_[entry.node];
+      entry.position = plan_->position(node);
+      entry.plain = node.type == Type::kString && node.cardinality == Cardinality::kSingular &&
+                    node.read.null_values.empty() && !node.read.trim;
     }
   }
 }
@@ -211,6 +217,10 @@ Value JsonReader::Text(const Node& node, std::string_view text) {
     Violate("json.nul", node);
     return Value();
   }
+  return Kept(text);
+}
+
+Value JsonReader::Kept(std::string_view text) {
   auto at = static_cast<size_t>(text.data() - parsed_text_);
   text_bytes_ = std::max(text_bytes_, at + text.size());
   return Value::Text({kept_text_ + at, text.size()});
@@ -224,7 +234,7 @@ void JsonReader::Violate(std::string_view rule, const Node& node) {
 void JsonReader::Fail(std::string_view rule) { event_->violations.push_back({rule, ""}); }
 
 JsonReader::Entry* JsonReader::FindEntry(Object& table, uint32_t predicted, std::string_view key) {
-  if (predicted < table.entries.size() && table.entries[predicted].key == key) {
+  if (predicted < table.entries.size() && base::SameShort(table.entries[predicted].key, key)) {
     return &table.entries[predicted];
   }
   auto found = table.index.find(Key(key));
@@ -249,15 +259,21 @@ void JsonReader::ReadObject(uint32_t table_index, simdjson::dom::object object, 
     *predicted = static_cast<uint32_t>(entry - table.entries.data());
     predicted = &entry->next;
     uint64_t mask = uint64_t{1} << (entry->bit % 64);
+    uint64_t& word = seen[entry->bit / 64];
+    if (entry->plain && (word & mask) == 0 && !may_have_nul_ && field.value.is_string()) {
+      word |= mask;
+      record[entry->position] = Kept(field.value.get_string().value_unsafe());
+      continue;
+    }
     const Node& node = plan_->node(entry->node == kNoNode ? table.message : entry->node);
-    if (seen[entry->bit / 64] & mask) {
+    if (word & mask) {
       Violate("json.duplicate_key", node);
       SkipUnknown(field.value);
       continue;
     }
-    seen[entry->bit / 64] |= mask;
+    word |= mask;
     if (entry->node != kNoNode) {
-      ReadField(node, entry->object, field.value, record[plan_->position(node)]);
+      ReadField(node, entry->object, field.value, record[entry->position]);
     } else if (simdjson::dom::object inner; !field.value.get_object().get(inner)) {
       ReadObject(entry->object, inner, record);
     } else if (!field.value.is_null()) {

@@ -45,6 +45,8 @@ class JsonReader {
         contract::kNoNode;  // kNoNode: an object on the way to a field of this message
     uint32_t object = 0;    // the table of the object that the value is, if it is one
     uint32_t next = 0;      // the entry that followed this one last time
+    uint32_t position = 0;  // of the field's value in its message's record
+    bool plain = false;     // one text that is kept as it is
   };
   // The keys of one kind of JSON object: a message's own, or one that its fields' source paths lead
   // through.
@@ -90,6 +92,7 @@ class JsonReader {
 
   Value* NewRecord(const contract::Node& message);
   Value Text(const contract::Node& node, std::string_view text);
+  Value Kept(std::string_view text);
   void Violate(std::string_view rule, const contract::Node& node);
   void Fail(std::string_view rule);
   void Repaired(const contract::Node& node, RepairKind kind) {

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "common/base/short_bytes.h"
 #include "common/event/time_text.h"
 
 namespace sluice::event {
@@ -56,27 +57,16 @@ char* WriteEscaped(unsigned char c, char* at) {
 // `at` has room for six times the text and 10 bytes.
 char* WriteString(std::string_view text, char* at) {
   *at++ = '"';
-  const char* from = text.data();
-  const char* end = from + text.size();
-  while (from < end) {
-    uint64_t word;
-    if (end - from >= 8) {
-      std::memcpy(&word, from, 8);
-      if (!NeedsEscape(word)) {
-        std::memcpy(at, &word, 8);
-        at += 8;
-        from += 8;
-        continue;
-      }
-    }
-    // A byte at a time up to the end of this word: rare, or the last few.
-    const char* stop = end - from >= 8 ? from + 8 : end;
-    for (; from < stop; ++from) {
-      auto c = static_cast<unsigned char>(*from);
-      if (c < 0x20 || c == '"' || c == '\\') {
-        at = WriteEscaped(c, at);
+  if (base::AllWords(text, [](uint64_t word) { return !NeedsEscape(word); })) [[likely]] {
+    base::CopyShort(at, text.data(), text.size());
+    at += text.size();
+  } else {
+    for (char c : text) {
+      auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x20 || c == '"' || c == '\\') {
+        at = WriteEscaped(byte, at);
       } else {
-        *at++ = *from;
+        *at++ = c;
       }
     }
   }
@@ -117,7 +107,7 @@ char* WriteDouble(double value, Type type, char* at) {
 }
 
 char* WriteLiteral(std::string_view text, char* at) {
-  std::memcpy(at, text.data(), text.size());
+  base::CopyShort(at, text.data(), text.size());
   return at + text.size();
 }
 

@@ -66,18 +66,24 @@ int64_t DaysFromCivil(int64_t year, int32_t month, int32_t day) {
   return era * 146097 + day_of_era - 719468;
 }
 
+// Neri and Schneider, "Euclidean affine functions and their application to calendar algorithms"
+// (2022), figure 12: divisions by constants become multiplications. `kEras` eras of 400 years are
+// added so that nothing is negative.
 CivilDate CivilFromDays(int64_t days) {
-  days += 719468;
-  int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-  int64_t day_of_era = days - era * 146097;
-  int64_t year_of_era =
-      (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-  int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  int64_t month = (5 * day_of_year + 2) / 153;
+  constexpr uint32_t kEras = 82, kDaysAdded = 719468 + 146097 * kEras, kYearsAdded = 400 * kEras;
+  uint32_t quarters = 4 * (static_cast<uint32_t>(days) + kDaysAdded) + 3;
+  uint32_t century = quarters / 146097;
+  uint32_t day_of_century = quarters % 146097 / 4;
+  uint64_t scaled = uint64_t{2939745} * (4 * day_of_century + 3);
+  uint32_t year = 100 * century + static_cast<uint32_t>(scaled >> 32);
+  uint32_t day_of_year = static_cast<uint32_t>(scaled) / 2939745 / 4;
+  uint32_t month_and_day = 2141 * day_of_year + 197913;
+  uint32_t month = month_and_day >> 16;
+  bool next_year = day_of_year >= 306;  // January and February end a year that begins in March
   CivilDate date;
-  date.day = static_cast<int32_t>(day_of_year - (153 * month + 2) / 5 + 1);
-  date.month = static_cast<int32_t>(month < 10 ? month + 3 : month - 9);
-  date.year = static_cast<int32_t>(year_of_era + era * 400 + (date.month <= 2));
+  date.day = static_cast<int32_t>((month_and_day & 0xFFFF) / 2141 + 1);
+  date.month = static_cast<int32_t>(next_year ? month - 12 : month);
+  date.year = static_cast<int32_t>(year + next_year) - static_cast<int32_t>(kYearsAdded);
   return date;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building and testing needs: Debian packages, and into the cache folder librdkafka, Kafka's jars
-# and protovalidate's rules. Each step is skipped where its result is there; an interrupted step leaves none.
+# Installs what building and testing needs: Debian packages, and into the cache folder librdkafka, Kafka's jars,
+# protovalidate's rules, Prometheus and what dashboards are generated with. Each step is skipped where its result is there; an interrupted step leaves none.
 #   --verbose  say also what is there already      --lint  with the formatter and the linter
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,7 +12,7 @@ packages=(g++ cmake ninja-build ccache pkg-config git protobuf-compiler protobuf
   libprotobuf-dev libprotoc-dev libgrpc++-dev libabsl-dev prometheus-cpp-dev libcivetweb-dev libgtest-dev
   libgmock-dev libbenchmark-dev libsimdjson-dev libre2-dev libssl-dev libyaml-cpp-dev libcli11-dev
   libutf8proc-dev libjemalloc-dev libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev tzdata unzip
-  openjdk-17-jre-headless maven dpkg-dev make zsh fish)
+  openjdk-17-jre-headless maven dpkg-dev make zsh fish python3-venv)
 verbose=
 for argument in "$@"; do
   case "$argument" in
@@ -137,7 +137,40 @@ fetch_protovalidate() {
   mv "$work/proto" "$cache/.protovalidate.new" && mv "$cache/.protovalidate.new" "$folder/proto"
 }
 
+# Not installed as a package: that would start it, on every address.
+fetch_prometheus() {
+  local folder="$cache/prometheus"
+  if [[ -x "$folder/bin/promtool" ]]; then
+    there "Prometheus"
+    return
+  fi
+  say "fetching Prometheus"
+  local work="$scratch/prometheus"
+  mkdir -p "$work"
+  (cd "$work" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download prometheus && dpkg -x prometheus_*.deb root) \
+    >"$work/log" 2>&1 || { cat "$work/log" >&2 && fail "Prometheus could not be fetched"; }
+  mkdir -p "$folder"
+  mv "$work/root/usr/bin" "$cache/.prometheus.new" && mv "$cache/.prometheus.new" "$folder/bin"
+}
+
+# In place, because an environment can't be moved; the list that it was made from is its mark.
+make_observe_environment() {
+  local folder="$cache/observe" list=scripts/observe-requirements.txt
+  if cmp -s "$list" "$folder/requirements.txt"; then
+    there "the environment for dashboards"
+    return
+  fi
+  say "fetching what dashboards are generated with"
+  rm -rf "$folder"
+  mkdir -p "$cache"
+  { python3 -m venv "$folder" && "$folder/bin/python" -m pip install -q --disable-pip-version-check -r "$list"; } \
+    >"$scratch/observe.log" 2>&1 || { cat "$scratch/observe.log" >&2 && fail "it could not be fetched"; }
+  cp "$list" "$folder/requirements.txt"
+}
+
 install_packages
 build_librdkafka
 fetch_kafka
 fetch_protovalidate
+fetch_prometheus
+make_observe_environment

@@ -6,6 +6,8 @@
 
 #include "common/base/arena.h"
 #include "common/base/buffer.h"
+#include "common/base/secret.h"
+#include "common/base/secure_memory.h"
 #include "common/base/utf8.h"
 
 namespace sluice::base {
@@ -67,6 +69,30 @@ TEST(Utf8, TakesEveryLengthAndRefusesWhatRfc3629Forbids) {
         "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3", "\xE2\x82",
         "\xF0\x9F\x9A", "12345678\xFF", "1234567\xC3", "\xE2\x28\xA1", "\xC3\xC3"})
     EXPECT_FALSE(IsUtf8(text)) << text;
+}
+
+TEST(SecretBytes, MovesAndCompares) {
+  SecretBytes secret("key"), other("kez"), moved(std::move(secret));
+  EXPECT_TRUE(secret.empty());
+  EXPECT_EQ(moved.RevealText(SecretAccess()), "key");
+  EXPECT_FALSE(moved.Equals(other));
+  moved = std::move(other);
+  EXPECT_TRUE(other.empty());
+  EXPECT_TRUE(moved.Equals(SecretBytes("kez")));
+}
+
+// In a process of its own: what is locked stays so.
+TEST(SecureMemoryDeathTest, SecretsAreInOpenSslsLockedHeapOrTheCallerIsTold) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        absl::Status locked = LockMemory(64 * 1024);
+        SecretBytes secret("key");
+        const void* at = secret.Reveal(SecretAccess()).data();
+        bool told = !locked.ok() && locked.message().find("RLIMIT_MEMLOCK") != std::string::npos;
+        std::_Exit(CRYPTO_secure_allocated(at) == 1 && (locked.ok() || told) ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -1,112 +1,103 @@
 #include "common/privacy/keyring.h"
 
-#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <set>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/aes_gcm.h"
 #include "common/privacy/aes_siv.h"
+#include "common/privacy/key_file.h"
 #include "common/privacy/pseudonym.h"
 #include "sluice/privacy/v1/keyring.pb.h"
 
 namespace sluice::privacy {
 namespace {
 
-constexpr std::string_view kHeader = "SLUICE-KEYRING 1\n";
-constexpr size_t kRootBytes = 32;
-constexpr size_t kFileBytesMax = 1024 * 1024;
+constexpr std::string_view kHeader1 = "SLUICE-KEYRING 1\n";
+constexpr std::string_view kHeader2 = "SLUICE-KEYRING 2\n";
+constexpr size_t kSecretBytes = 32;
+constexpr size_t kWrappedBytesMax = 16 * 1024;
 constexpr base::SecretAccess kAccess{};
 
-absl::Status FileError(const std::string& path, std::string_view what) {
-  return absl::FailedPreconditionError(base::StrCat(path, ": ", what));
+absl::Status Destroyed(std::string_view domain, uint32_t epoch) {
+  return absl::FailedPreconditionError(
+      base::StrCat("epoch ", epoch, " of domain '", domain, "' is destroyed"));
 }
 
-// The file's bytes. `secret`: nobody but its owner may read it.
-absl::StatusOr<base::SecretBytes> ReadFile(const std::string& path, bool secret) {
-  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return FileError(path, base::StrCat("can't be opened: ", std::strerror(errno)));
-  absl::Cleanup close_file = [file] { close(file); };
-  struct stat info;
-  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) return FileError(path, "isn't a file");
-  if (secret && (info.st_mode & (S_IRWXG | S_IRWXO) & ~(S_IRGRP)) != 0) {
-    return FileError(path,
-                     "others than its owner and group can read it; make it mode 0400 or 0440");
+// Its secrets are wiped when it goes.
+class Content {
+ public:
+  ~Content() {
+    Wipe(*message_.mutable_root_secret());
+    for (v1::KeyringDomain& domain : *message_.mutable_domains()) {
+      for (v1::KeyringEpoch& epoch : *domain.mutable_epoch()) Wipe(*epoch.mutable_secret());
+    }
   }
-  if (info.st_size > static_cast<off_t>(kFileBytesMax))
-    return FileError(path, "is larger than 1 MiB");
-  base::SecretBytes bytes(static_cast<size_t>(info.st_size));
-  std::span<uint8_t> at = bytes.RevealMutable(kAccess);
-  while (!at.empty()) {
-    ssize_t got = read(file, at.data(), at.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return FileError(path, "can't be read to its end");
-    at = at.subspan(static_cast<size_t>(got));
-  }
-  return bytes;
+  v1::KeyringContent* operator->() { return &message_; }
+
+ private:
+  static void Wipe(std::string& text) { OPENSSL_cleanse(text.data(), text.size()); }
+  v1::KeyringContent message_;
+};
+
+absl::StatusOr<base::SecretBytes> RandomSecret(base::RandomSource& random) {
+  base::SecretBytes secret(kSecretBytes);
+  if (!random.Fill(secret.RevealMutable(kAccess)))
+    return absl::InternalError("the system has no randomness");
+  return secret;
 }
 
-// Into a file beside it, made durable, then renamed over it.
-absl::Status WriteFile(const std::string& path, std::string_view bytes, bool must_be_new) {
-  std::string temporary = must_be_new ? path : base::StrCat(path, ".new");
-  if (!must_be_new) unlink(temporary.c_str());
-  int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (file < 0) {
-    return FileError(path, errno == EEXIST
-                               ? "exists already; nothing was overwritten"
-                               : base::StrCat("can't be written: ", std::strerror(errno)));
-  }
-  bool written = true;
-  while (written && !bytes.empty()) {
-    ssize_t put = write(file, bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
-    written = put > 0;
-    if (written) bytes.remove_prefix(static_cast<size_t>(put));
-  }
-  written = fsync(file) == 0 && written;
-  written = close(file) == 0 && written;
-  if (written && !must_be_new) written = rename(temporary.c_str(), path.c_str()) == 0;
-  if (!written) {
-    unlink(temporary.c_str());
-    return FileError(path, "can't be written; the old one, if any, is unchanged");
-  }
-  // The name is in the folder, and is durable with it only.
-  size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool durable = directory >= 0 && fsync(directory) == 0;
-  if (directory >= 0) close(directory);
-  return durable
-             ? absl::OkStatus()
-             : FileError(path,
-                         "is written, but may be lost at a power cut: its folder can't be synced");
+void SetBytes(std::string& out, const base::SecretBytes& secret) {
+  out.assign(secret.RevealText(kAccess));
 }
 
-absl::StatusOr<AesGcm> LoadKeyEncryptionKey(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes bytes, ReadFile(path, true));
-  std::span<const uint8_t> raw = bytes.Reveal(kAccess);
-  if (raw.size() == kAesKeyBytes) return AesGcm::Create(raw);
-  absl::string_view text(reinterpret_cast<const char*>(raw.data()), raw.size());
-  text = absl::StripAsciiWhitespace(text);
-  bool hex = text.size() == 2 * kAesKeyBytes;
-  for (char c : text) hex = hex && absl::ascii_isxdigit(static_cast<unsigned char>(c));
-  if (!hex)
-    return FileError(path, "isn't a key: it has neither 32 bytes nor 64 hexadecimal digits");
-  std::string decoded = absl::HexStringToBytes(text);
-  absl::Cleanup wipe = [&] { OPENSSL_cleanse(decoded.data(), decoded.size()); };
-  return AesGcm::Create({reinterpret_cast<const uint8_t*>(decoded.data()), decoded.size()});
+absl::Status NotOpened(const std::string& path, const KeyEncryption& key) {
+  return KeyFileError(path,
+                      base::StrCat("can't be opened with ", key.name(),
+                                   ": it is another keyring's key, or the keyring is damaged"));
+}
+
+absl::Status CutShort(const std::string& path) {
+  return KeyFileError(path, "is cut short; restore it from its backup");
+}
+
+// The content of a file of either version, still serialised.
+absl::StatusOr<base::SecretBytes> Open(const std::string& path, std::string_view file,
+                                       KeyEncryption& key) {
+  if (file.starts_with(kHeader1)) {
+    auto content = key.Unwrap(kHeader1, file.substr(kHeader1.size()));
+    if (!content.ok()) return NotOpened(path, key);
+    return content;
+  }
+  if (!file.starts_with(kHeader2)) {
+    return KeyFileError(path, file.starts_with("SLUICE-KEYRING ")
+                                  ? "is of a version that this program doesn't know"
+                                  : "isn't a keyring");
+  }
+  size_t at = kHeader2.size();
+  if (file.size() < at + 2) return CutShort(path);
+  size_t wrapped_bytes =
+      static_cast<size_t>(static_cast<uint8_t>(file[at])) << 8 | static_cast<uint8_t>(file[at + 1]);
+  size_t body = at + 2 + wrapped_bytes;
+  if (file.size() < body + kGcmNonceBytes + kGcmTagBytes) return CutShort(path);
+  auto data_key = key.Unwrap(kHeader2, file.substr(at + 2, wrapped_bytes));
+  if (!data_key.ok()) return NotOpened(path, key);
+  SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, AesGcm::Create(data_key->Reveal(kAccess)));
+  std::string plain;
+  absl::Cleanup wipe = [&] { OPENSSL_cleanse(plain.data(), plain.size()); };
+  absl::Status opened =
+      cipher.Decrypt({reinterpret_cast<const uint8_t*>(file.data()) + body, kGcmNonceBytes},
+                     file.substr(0, body), file.substr(body + kGcmNonceBytes), plain);
+  if (!opened.ok()) return NotOpened(path, key);
+  return base::SecretBytes(plain);
 }
 
 // Each part with its length before it, so that no two contexts are alike.
@@ -144,28 +135,35 @@ absl::StatusOr<base::SecretBytes> Hkdf(std::span<const uint8_t> secret, std::str
   return out;
 }
 
+const KeyringEpoch* KeyringDomain::Find(uint32_t epoch) const {
+  for (const KeyringEpoch& at : epochs) {
+    if (at.number == epoch) return &at;
+  }
+  return nullptr;
+}
+
 absl::Status Keyring::Check() const {
   std::set<std::string_view> names, labels;
   for (const KeyringDomain& domain : domains_) {
-    if (domain.name.empty() || !names.insert(domain.name).second) {
-      return absl::InvalidArgumentError(
-          base::StrCat("domain '", domain.name, "': the name is empty or doubled"));
+    auto wrong = [&](std::string_view what) {
+      return absl::InvalidArgumentError(base::StrCat("domain '", domain.name, "': ", what));
+    };
+    if (domain.name.empty() || domain.name.find('@') != std::string::npos ||
+        !names.insert(domain.name).second) {
+      return wrong("the name is empty, has an @, or is doubled");
     }
     if (!IsDomainLabel(domain.label) || !labels.insert(domain.label).second) {
-      return absl::InvalidArgumentError(
-          base::StrCat("domain '", domain.name, "': its label '", domain.label,
-                       "' isn't 1 to 8 letters a-z, or is another's too"));
+      return wrong(base::StrCat("its label '", domain.label,
+                                "' isn't 1 to 8 letters a-z, or is another's too"));
     }
-    if (domain.epochs.empty() || domain.epochs.front() < 1) {
-      return absl::InvalidArgumentError(
-          base::StrCat("domain '", domain.name, "': has no epoch from 1 on"));
-    }
+    if (domain.epochs.empty() || domain.epochs.front().number < 1)
+      return wrong("has no epoch from 1 on");
     for (size_t i = 1; i < domain.epochs.size(); ++i) {
-      if (domain.epochs[i] <= domain.epochs[i - 1]) {
-        return absl::InvalidArgumentError(
-            base::StrCat("domain '", domain.name, "': its epochs don't ascend"));
-      }
+      if (domain.epochs[i].number <= domain.epochs[i - 1].number)
+        return wrong("its epochs don't ascend");
     }
+    if (domain.epochs.back().state != EpochState::kActive)
+      return wrong("its newest epoch isn't active");
   }
   return absl::OkStatus();
 }
@@ -173,93 +171,119 @@ absl::Status Keyring::Check() const {
 absl::StatusOr<Keyring> Keyring::Create(std::vector<KeyringDomain> domains,
                                         base::RandomSource& random) {
   Keyring keyring;
-  keyring.root_ = base::SecretBytes(kRootBytes);
-  if (!random.Fill(keyring.root_.RevealMutable(kAccess)))
-    return absl::InternalError("the system has no randomness");
+  SLUICE_ASSIGN_OR_RETURN(keyring.root_, RandomSecret(random));
   keyring.domains_ = std::move(domains);
   SLUICE_RETURN_IF_ERROR(keyring.Check());
+  for (const KeyringDomain& domain : keyring.domains_) {
+    for (const KeyringEpoch& epoch : domain.epochs)
+      SLUICE_RETURN_IF_ERROR(keyring.AddSecret(domain.name, epoch.number, random));
+  }
   return keyring;
 }
 
 absl::StatusOr<Keyring> Keyring::Load(const std::string& path, const std::string& key_path) {
-  SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, LoadKeyEncryptionKey(key_path));
-  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes file, ReadFile(path, false));
-  std::span<const uint8_t> bytes = file.Reveal(kAccess);
-  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (!text.starts_with(kHeader)) {
-    return FileError(path, text.starts_with("SLUICE-KEYRING ")
-                               ? "is of a version that this program doesn't know"
-                               : "isn't a keyring");
+  base::SystemRandom random;
+  SLUICE_ASSIGN_OR_RETURN(FileKeyEncryption key, FileKeyEncryption::Load(key_path, random));
+  return Load(path, key);
+}
+
+absl::StatusOr<Keyring> Keyring::Load(const std::string& path, KeyEncryption& key) {
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes file, ReadKeyFile(path, Readers::kAnyone));
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes plain, Open(path, file.RevealText(kAccess), key));
+  Content content;
+  if (!content->ParseFromArray(plain.Reveal(kAccess).data(), static_cast<int>(plain.size())) ||
+      content->root_secret().size() != kSecretBytes) {
+    return KeyFileError(path, "holds no root secret");
   }
-  if (bytes.size() < kHeader.size() + kGcmNonceBytes + kGcmTagBytes)
-    return FileError(path, "is cut short; restore it from its backup");
-  std::string plain;
-  absl::Cleanup wipe = [&] { OPENSSL_cleanse(plain.data(), plain.size()); };
-  absl::Status opened = cipher.Decrypt(bytes.subspan(kHeader.size(), kGcmNonceBytes), kHeader,
-                                       text.substr(kHeader.size() + kGcmNonceBytes), plain);
-  if (!opened.ok()) {
-    return FileError(path,
-                     base::StrCat("can't be opened with ", key_path,
-                                  ": it is another keyring's key, or the keyring is damaged"));
-  }
-  v1::KeyringContent content;
-  bool parsed = content.ParseFromString(plain);
-  absl::Cleanup wipe_root = [&] {
-    OPENSSL_cleanse(content.mutable_root_secret()->data(), content.root_secret().size());
-  };
-  if (!parsed || content.root_secret().size() != kRootBytes)
-    return FileError(path, "holds no root secret");
   Keyring keyring;
-  keyring.root_ = base::SecretBytes(content.root_secret());
-  for (const v1::KeyringDomain& domain : content.domains()) {
-    keyring.domains_.push_back(
-        {domain.name(), domain.label(), {domain.epochs().begin(), domain.epochs().end()}});
+  keyring.root_ = base::SecretBytes(content->root_secret());
+  keyring.generation_ = content->generation();
+  for (const v1::KeyringDomain& domain : content->domains()) {
+    KeyringDomain& to = keyring.domains_.emplace_back();
+    to = {domain.name(), domain.label(), {}};
+    for (uint32_t epoch : domain.epochs()) to.epochs.push_back({epoch});
+    for (const v1::KeyringEpoch& epoch : domain.epoch()) {
+      if (!v1::KeyringEpoch::State_IsValid(epoch.state()) ||
+          (!epoch.secret().empty() && epoch.secret().size() != kSecretBytes)) {
+        return KeyFileError(path, "holds an epoch that this program doesn't understand");
+      }
+      to.epochs.push_back({epoch.number(), static_cast<EpochState>(epoch.state())});
+      if (!epoch.secret().empty()) {
+        keyring.secrets_.emplace(std::pair(to.name, epoch.number()),
+                                 base::SecretBytes(epoch.secret()));
+      }
+    }
   }
   absl::Status checked = keyring.Check();
-  if (!checked.ok()) return FileError(path, base::View(checked.message()));
+  if (!checked.ok()) return KeyFileError(path, base::View(checked.message()));
   return keyring;
 }
 
-absl::Status Keyring::Save(const std::string& path, const std::string& key_path,
-                           base::RandomSource& random) const {
-  SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, LoadKeyEncryptionKey(key_path));
-  if (access(path.c_str(), F_OK) == 0) {
-    SLUICE_ASSIGN_OR_RETURN(Keyring old, Load(path, key_path));
-    if (!old.root_.Equals(root_))
-      return FileError(path, "holds other keys; nothing was overwritten");
-  }
-  v1::KeyringContent content;
-  std::span<const uint8_t> root = root_.Reveal(kAccess);
-  content.set_root_secret(root.data(), root.size());
+absl::StatusOr<std::string> Keyring::Seal(KeyEncryption& key, base::RandomSource& random,
+                                          uint64_t generation) const {
+  Content content;
+  SetBytes(*content->mutable_root_secret(), root_);
+  content->set_generation(generation);
   for (const KeyringDomain& domain : domains_) {
-    v1::KeyringDomain& out = *content.add_domains();
+    v1::KeyringDomain& out = *content->add_domains();
     out.set_name(domain.name);
     out.set_label(domain.label);
-    out.mutable_epochs()->Assign(domain.epochs.begin(), domain.epochs.end());
+    for (const KeyringEpoch& epoch : domain.epochs) {
+      v1::KeyringEpoch& to = *out.add_epoch();
+      to.set_number(epoch.number);
+      to.set_state(static_cast<v1::KeyringEpoch::State>(epoch.state));
+      auto secret = secrets_.find({domain.name, epoch.number});
+      if (secret != secrets_.end()) SetBytes(*to.mutable_secret(), secret->second);
+    }
   }
-  std::string plain = content.SerializeAsString();
-  absl::Cleanup wipe = [&] {
-    OPENSSL_cleanse(plain.data(), plain.size());
-    OPENSSL_cleanse(content.mutable_root_secret()->data(), content.root_secret().size());
-  };
+  base::SecretBytes plain(content->ByteSizeLong());
+  if (!content->SerializeToArray(plain.RevealMutable(kAccess).data(),
+                                 static_cast<int>(plain.size()))) {
+    return absl::InternalError("the keyring can't be serialised");
+  }
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes data_key, RandomSecret(random));
+  SLUICE_ASSIGN_OR_RETURN(std::string wrapped, key.Wrap(kHeader2, data_key));
+  if (wrapped.size() > kWrappedBytesMax)
+    return absl::InternalError(base::StrCat(key.name(), ": its wrapped key is too long"));
+  std::string file(kHeader2);
+  base::StrAppend(file, static_cast<char>(wrapped.size() >> 8), static_cast<char>(wrapped.size()),
+                  wrapped);
+  std::string aad = file;
   uint8_t nonce[kGcmNonceBytes];
   if (!random.Fill(nonce)) return absl::InternalError("the system has no randomness");
-  std::string file(kHeader);
   file.append(reinterpret_cast<const char*>(nonce), sizeof(nonce));
-  SLUICE_RETURN_IF_ERROR(cipher.Encrypt(nonce, kHeader, plain, file));
-  return WriteFile(path, file, false);
+  SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, AesGcm::Create(data_key.Reveal(kAccess)));
+  SLUICE_RETURN_IF_ERROR(cipher.Encrypt(nonce, aad, plain.RevealText(kAccess), file));
+  return file;
 }
 
-absl::Status Keyring::CreateKeyFile(const std::string& key_path, base::RandomSource& random) {
-  uint8_t key[kAesKeyBytes];
-  if (!random.Fill(key)) return absl::InternalError("the system has no randomness");
-  std::string text =
-      absl::BytesToHexString({reinterpret_cast<const char*>(key), sizeof(key)}) + "\n";
-  absl::Cleanup wipe = [&] {
-    OPENSSL_cleanse(key, sizeof(key));
-    OPENSSL_cleanse(text.data(), text.size());
-  };
-  return WriteFile(key_path, text, true);
+absl::Status Keyring::Save(const std::string& path, const std::string& key_path,
+                           base::RandomSource& random) {
+  SLUICE_ASSIGN_OR_RETURN(FileKeyEncryption key, FileKeyEncryption::Load(key_path, random));
+  return Save(path, key, random);
+}
+
+absl::Status Keyring::Save(const std::string& path, KeyEncryption& key,
+                           base::RandomSource& random) {
+  SLUICE_ASSIGN_OR_RETURN(KeyFileLock lock, KeyFileLock::Take(path));
+  if (access(path.c_str(), F_OK) == 0) {
+    SLUICE_ASSIGN_OR_RETURN(Keyring old, Load(path, key));
+    if (!SameRoot(old)) return KeyFileError(path, "holds other keys; nothing was overwritten");
+    if (old.generation_ != generation_) {
+      return absl::AbortedError(
+          base::StrCat(path, ": was changed in the meantime; nothing was overwritten: try again"));
+    }
+  }
+  SLUICE_ASSIGN_OR_RETURN(std::string file, Seal(key, random, generation_ + 1));
+  SLUICE_RETURN_IF_ERROR(WriteKeyFile(path, file, Overwrite::kReplace));
+  ++generation_;
+  return absl::OkStatus();
+}
+
+absl::Status Keyring::SaveCopy(const std::string& path, KeyEncryption& key,
+                               base::RandomSource& random) {
+  SLUICE_ASSIGN_OR_RETURN(std::string file, Seal(key, random, generation_));
+  return WriteKeyFile(path, file, Overwrite::kNever);
 }
 
 const KeyringDomain* Keyring::Find(std::string_view name) const {
@@ -267,6 +291,84 @@ const KeyringDomain* Keyring::Find(std::string_view name) const {
     if (domain.name == name) return &domain;
   }
   return nullptr;
+}
+
+const KeyringDomain* Keyring::FindByLabel(std::string_view label) const {
+  for (const KeyringDomain& domain : domains_) {
+    if (domain.label == label) return &domain;
+  }
+  return nullptr;
+}
+
+absl::Status Keyring::AddSecret(const std::string& domain, uint32_t epoch,
+                                base::RandomSource& random) {
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes secret, RandomSecret(random));
+  secrets_.insert_or_assign(std::pair(domain, epoch), std::move(secret));
+  return absl::OkStatus();
+}
+
+absl::Status Keyring::AddDomain(std::string name, std::string label, base::RandomSource& random) {
+  if (Find(name) != nullptr || FindByLabel(label) != nullptr) {
+    return absl::AlreadyExistsError(
+        base::StrCat("the keyring has a domain '", name, "', or one with the label '", label, "'"));
+  }
+  domains_.push_back({name, std::move(label)});
+  absl::Status added = Check();
+  if (added.ok()) added = AddSecret(name, 1, random);
+  if (!added.ok()) domains_.pop_back();
+  return added;
+}
+
+absl::StatusOr<KeyringDomain*> Keyring::Mutable(std::string_view name) {
+  for (KeyringDomain& domain : domains_) {
+    if (domain.name == name) return &domain;
+  }
+  return absl::NotFoundError(base::StrCat("the keyring has no domain '", name, "'"));
+}
+
+absl::StatusOr<uint32_t> Keyring::Rotate(std::string_view name, base::RandomSource& random) {
+  SLUICE_ASSIGN_OR_RETURN(KeyringDomain * domain, Mutable(name));
+  uint32_t epoch = domain->newest() + 1;
+  SLUICE_RETURN_IF_ERROR(AddSecret(domain->name, epoch, random));
+  domain->epochs.push_back({epoch});
+  return epoch;
+}
+
+absl::StatusOr<KeyringEpoch*> Keyring::MutableOld(std::string_view name, uint32_t epoch) {
+  SLUICE_ASSIGN_OR_RETURN(KeyringDomain * domain, Mutable(name));
+  for (KeyringEpoch& at : domain->epochs) {
+    if (at.number != epoch) continue;
+    if (epoch == domain->newest()) {
+      return absl::FailedPreconditionError(base::StrCat(
+          "epoch ", epoch, " of domain '", name, "' is its newest: rotate the domain first"));
+    }
+    return &at;
+  }
+  return absl::NotFoundError(base::StrCat("domain '", name, "' has no epoch ", epoch));
+}
+
+absl::Status Keyring::Retire(std::string_view name, uint32_t epoch) {
+  SLUICE_ASSIGN_OR_RETURN(KeyringEpoch * old, MutableOld(name, epoch));
+  if (old->state == EpochState::kDestroyed) return Destroyed(name, epoch);
+  old->state = EpochState::kRetired;
+  return absl::OkStatus();
+}
+
+absl::Status Keyring::Destroy(std::string_view name, uint32_t epoch) {
+  SLUICE_ASSIGN_OR_RETURN(KeyringEpoch * old, MutableOld(name, epoch));
+  if (old->state == EpochState::kDestroyed) return Destroyed(name, epoch);
+  if (old->state == EpochState::kActive) {
+    return absl::FailedPreconditionError(base::StrCat(
+        "epoch ", epoch, " of domain '", name, "' is in use: convert what it made, and retire it"));
+  }
+  if (secrets_.erase({std::string(name), epoch}) == 0) {
+    return absl::FailedPreconditionError(base::StrCat(
+        "epoch ", epoch, " of domain '", name,
+        "' comes from a keyring of version 1 and has no secret of its own: its keys follow from "
+        "the root secret, and can't be destroyed without it"));
+  }
+  old->state = EpochState::kDestroyed;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<base::SecretBytes> Keyring::KindKey(contract::v1::IdentifierKind kind) const {
@@ -281,17 +383,35 @@ absl::StatusOr<base::SecretBytes> Keyring::ScopedKindKey(contract::v1::Identifie
 
 absl::StatusOr<base::SecretBytes> Keyring::DomainKey(std::string_view domain,
                                                      uint32_t epoch) const {
-  return Hkdf(root_.Reveal(kAccess), Context("domain", "", domain, epoch), kAesKeyBytes);
+  return EpochKey("domain", domain, epoch, kAesKeyBytes);
 }
 
 absl::StatusOr<base::SecretBytes> Keyring::EncryptionKey(std::string_view domain,
                                                          uint32_t epoch) const {
-  return Hkdf(root_.Reveal(kAccess), Context("encrypt", "", domain, epoch), kSivKeyBytes);
+  return EpochKey("encrypt", domain, epoch, kSivKeyBytes);
 }
 
 absl::StatusOr<base::SecretBytes> Keyring::FormatKey(std::string_view domain,
                                                      uint32_t epoch) const {
-  return Hkdf(root_.Reveal(kAccess), Context("format", "", domain, epoch), kAesKeyBytes);
+  return EpochKey("format", domain, epoch, kAesKeyBytes);
+}
+
+absl::StatusOr<base::SecretBytes> Keyring::EpochKey(std::string_view purpose,
+                                                    std::string_view domain, uint32_t epoch,
+                                                    size_t bytes) const {
+  const KeyringDomain* found = Find(domain);
+  const KeyringEpoch* at = found == nullptr ? nullptr : found->Find(epoch);
+  if (at == nullptr)
+    return absl::NotFoundError(base::StrCat("domain '", domain, "' has no epoch ", epoch));
+  if (at->state == EpochState::kDestroyed) return Destroyed(domain, epoch);
+  std::string context = Context(purpose, "", domain, epoch);
+  auto secret = secrets_.find({std::string(domain), epoch});
+  if (secret == secrets_.end()) return Hkdf(root_.Reveal(kAccess), context, bytes);
+  base::SecretBytes both(2 * kSecretBytes);
+  std::span<uint8_t> out = both.RevealMutable(kAccess);
+  std::ranges::copy(root_.Reveal(kAccess), out.begin());
+  std::ranges::copy(secret->second.Reveal(kAccess), out.begin() + kSecretBytes);
+  return Hkdf(both.Reveal(kAccess), context, bytes);
 }
 
 }  // namespace sluice::privacy

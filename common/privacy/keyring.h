@@ -1,15 +1,19 @@
-// The keys of pseudonymisation: one root secret, and every other key derived from it.
+// The keys of pseudonymisation: one root secret, one secret for each epoch, and what derives from
+// them.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
 #include "common/base/secret.h"
+#include "common/privacy/key_encryption.h"
 #include "sluice/contract/v1/options.pb.h"
 
 namespace sluice::privacy {
@@ -18,14 +22,35 @@ namespace sluice::privacy {
 absl::StatusOr<base::SecretBytes> Hkdf(std::span<const uint8_t> secret, std::string_view info,
                                        size_t bytes);
 
-struct KeyringDomain {
-  std::string name;                    // as pipelines name it
-  std::string label;                   // as its pseudonyms begin: [a-z]{1,8}
-  std::vector<uint32_t> epochs = {1};  // ascending from 1; the last one makes new pseudonyms
+enum class EpochState {
+  kActive,     // the newest makes new pseudonyms; older ones are converted from
+  kRetired,    // its keys are kept, and used for nothing but re-identification with a grant
+  kDestroyed,  // its keys are gone: its pseudonyms can't be tied to anything any more
 };
 
-// The file: `SLUICE-KEYRING 1\n`, a 12-byte nonce, and sluice.privacy.v1.KeyringContent encrypted
-// with AES-256-GCM under the key-encryption key, the first line as associated data.
+struct KeyringEpoch {
+  uint32_t number = 1;
+  EpochState state = EpochState::kActive;
+};
+
+struct KeyringDomain {
+  std::string name;                          // as pipelines name it
+  std::string label;                         // as its pseudonyms begin: [a-z]{1,8}
+  std::vector<KeyringEpoch> epochs = {{1}};  // ascending from 1
+  uint32_t newest() const { return epochs.back().number; }
+  // nullptr: there was never such an epoch.
+  const KeyringEpoch* Find(uint32_t epoch) const;
+};
+
+// The file, version 2: `SLUICE-KEYRING 2\n`, the wrapped data key with its length before it (two
+// bytes, big-endian), a 12-byte nonce, and sluice.privacy.v1.KeyringContent under AES-256-GCM with
+// the data key; all that stands before is associated data. The data key is new each time. Version
+// 1, which is read too, has the content itself wrapped.
+//
+// An epoch's keys derive from root secret and the epoch's own secret, so that destroying the latter
+// destroys the keys, which no key derived from the root alone would allow. Epochs that come from a
+// file of version 1 have no secret of their own: their keys are what they always were, and can't be
+// destroyed.
 //
 // Not thread-safe while it is changed; reading is.
 class Keyring {
@@ -34,27 +59,50 @@ class Keyring {
   static absl::StatusOr<Keyring> Create(std::vector<KeyringDomain> domains,
                                         base::RandomSource& random);
 
-  // Reads the file at `path` with the key in the file at `key_path`. Errors name the file and what
-  // to do; none of them changes either file.
+  // Errors name the file and what to do; none of them changes it.
+  static absl::StatusOr<Keyring> Load(const std::string& path, KeyEncryption& key);
+  // With the key in the file at `key_path`.
   static absl::StatusOr<Keyring> Load(const std::string& path, const std::string& key_path);
 
-  // Writes the file as a whole or not at all, readable by its owner only. Overwrites only a file
-  // that the same key opens and that has the same root secret: anything else may be all there is of
-  // other keys.
+  // Writes the file as a whole or not at all, readable by its owner only. Overwrites only the file
+  // that this keyring was loaded from or last saved to, unchanged since: anything else may be all
+  // there is of other keys, or somebody else's rotation (kAborted: load again).
+  absl::Status Save(const std::string& path, KeyEncryption& key, base::RandomSource& random);
   absl::Status Save(const std::string& path, const std::string& key_path,
-                    base::RandomSource& random) const;
+                    base::RandomSource& random);
+  // The same content to a file that must not exist yet, perhaps under another key.
+  absl::Status SaveCopy(const std::string& path, KeyEncryption& key, base::RandomSource& random);
 
   // Writes a new key-encryption key, 64 hexadecimal digits, to a file that must not exist yet.
-  static absl::Status CreateKeyFile(const std::string& key_path, base::RandomSource& random);
+  static absl::Status CreateKeyFile(const std::string& key_path, base::RandomSource& random) {
+    return FileKeyEncryption::CreateFile(key_path, random);
+  }
 
   const std::vector<KeyringDomain>& domains() const { return domains_; }
   const KeyringDomain* Find(std::string_view name) const;
+  const KeyringDomain* FindByLabel(std::string_view label) const;
+  // How often it was written.
+  uint64_t generation() const { return generation_; }
+  bool SameRoot(const Keyring& other) const { return root_.Equals(other.root_); }
+
+  // The life of domains and epochs. Errors: kNotFound, kAlreadyExists, kInvalidArgument; nothing is
+  // changed then. Changes last from the next Save on.
+  absl::Status AddDomain(std::string name, std::string label, base::RandomSource& random);
+  // The number of the new epoch, which makes new pseudonyms from now on.
+  absl::StatusOr<uint32_t> Rotate(std::string_view domain, base::RandomSource& random);
+  // Not of a domain's newest epoch.
+  absl::Status Retire(std::string_view domain, uint32_t epoch);
+  // Only a retired epoch. What it was can be had back from older copies of the file only: these are
+  // for the caller to destroy.
+  absl::Status Destroy(std::string_view domain, uint32_t epoch);
 
   // The HMAC-SHA256 key of a kind of identifier, the same in all domains and epochs: 32 bytes.
   absl::StatusOr<base::SecretBytes> KindKey(contract::v1::IdentifierKind kind) const;
   // The same for values in a scope (PseudonymBatch::BeginScope).
   absl::StatusOr<base::SecretBytes> ScopedKindKey(contract::v1::IdentifierKind kind) const;
-  // The AES-256 key of a domain in an epoch, which enciphers blocks: 32 bytes.
+  // The keys of a domain in an epoch. kFailedPrecondition: it is destroyed.
+  //
+  // The AES-256 key that enciphers blocks: 32 bytes.
   absl::StatusOr<base::SecretBytes> DomainKey(std::string_view domain, uint32_t epoch) const;
   // Of ValueCipher: 64 bytes.
   absl::StatusOr<base::SecretBytes> EncryptionKey(std::string_view domain, uint32_t epoch) const;
@@ -64,9 +112,20 @@ class Keyring {
  private:
   Keyring() = default;
   absl::Status Check() const;
+  absl::StatusOr<std::string> Seal(KeyEncryption& key, base::RandomSource& random,
+                                   uint64_t generation) const;
+  absl::StatusOr<KeyringDomain*> Mutable(std::string_view name);
+  // Not a domain's newest epoch.
+  absl::StatusOr<KeyringEpoch*> MutableOld(std::string_view name, uint32_t epoch);
+  absl::Status AddSecret(const std::string& domain, uint32_t epoch, base::RandomSource& random);
+  // What every key of a domain and epoch derives from, by a context that says its purpose.
+  absl::StatusOr<base::SecretBytes> EpochKey(std::string_view purpose, std::string_view domain,
+                                             uint32_t epoch, size_t bytes) const;
 
   base::SecretBytes root_;
   std::vector<KeyringDomain> domains_;
+  std::map<std::pair<std::string, uint32_t>, base::SecretBytes> secrets_;  // by domain and epoch
+  uint64_t generation_ = 0;
 };
 
 }  // namespace sluice::privacy

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -71,24 +72,36 @@ absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> LocalPseudonymiser::Create(
                             keyring.ScopedKindKey(static_cast<IdentifierKind>(kind)));
     SLUICE_RETURN_IF_ERROR(made->AddKey(key));
   }
+  for (const KeyringDomain& domain : keyring.domains())
+    SLUICE_RETURN_IF_ERROR(made->AddDomain(keyring, domain, domain.newest()));
   for (const KeyringDomain& domain : keyring.domains()) {
-    uint32_t epoch = domain.epochs.back();
-    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes outer_key, keyring.DomainKey(domain.name, epoch));
-    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes siv_key, keyring.EncryptionKey(domain.name, epoch));
-    SLUICE_ASSIGN_OR_RETURN(base::SecretBytes ff1_key, keyring.FormatKey(domain.name, epoch));
-    SLUICE_ASSIGN_OR_RETURN(AesBlocks outer, AesBlocks::Create(outer_key.Reveal(kAccess)));
-    SLUICE_ASSIGN_OR_RETURN(ValueCipher encrypt,
-                            ValueCipher::Create(siv_key.Reveal(kAccess), domain.name));
-    SLUICE_ASSIGN_OR_RETURN(FormatPreserver preserve_format,
-                            FormatPreserver::Create(ff1_key.Reveal(kAccess)));
-    made->domains_.push_back({domain.name,
-                              {domain.label, epoch},
-                              std::move(outer),
-                              std::move(encrypt),
-                              std::move(preserve_format),
-                              {}});
+    // From the newest of them to the oldest.
+    for (size_t i = domain.epochs.size() - 1; i-- > 0;) {
+      if (domain.epochs[i].state == EpochState::kActive)
+        SLUICE_RETURN_IF_ERROR(made->AddDomain(keyring, domain, domain.epochs[i].number));
+    }
   }
   return made;
+}
+
+absl::Status LocalPseudonymiser::AddDomain(const Keyring& keyring, const KeyringDomain& domain,
+                                           uint32_t epoch) {
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes outer_key, keyring.DomainKey(domain.name, epoch));
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes siv_key, keyring.EncryptionKey(domain.name, epoch));
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes ff1_key, keyring.FormatKey(domain.name, epoch));
+  SLUICE_ASSIGN_OR_RETURN(AesBlocks outer, AesBlocks::Create(outer_key.Reveal(kAccess)));
+  SLUICE_ASSIGN_OR_RETURN(ValueCipher encrypt,
+                          ValueCipher::Create(siv_key.Reveal(kAccess), domain.name));
+  SLUICE_ASSIGN_OR_RETURN(FormatPreserver preserve_format,
+                          FormatPreserver::Create(ff1_key.Reveal(kAccess)));
+  domains_.push_back({domain.name,
+                      {domain.label, epoch},
+                      epoch == domain.newest(),
+                      std::move(outer),
+                      std::move(encrypt),
+                      std::move(preserve_format),
+                      {}});
+  return absl::OkStatus();
 }
 
 LocalPseudonymiser::~LocalPseudonymiser() {
@@ -140,10 +153,21 @@ void LocalPseudonymiser::Inner(const HmacState& key, std::string_view value,
 }
 
 absl::StatusOr<uint16_t> LocalPseudonymiser::Domain(std::string_view name) {
+  size_t at = name.find('@');
+  std::string_view domain = name.substr(0, at);
+  std::string_view epoch = at == std::string_view::npos ? "" : name.substr(at + 1);
+  std::optional<size_t> newest;
   for (size_t i = 0; i < domains_.size(); ++i) {
-    if (domains_[i].name == name) return static_cast<uint16_t>(i);
+    if (domains_[i].name != domain) continue;
+    if (at == std::string_view::npos || std::to_string(domains_[i].epoch.epoch) == epoch)
+      return static_cast<uint16_t>(i);
+    // They come newest first.
+    if (epoch == "previous" && !domains_[i].newest) return static_cast<uint16_t>(i);
+    if (domains_[i].newest) newest = i;
   }
-  return absl::NotFoundError(base::StrCat("the keyring has no domain '", name, "'"));
+  if (epoch == "previous" && newest) return static_cast<uint16_t>(*newest);
+  return absl::NotFoundError(base::StrCat("the keyring has no domain '", domain, "'",
+                                          epoch.empty() ? "" : " with the active epoch ", epoch));
 }
 
 absl::Status LocalPseudonymiser::Pseudonymise(const PseudonymBatch& batch,

@@ -28,7 +28,8 @@ namespace sluice::privacy {
 // state.
 class LocalPseudonymiser final : public Pseudonymiser {
  public:
-  // Derives every key there is. The keyring isn't needed afterwards.
+  // Derives every key there is, but for retired and destroyed epochs. The keyring isn't needed
+  // afterwards.
   static absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> Create(const Keyring& keyring);
   ~LocalPseudonymiser() override;
 
@@ -46,6 +47,7 @@ class LocalPseudonymiser final : public Pseudonymiser {
   struct DomainState {
     std::string name;
     DomainEpoch epoch;
+    bool newest;
     AesBlocks outer;
     ValueCipher encrypt;
     FormatPreserver preserve_format;
@@ -54,6 +56,7 @@ class LocalPseudonymiser final : public Pseudonymiser {
 
   LocalPseudonymiser() = default;
   absl::Status AddKey(const base::SecretBytes& key);
+  absl::Status AddDomain(const Keyring& keyring, const KeyringDomain& domain, uint32_t epoch);
   absl::Status Encipher(const PseudonymBatch& batch, PseudonymAnswer& answer);
   absl::Status AddTexts(const PseudonymBatch& batch, PseudonymAnswer& answer);
   void Inner(const HmacState& key, std::string_view value, PseudonymBlock& out) const;

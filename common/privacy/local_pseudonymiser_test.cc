@@ -40,7 +40,7 @@ namespace {
 
 using namespace contract::v1;
 
-// Bytes 0, 1, 2, ...: the root secret of the known answers below.
+// Bytes 0, 1, 2, ...: the root secret of the known answers below, then the epochs' secrets.
 class CountingRandom final : public base::RandomSource {
  public:
   bool Fill(std::span<uint8_t> out) override {
@@ -53,10 +53,11 @@ class CountingRandom final : public base::RandomSource {
 };
 
 Keyring FixedKeyring(uint32_t epochs = 1) {
-  std::vector<uint32_t> all;
-  for (uint32_t epoch = 1; epoch <= epochs; ++epoch) all.push_back(epoch);
   CountingRandom random;
-  return *Keyring::Create({{"intelligence", "int", all}, {"public", "pub"}}, random);
+  Keyring keyring = *Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random);
+  for (uint32_t epoch = 2; epoch <= epochs; ++epoch)
+    EXPECT_EQ(*keyring.Rotate("intelligence", random), epoch);
+  return keyring;
 }
 
 std::unique_ptr<LocalPseudonymiser> Fixed(uint32_t epochs = 1) {
@@ -80,12 +81,12 @@ TEST(LocalPseudonymiser, KeepsItsKnownAnswers) {
   batch.Add(PNC_ID, "1981/0000034U", both);
   batch.Add(ADDRESS, std::string(130, 'a'), both);
   ASSERT_TRUE(pseudonymiser->Pseudonymise(batch, answer).ok());
-  EXPECT_EQ(TextOf(answer, 0, 0), "int1-ewollzocgj3sz6oyakem2kagpa");
-  EXPECT_EQ(TextOf(answer, 1, 1), "pub1-iemdlaklspx2wtzuwytdp4qcnm");
-  EXPECT_EQ(TextOf(answer, 2, 0), "int1-kx6c4btnttsipcdzfsao5mjcre");
-  EXPECT_EQ(TextOf(answer, 3, 1), "pub1-m7uorjs3xpsxr7qe4z2orahgga");
-  EXPECT_EQ(TextOf(answer, 4, 0), "int1-fdl2pachhfxovhca7l5kwl4rqa");
-  EXPECT_EQ(TextOf(answer, 5, 1), "pub1-ddirwslqsohht7rvp3piab2aky");
+  EXPECT_EQ(TextOf(answer, 0, 0), "int1-r4yfwgibs4ctumsetrto24uva4");
+  EXPECT_EQ(TextOf(answer, 1, 1), "pub1-dpk45aq662yasrm6pwqz4xvjpe");
+  EXPECT_EQ(TextOf(answer, 2, 0), "int1-phyvtkiwcpumr7cej7riyftxzm");
+  EXPECT_EQ(TextOf(answer, 3, 1), "pub1-xjrve6r7boaa4l3rgletesfsha");
+  EXPECT_EQ(TextOf(answer, 4, 0), "int1-khlu734hmw7yznxbzenx77njyi");
+  EXPECT_EQ(TextOf(answer, 5, 1), "pub1-6a4qihx64doec57itdhdrnkeia");
 }
 
 // Rotation and conversion need no identifier: decipher under one key, encipher under the other.
@@ -123,6 +124,29 @@ TEST(LocalPseudonymiser, OuterLayerIsAPermutationThatRotatesAndConverts) {
     EXPECT_EQ(convert(new_answer.blocks[i], "intelligence", 2, "public", 1),
               new_answer.blocks[i + 1]);
   }
+}
+
+// So that a stream can go on in the old epoch for a while, beside one in the new epoch.
+TEST(LocalPseudonymiser, MakesPseudonymsOfAnOlderEpochWhereAskedTo) {
+  auto first = Fixed(1), third = Fixed(3);
+  EXPECT_EQ(*first->Domain("intelligence@previous"), *first->Domain("intelligence"));
+  EXPECT_EQ(*first->Domain("intelligence@1"), *first->Domain("intelligence"));
+  EXPECT_EQ(*third->Domain("intelligence@previous"), *third->Domain("intelligence@2"));
+  EXPECT_EQ(*third->Domain("public@previous"), *third->Domain("public"));
+  for (const char* none : {"intelligence@4", "intelligence@", "intelligence@x", "none@1"})
+    EXPECT_EQ(third->Domain(none).status().code(), absl::StatusCode::kNotFound) << none;
+  const std::array<uint16_t, 2> both = {*third->Domain("intelligence"),
+                                        *third->Domain("intelligence@1")};
+  PseudonymBatch batch, old_batch;
+  batch.Add(PHONE, "+447700900123", both);
+  old_batch.Add(PHONE, "+447700900123", std::array<uint16_t, 1>{*first->Domain("intelligence")});
+  PseudonymAnswer answer, old_answer;
+  ASSERT_TRUE(third->Pseudonymise(batch, answer).ok());
+  ASSERT_TRUE(first->Pseudonymise(old_batch, old_answer).ok());
+  EXPECT_EQ(answer.domains[both[0]].epoch, 3u);
+  EXPECT_EQ(answer.domains[both[1]].epoch, 1u);
+  EXPECT_EQ(answer.blocks[1], old_answer.blocks[0]);
+  EXPECT_NE(answer.blocks[0], answer.blocks[1]);
 }
 
 TEST(LocalPseudonymiser, SaysTheEpochOfThisAnswerInAReusedOne) {

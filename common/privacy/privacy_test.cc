@@ -107,6 +107,8 @@ TEST_F(KeyringTest, EveryKeyIsAnother) {
     keys.insert(Text(*keyring.KindKey(static_cast<contract::v1::IdentifierKind>(kind))));
     keys.insert(Text(*keyring.ScopedKindKey(static_cast<contract::v1::IdentifierKind>(kind))));
   }
+  for (const char* domain : {"intelligence", "intelligence", "public", "public"})
+    ASSERT_TRUE(keyring.Rotate(domain, random_).ok());
   for (uint32_t epoch = 1; epoch <= 3; ++epoch) {
     for (std::string_view domain : {"intelligence", "public"}) {
       keys.insert(Text(*keyring.DomainKey(domain, epoch)));
@@ -134,7 +136,7 @@ TEST_F(KeyringTest, RefusesWhatIsDamagedOrAnothers) {
     write(good.substr(0, size));
     EXPECT_FALSE(Keyring::Load(ring_, kek_).ok()) << "cut to " << size;
   }
-  write("SLUICE-KEYRING 2\n" + good.substr(17));
+  write("SLUICE-KEYRING 3\n" + good.substr(17));
   EXPECT_THAT(LoadError(), HasSubstr("of a version that this program doesn't know"));
   write(good);
   fs::remove(kek_);
@@ -166,7 +168,110 @@ TEST_F(KeyringTest, OverwritesOnlyItself) {
   std::ofstream(ring_, std::ios::binary) << "precious";
   EXPECT_FALSE(keyring.Save(ring_, kek_, random_).ok());
   EXPECT_EQ(Read(ring_), "precious");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 3);
+  // The keyring, its lock, and the two keys.
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 4);
+}
+
+// Root secret 00 01 .. 1f under the key-encryption key 11 11 .. 11, written apart from this code
+// with Python's `cryptography`; the pseudonyms are those of before epochs had secrets.
+TEST_F(KeyringTest, ReadsVersion1WithTheKeysThatItAlwaysHad) {
+  fs::remove(kek_);
+  std::ofstream(kek_) << std::string(64, '1');
+  chmod(kek_.c_str(), 0400);
+  std::ofstream(ring_, std::ios::binary)
+      << Hex("534c554943452d4b455952494e4720310a6465666768696a6b6c6d6e6f7e08861da55c2c26f8c35e"
+             "8a0368e94140ac9df985bbf8e8b0496d49834324696e6c509dde363f46aed1616ca7a201714a07e9"
+             "bebb3ea3f8bba21b435d680dd729d6f889f839c488a6dc1279720576ba6ba1dde19a6bdb45b04123"
+             "a3");
+  auto keyring = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(keyring.ok()) << keyring.status();
+  auto pseudonym = [&] {
+    auto pseudonymiser = LocalPseudonymiser::Create(*keyring);
+    PseudonymBatch batch;
+    PseudonymAnswer answer;
+    batch.Add(contract::v1::PHONE, "+447700900123", std::vector<uint16_t>{0});
+    EXPECT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
+    char text[kBlockTextBytes];
+    WriteBlock(answer.blocks[0], text);
+    return PseudonymPrefix(answer.domains[0]) + std::string(text, kBlockTextBytes);
+  };
+  EXPECT_EQ(pseudonym(), "int1-ewollzocgj3sz6oyakem2kagpa");
+  // Written again, it is of version 2, and still makes the same pseudonyms.
+  ASSERT_TRUE(keyring->Save(ring_, kek_, random_).ok());
+  EXPECT_TRUE(Read(ring_).starts_with("SLUICE-KEYRING 2\n"));
+  keyring = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(keyring.ok()) << keyring.status();
+  EXPECT_EQ(pseudonym(), "int1-ewollzocgj3sz6oyakem2kagpa");
+  // What has no secret of its own can't be destroyed, and nobody is to believe that it was.
+  ASSERT_EQ(*keyring->Rotate("intelligence", random_), 2u);
+  ASSERT_TRUE(keyring->Retire("intelligence", 1).ok());
+  EXPECT_THAT(std::string(keyring->Destroy("intelligence", 1).message()),
+              HasSubstr("comes from a keyring of version 1"));
+}
+
+TEST_F(KeyringTest, ADestroyedEpochIsGoneFromTheFileAndTheOthersAreUnchanged) {
+  Keyring keyring = Make();
+  std::string first = Text(*keyring.DomainKey("intelligence", 1));
+  ASSERT_EQ(*keyring.Rotate("intelligence", random_), 2u);
+  std::string second = Text(*keyring.DomainKey("intelligence", 2));
+  EXPECT_NE(first, second);
+  EXPECT_EQ(Text(*keyring.DomainKey("intelligence", 1)), first);
+  EXPECT_THAT(std::string(keyring.Destroy("intelligence", 1).message()), HasSubstr("is in use"));
+  EXPECT_THAT(std::string(keyring.Retire("intelligence", 2).message()),
+              HasSubstr("is its newest: rotate the domain first"));
+  EXPECT_EQ(keyring.Retire("intelligence", 3).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(keyring.Rotate("none", random_).status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(keyring.Retire("intelligence", 1).ok());
+  ASSERT_TRUE(keyring.Destroy("intelligence", 1).ok());
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  auto loaded = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->Find("intelligence")->epochs[0].state, EpochState::kDestroyed);
+  EXPECT_THAT(std::string(loaded->DomainKey("intelligence", 1).status().message()),
+              HasSubstr("epoch 1 of domain 'intelligence' is destroyed"));
+  EXPECT_EQ(Text(*loaded->DomainKey("intelligence", 2)), second);
+  // The number isn't given again.
+  EXPECT_EQ(*loaded->Rotate("intelligence", random_), 3u);
+}
+
+TEST_F(KeyringTest, TwoRotationsAtOnceDoNotLoseOne) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  auto one = Keyring::Load(ring_, kek_), other = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(one->Rotate("public", random_).ok());
+  ASSERT_TRUE(other->Rotate("intelligence", random_).ok());
+  ASSERT_TRUE(one->Save(ring_, kek_, random_).ok());
+  std::string good = Read(ring_);
+  absl::Status late = other->Save(ring_, kek_, random_);
+  EXPECT_EQ(late.code(), absl::StatusCode::kAborted) << late;
+  EXPECT_EQ(Read(ring_), good);
+}
+
+TEST_F(KeyringTest, ACopyUnderAnotherKeyHasTheSameKeysAndOverwritesNothing) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  std::string copy = (folder_ / "copy").string(), other = (folder_ / "other").string();
+  ASSERT_TRUE(Keyring::CreateKeyFile(other, random_).ok());
+  auto key = FileKeyEncryption::Load(other, random_);
+  ASSERT_TRUE(keyring.SaveCopy(copy, *key, random_).ok());
+  EXPECT_FALSE(Keyring::Load(copy, kek_).ok());
+  auto loaded = Keyring::Load(copy, other);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->SameRoot(keyring));
+  EXPECT_EQ(loaded->generation(), keyring.generation());
+  EXPECT_TRUE(loaded->DomainKey("public", 1)->Equals(*keyring.DomainKey("public", 1)));
+  EXPECT_THAT(std::string(keyring.SaveCopy(copy, *key, random_).message()),
+              HasSubstr("nothing was overwritten"));
+}
+
+TEST_F(KeyringTest, TakesNewDomainsButNoSecondOfAName) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.AddDomain("research", "res", random_).ok());
+  EXPECT_TRUE(keyring.DomainKey("research", 1).ok());
+  EXPECT_EQ(keyring.AddDomain("research", "rex", random_).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(keyring.AddDomain("other", "int", random_).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(keyring.AddDomain("a@2", "ab", random_).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(keyring.domains().size(), 3u);
 }
 
 TEST_F(KeyringTest, RefusesDomainsThatCannotBeToldApart) {

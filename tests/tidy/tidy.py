@@ -51,7 +51,8 @@ DOORS = [
 # The engine and what it uses: no thread, no clock, no network. Files are read only where a contract
 # or a keyring is loaded, before there is an engine.
 PURE_FORBIDS = r"<(thread|future|sys/socket\.h|sys/epoll\.h|poll\.h)>"
-READS_FILES = ["common/contract/loader.cc", "common/privacy/keyring.cc"]
+READS_FILES = ["common/contract/loader.cc", "common/privacy/keyring.cc", "common/privacy/key_file.cc",
+               "common/base/secure_memory.cc"]
 FILES = r"<(fstream|filesystem|sys/stat\.h|unistd\.h|fcntl\.h)>"
 CLOCKS = r"(system_clock|steady_clock|high_resolution_clock)::now|absl::Now\(|\btime\((NULL|nullptr|0)\)"
 

@@ -1,12 +1,10 @@
-#include <sys/prctl.h>
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <string>
 #include <thread>
 
+#include "common/base/secure_memory.h"
 #include "common/engine/output_schema.h"
 #include "common/rpc/library.h"
 #include "common/telemetry/log.h"
@@ -30,13 +28,6 @@ int PrintSchema(const sluice::engine::Pipeline& pipeline, const std::string& nam
   return Fail(absl::NotFoundError("--schema: the pipeline has no stream '" + name + "'"));
 }
 
-// Keys and raw events are in memory: no core file may hold them.
-void ForbidCoreDumps() {
-  rlimit none{0, 0};
-  setrlimit(RLIMIT_CORE, &none);
-  prctl(PR_SET_DUMPABLE, 0);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -50,7 +41,7 @@ int main(int argc, char** argv) {
   app.add_option("--schema", schema,
                  "Print the .proto of this stream's records, for its subscribers, and end");
   CLI11_PARSE(app, argc, argv);
-  ForbidCoreDumps();
+  sluice::base::ForbidCoreDumps();
   // Signals are taken by one thread; all others, gRPC's and librdkafka's too, are made after they
   // are blocked.
   sigset_t signals;

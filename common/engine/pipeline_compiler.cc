@@ -437,9 +437,21 @@ class PipelineCompiler {
     return out;
   }
 
+  // Where the configuration says what becomes of a field; the stream, where it doesn't.
+  std::string DecidedAt(const Node& node) const {
+    for (const auto& [name, treatment] : config_stream_->fields()) {
+      if (plan_.Find(name) == node.id) return base::StrCat(path_, ".fields[", name, "]");
+    }
+    std::string name(node.classification.name());
+    if (!config_stream_->treat().contains(name) && IsLocation(node.classification))
+      name = kLocation;
+    if (!config_stream_->treat().contains(name)) return path_;
+    return base::StrCat(path_, ".treat[", name, "]");
+  }
+
   bool Refuse(const Node& node, std::string_view what) {
-    Error(path_, base::StrCat("'", stream_->name, "': the field '", node.path, "' (",
-                              TypeName(node), ") ", what));
+    Error(DecidedAt(node), base::StrCat("'", stream_->name, "': the field '", node.path, "' (",
+                                        TypeName(node), ") ", what));
     return false;
   }
 

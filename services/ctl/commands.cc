@@ -2,10 +2,12 @@
 
 #include "services/ctl/completion_command.h"
 #include "services/ctl/keys_command.h"
+#include "services/ctl/lint_command.h"
 
 namespace sluice::ctl {
 
 void AddCommands(Program& program) {
+  AddLintCommand(program);
   AddKeysCommand(program);
   AddCompletionCommand(program);
 }

@@ -52,7 +52,9 @@ class Loader {
     google::protobuf::Message* message = &definition_.config;
     if (definition_.pipeline_only) message = definition_.config.mutable_pipeline();
     Add(config::ParseYaml(*text, definition_.config_file, *message, &definition_.map), true);
-    if (definition_.pipeline_only) {
+    if (!problems_.empty() && message->ByteSizeLong() == 0) {
+      // It isn't YAML: all else would only follow.
+    } else if (definition_.pipeline_only) {
       Surround(*surroundings);
     } else {
       CheckProcessor();
@@ -80,6 +82,28 @@ class Loader {
           definition_.pipeline_only ? base::StrCat(kPipeline, ".", parts[1]) : parts[1];
       if (parts.back().starts_with("unknown key")) misspelt_in_.insert(std::string(ParentOf(path)));
       mistaken_.insert(std::move(path));
+    }
+  }
+
+  // Contracts name their files as they import one another; here as the working folder knows them.
+  // What has no place of its own gets that of `path`.
+  void AddOfContracts(std::string_view path, const absl::Status& status) {
+    for (absl::string_view text : absl::StrSplit(status.message(), '\n', absl::SkipEmpty())) {
+      std::string line(base::View(text));
+      std::string file = line.substr(0, line.find(':'));
+      if (!file.ends_with(".proto")) {
+        bool placed = line.starts_with(definition_.config_file + ":");
+        problems_.push_back(placed ? line
+                                   : base::StrCat(definition_.Where(path), ": ", path, ": ", line));
+        continue;
+      }
+      for (const std::string& folder : config().contracts()) {
+        fs::path whole = fs::path(definition_.Resolve(folder)) / file;
+        if (!fs::exists(whole)) continue;
+        line.replace(0, file.size(), whole.string());
+        break;
+      }
+      problems_.push_back(std::move(line));
     }
   }
 
@@ -140,16 +164,16 @@ class Loader {
     std::vector<std::string> paths;
     for (const std::string& path : config().contracts()) paths.push_back(definition_.Resolve(path));
     auto contracts = contract::Contracts::Load(paths);
-    if (!contracts.ok()) return Add(contracts.status());
+    if (!contracts.ok()) return AddOfContracts("contracts", contracts.status());
     if (Follows("pipeline.contract")) return;
     auto contract = (*contracts)->Compile(config().pipeline().contract());
-    if (!contract.ok()) return Add(definition_.At("pipeline.contract", contract.status()));
+    if (!contract.ok()) return AddOfContracts("pipeline.contract", contract.status());
     options.contract = *std::move(contract);
     options.config = config().pipeline();
     options.locate = [&](std::string_view path) { return definition_.Where(path); };
     options.follows = [&](std::string_view path) { return Follows(path); };
     auto pipeline = engine::Pipeline::Compile(std::move(options));
-    if (!pipeline.ok()) return Add(pipeline.status());
+    if (!pipeline.ok()) return AddOfContracts(kPipeline, pipeline.status());
     definition_.pipeline = *std::move(pipeline);
   }
 

@@ -1,0 +1,456 @@
+#include "services/ctl/privacy_review.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/base/strings.h"
+
+namespace sluice::ctl {
+namespace {
+
+using config::v1::Generalise;
+using config::v1::Treatment;
+using contract::Classification;
+using contract::Node;
+using engine::Op;
+using engine::OutputNode;
+using engine::StreamPlan;
+
+// Below these, a value that was made coarser for an audience outside still points at few people.
+constexpr int kBandYearsMin = 5;
+constexpr int kGridMetresMin = 1000;
+// So many attributes of one person together are a fingerprint.
+constexpr size_t kAttributesMax = 3;
+// So many characters of an identifier are enough to find it again.
+constexpr int kMaskShownMax = 3;
+
+// Words in a field's name that say what it holds.
+const std::set<std::string> kTellingWords = {
+    "name",  "surname",  "forename", "firstname", "lastname", "phone",    "mobile",    "telephone",
+    "email", "postcode", "address",  "dob",       "birth",    "passport", "licence",   "nino",
+    "nhs",   "vrm",      "warrant",  "collar",    "shoulder", "latitude", "longitude", "narrative",
+    "notes", "comments", "remarks",  "ethnicity", "religion", "imei",     "imsi",      "iban"};
+
+std::string_view PlaceName(const Classification& is) {
+  bool place = is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE;
+  return place ? "LOCATION" : is.name();
+}
+
+bool IsPlace(const Classification& is) {
+  return is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE ||
+         is.quasi == contract::v1::LOCATION_TEXT;
+}
+
+bool IsTime(const Classification& is) {
+  return is.quasi == contract::v1::OCCURRED_AT || is.quasi == contract::v1::EVENT_TIME;
+}
+
+// Every stream's own treatment of a field, as the configuration has it.
+const Treatment* TreatmentOf(const config::v1::Stream& stream, const contract::Plan& plan,
+                             const Node& node, std::string& path) {
+  for (const auto& [name, treatment] : stream.fields()) {
+    if (plan.Find(name) != node.id) continue;
+    path = base::StrCat(".fields[", name, "]");
+    return &treatment;
+  }
+  for (std::string_view name : {std::string_view(node.classification.name()),
+                                std::string_view(IsPlace(node.classification) ? "LOCATION" : "")}) {
+    auto found = stream.treat().find(std::string(name));
+    if (name.empty() || found == stream.treat().end()) continue;
+    path = base::StrCat(".treat[", name, "]");
+    return &found->second;
+  }
+  return nullptr;
+}
+
+// Whether any of the bands between the first bound and the last is narrower than this.
+bool HasNarrowBand(const std::vector<int32_t>& bands) {
+  for (size_t i = 1; i < bands.size(); ++i) {
+    if (bands[i] - bands[i - 1] < kBandYearsMin) return true;
+  }
+  return !bands.empty() && bands[0] < kBandYearsMin;
+}
+
+class Reviewer {
+ public:
+  explicit Reviewer(const engine::Pipeline& pipeline)
+      : pipeline_(pipeline), plan_(pipeline.contract()) {}
+
+  Review Do() {
+    for (const StreamPlan& stream : pipeline_.streams()) review_.streams.push_back(stream.name);
+    FillMatrix();
+    for (size_t i = 0; i < pipeline_.streams().size(); ++i) ReviewStream(i);
+    ReviewDomains();
+    ReviewContract();
+    TakeAccepted();
+    return std::move(review_);
+  }
+
+ private:
+  const config::v1::Stream& config() const {
+    return pipeline_.config().streams(static_cast<int>(index_));
+  }
+
+  void Warn(std::string name, std::string_view at, std::string text) {
+    std::string stream = config().name();
+    // One for each name: the fields of one classification are decided about in one place.
+    for (const Warning& warning : review_.warnings) {
+      if (warning.name == name && warning.stream == stream) return;
+    }
+    review_.warnings.push_back({std::move(name), std::move(stream),
+                                base::StrCat("pipeline.streams[", index_, "]", at),
+                                std::move(text)});
+  }
+
+  static std::map<contract::NodeId, const OutputNode*> OutputsOf(const StreamPlan& stream) {
+    std::map<contract::NodeId, const OutputNode*> outputs;
+    for (const OutputNode& output : stream.nodes) outputs.emplace(output.node, &output);
+    return outputs;
+  }
+
+  void FillMatrix() {
+    for (const Node& node : plan_.nodes()) {
+      if (node.is_message()) continue;
+      MatrixRow row{node.path, std::string(node.classification.name()), {}};
+      for (const StreamPlan& stream : pipeline_.streams()) {
+        bool out = OutputsOf(stream).contains(node.id);
+        row.treatments.push_back(out ? stream.treatments[node.id] : "drop");
+      }
+      review_.matrix.push_back(std::move(row));
+    }
+    for (size_t i = 0; i < pipeline_.joins().size(); ++i) {
+      const engine::JoinPlan& join = pipeline_.joins()[i];
+      MatrixRow row{join.field.name, base::StrCat("joined: ", join.set), {}};
+      for (const StreamPlan& stream : pipeline_.streams()) {
+        bool carries = std::find(stream.joins.begin(), stream.joins.end(), i) != stream.joins.end();
+        row.treatments.push_back(carries ? "keep" : "drop");
+      }
+      review_.matrix.push_back(std::move(row));
+    }
+  }
+
+  void ReviewStream(size_t index) {
+    index_ = index;
+    stream_ = &pipeline_.streams()[index];
+    attributes_.clear();
+    exact_birth_ = fine_postcode_ = exact_time_ = exact_place_ = false;
+    auto outputs = OutputsOf(*stream_);
+    for (const Node& node : plan_.nodes()) {
+      if (node.is_message()) continue;
+      if (node.classification.identifier != 0) ++review_.identifiers;
+      auto found = outputs.find(node.id);
+      if (found != outputs.end()) ReviewField(node, *found->second);
+    }
+    ReviewTogether();
+    if (config().purpose().empty()) {
+      Warn("no-purpose", "",
+           "no `purpose`: say why this audience gets the data (UK GDPR Art. 5(1)(b), DPA 2018 "
+           "s.36)");
+    }
+    if (stream_->key == engine::KeySource::kRaw && !stream_->internal)
+      Warn("raw-key", ".key", "the raw key links this stream to others");
+  }
+
+  void ReviewField(const Node& node, const OutputNode& output) {
+    const Classification& is = node.classification;
+    if (!is.classified()) return ReviewName(node);
+    std::string at;
+    const Treatment* treatment = TreatmentOf(config(), plan_, node, at);
+    std::string kind(PlaceName(is));
+    if (output.op == Op::kKeep) {
+      bool by_default = stream_->internal && (is.identifier == contract::v1::EVENT_ID ||
+                                              is.quasi == contract::v1::OCCURRED_AT);
+      if (is.identifier != 0 && !by_default) ++review_.kept;
+      if (!by_default) WarnKept(node, kind, at);
+    } else if (output.op == Op::kMask && is.identifier != 0) {
+      if (output.mask.keep_first() + output.mask.keep_last() > kMaskShownMax)
+        Warn(base::StrCat("mask-shows:", kind), at,
+             base::StrCat("the mask shows more than ", kMaskShownMax, " characters of '", node.path,
+                          "': with another field they find the person; show fewer"));
+    } else if (treatment != nullptr && !stream_->internal && IsLinkable(output, is)) {
+      Warn(base::StrCat("linkable:", kind), at,
+           base::StrCat("'", node.path,
+                        "' is a pseudonym in a stream that isn't internal: all "
+                        "records of one person can be put together, which stays personal data; "
+                        "drop it unless the purpose needs that"));
+    }
+    if (!stream_->internal) ReviewPrecision(node, output, kind, at);
+    Remember(node, output);
+  }
+
+  static bool IsLinkable(const OutputNode& output, const Classification& is) {
+    return output.op == Op::kPseudonymise && is.identifier != contract::v1::EVENT_ID &&
+           is.identifier != contract::v1::SOURCE_POSITION;
+  }
+
+  void WarnKept(const Node& node, const std::string& kind, const std::string& at) {
+    const Classification& is = node.classification;
+    std::string_view what = is.identifier != 0  ? "identifies a person on its own"
+                            : is.free_text      ? "is free text, in which anything may stand"
+                            : is.sensitive != 0 ? "is special category or sensitive data"
+                                                : "identifies together with others";
+    std::string_view instead = is.identifier != 0 ? "pseudonymise or drop it"
+                               : is.free_text     ? "drop it"
+                                                  : "generalise or drop it";
+    Warn(base::StrCat("kept:", kind), at,
+         base::StrCat("'", node.path, "' is kept as it stands and ", what, "; ", instead,
+                      ", or accept the warning with a reason"));
+  }
+
+  // What an audience outside may still find people by.
+  void ReviewPrecision(const Node& node, const OutputNode& output, const std::string& kind,
+                       const std::string& at) {
+    auto fine = [&](std::string level, std::string_view instead) {
+      Warn(base::StrCat("precise:", kind, "=", level), at,
+           base::StrCat("'", node.path, "' is made coarser only to ", level,
+                        " in a stream that isn't internal; ", instead));
+    };
+    switch (output.op) {
+      case Op::kAgeBand:
+        if (HasNarrowBand(output.bands))
+          fine(base::StrCat("bands ", absl::StrJoin(output.bands, ",")),
+               base::StrCat("make every band ", kBandYearsMin, " years or more"));
+        break;
+      case Op::kDatePart:
+        if (output.part == engine::Part::kDay || output.part == engine::Part::kMonth)
+          fine(output.part == engine::Part::kDay ? "day" : "month", "use year, or age_bands");
+        break;
+      case Op::kTimePart:
+        if (output.part == engine::Part::kHour || output.part == engine::Part::kDay)
+          fine(output.part == engine::Part::kHour ? "hour" : "day", "use month or year");
+        break;
+      case Op::kPostcodePart:
+        if (output.part == engine::Part::kSector) fine("sector", "use district or area");
+        break;
+      case Op::kGridLatitude:
+      case Op::kGridLongitude:
+        if (output.grid_metres < kGridMetresMin)
+          fine(base::StrCat(output.grid_metres, " metres"),
+               base::StrCat("use ", kGridMetresMin, " metres or more"));
+        break;
+      default:
+        break;
+    }
+  }
+
+  // What the field adds to what can be put together.
+  void Remember(const Node& node, const OutputNode& output) {
+    const Classification& is = node.classification;
+    bool kept = output.op == Op::kKeep;
+    if (is.quasi == contract::v1::DATE_OF_BIRTH)
+      exact_birth_ |= kept || (output.op == Op::kDatePart && output.part != engine::Part::kYear);
+    if (is.identifier == contract::v1::POSTCODE)
+      fine_postcode_ |=
+          kept || (output.op == Op::kPostcodePart && output.part == engine::Part::kSector);
+    if (IsTime(is))
+      exact_time_ |= kept || (output.op == Op::kTimePart && output.part == engine::Part::kHour);
+    bool grid = output.op == Op::kGridLatitude || output.op == Op::kGridLongitude;
+    if (IsPlace(is)) exact_place_ |= kept || (grid && output.grid_metres < 100);
+    bool attribute = (is.quasi != 0 && !IsTime(is)) || is.sensitive != 0 ||
+                     is.identifier == contract::v1::POSTCODE;
+    if (attribute && output.op != Op::kConstant) {
+      bool place = IsPlace(is) || is.identifier == contract::v1::POSTCODE;
+      attributes_.insert(place ? "PLACE" : std::string(is.name()));
+    }
+  }
+
+  void ReviewTogether() {
+    if (exact_birth_ && fine_postcode_) {
+      Warn("together:DATE_OF_BIRTH+POSTCODE", ".treat",
+           "a date of birth and a postcode together identify almost everyone; generalise one "
+           "to age_bands or district");
+    }
+    if (stream_->internal) return;
+    if (exact_time_ && exact_place_) {
+      Warn("together:TIME+PLACE", ".treat",
+           "an exact time and an exact place together say which event it was, and who knows of it "
+           "knows the person; generalise the time to month or the place to grid_metres 1000");
+    }
+    if (attributes_.size() > kAttributesMax) {
+      Warn(base::StrCat("together:", absl::StrJoin(attributes_, "+")), ".treat",
+           base::StrCat(attributes_.size(),
+                        " attributes of a person together single people out; "
+                        "drop or generalise some, and check that no combination is rare"));
+    }
+  }
+
+  void ReviewDomains() {
+    std::map<std::string, std::string> streams;
+    for (index_ = 0; index_ < pipeline_.streams().size(); ++index_) {
+      const std::string& domain = config().domain();
+      if (domain.empty()) continue;
+      auto [first, added] = streams.emplace(domain, config().name());
+      if (added) continue;
+      Warn(base::StrCat("shared-domain:", domain), ".domain",
+           base::StrCat("'", first->second, "' pseudonymises in the domain '", domain,
+                        "' too: who has both streams can join their people; give each audience its "
+                        "own domain"));
+    }
+  }
+
+  // A field that nobody classified and whose name says that it should be.
+  void ReviewName(const Node& node) {
+    if (node.type == contract::Type::kBool || node.type == contract::Type::kEnum) return;
+    std::vector<std::string> words = absl::StrSplit(absl::AsciiStrToLower(node.name), '_');
+    for (const std::string& word : words) {
+      if (!kTellingWords.contains(word)) continue;
+      Warn(base::StrCat("unclassified:", node.path), "",
+           base::StrCat("'", node.path,
+                        "' isn't classified and is passed on; its name says that "
+                        "it may be personal (",
+                        node.location.ToString(), "): classify it in the contract"));
+      return;
+    }
+  }
+
+  void ReviewContract() {
+    const contract::v1::EventOptions& options = plan_.options();
+    auto missing = [&](std::string_view name, const std::string& value, std::string_view why) {
+      if (!value.empty()) return;
+      review_.warnings.push_back({base::StrCat("contract:", name), "", "pipeline.contract",
+                                  base::StrCat("the contract says no `", name, "` (",
+                                               plan_.root().location.ToString(), "): ", why)});
+    };
+    missing("owner", options.owner(), "name the team that answers for it");
+    missing("purpose", options.purpose(), "say why the data is processed");
+    missing("lawful_basis", options.lawful_basis(), "say on what basis");
+    missing("retention", options.retention(), "say for how long it is kept");
+  }
+
+  void TakeAccepted() {
+    for (int i = 0; i < pipeline_.config().streams_size(); ++i) {
+      index_ = static_cast<size_t>(i);
+      for (const auto& [name, reason] : config().accept()) {
+        auto found = std::find_if(
+            review_.warnings.begin(), review_.warnings.end(), [&](const Warning& warning) {
+              return warning.name == name && warning.stream == config().name();
+            });
+        std::string at = base::StrCat(".accept[", name, "]");
+        if (found == review_.warnings.end()) {
+          Warn(base::StrCat("accepts-nothing:", name), at,
+               base::StrCat("there is no warning '", name, "' in this stream: remove the line"));
+        } else if (reason.empty()) {
+          Warn(base::StrCat("accepts-without-reason:", name), at, "say why it is accepted");
+        } else {
+          review_.accepted.push_back({name, config().name(), reason});
+          review_.warnings.erase(found);
+        }
+      }
+    }
+    std::sort(review_.accepted.begin(), review_.accepted.end(),
+              [](const Accepted& a, const Accepted& b) {
+                return std::tie(a.stream, a.name) < std::tie(b.stream, b.name);
+              });
+  }
+
+  const engine::Pipeline& pipeline_;
+  const contract::Plan& plan_;
+  Review review_;
+  // The stream at hand.
+  size_t index_ = 0;
+  const StreamPlan* stream_ = nullptr;
+  std::set<std::string> attributes_;
+  bool exact_birth_ = false, fine_postcode_ = false, exact_time_ = false, exact_place_ = false;
+};
+
+// Coarser parts have smaller numbers.
+int FinenessOf(engine::Part part) {
+  switch (part) {
+    case engine::Part::kYear:
+    case engine::Part::kArea:
+      return 0;
+    case engine::Part::kMonth:
+    case engine::Part::kDistrict:
+      return 1;
+    case engine::Part::kDay:
+    case engine::Part::kSector:
+      return 2;
+    case engine::Part::kHour:
+      return 3;
+  }
+  return 4;
+}
+
+// Whether what `now` does shows no more than what `before` did. nullptr: dropped.
+bool HidesAsMuch(const OutputNode* before, const OutputNode* now) {
+  if (now == nullptr) return true;
+  if (before == nullptr) return false;
+  if (now->op == Op::kConstant || before->op == Op::kKeep) return true;
+  if (now->op != before->op) return false;
+  switch (now->op) {
+    case Op::kDatePart:
+    case Op::kTimePart:
+    case Op::kPostcodePart:
+      return FinenessOf(now->part) <= FinenessOf(before->part);
+    case Op::kGridLatitude:
+    case Op::kGridLongitude:
+      return now->grid_metres >= before->grid_metres;
+    case Op::kBucket:
+      return now->bucket >= before->bucket;
+    case Op::kMask:
+      return now->mask.keep_first() <= before->mask.keep_first() &&
+             now->mask.keep_last() <= before->mask.keep_last();
+    case Op::kAgeBand:
+      // Every bound was one before: bands were only put together.
+      return std::includes(before->bands.begin(), before->bands.end(), now->bands.begin(),
+                           now->bands.end());
+    default:
+      return true;
+  }
+}
+
+const OutputNode* OutputOf(const engine::Pipeline& pipeline, const StreamPlan& stream,
+                           const std::string& path) {
+  for (const OutputNode& output : stream.nodes) {
+    if (output.node != contract::kNoNode && output.op != Op::kMessage &&
+        pipeline.contract().node(output.node).path == path)
+      return &output;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Review ReviewPipeline(const engine::Pipeline& pipeline) { return Reviewer(pipeline).Do(); }
+
+std::vector<Warning> CompareStrength(const engine::Pipeline& before,
+                                     const engine::Pipeline& pipeline) {
+  std::vector<Warning> warnings;
+  for (size_t i = 0; i < pipeline.streams().size(); ++i) {
+    const StreamPlan& now = pipeline.streams()[i];
+    std::string at = base::StrCat("pipeline.streams[", i, "]");
+    auto then = std::find_if(before.streams().begin(), before.streams().end(),
+                             [&](const StreamPlan& stream) { return stream.name == now.name; });
+    if (then == before.streams().end()) {
+      warnings.push_back({"new-stream", now.name, at, "this audience is new"});
+      continue;
+    }
+    if (now.internal && !then->internal)
+      warnings.push_back(
+          {"weaker:internal", now.name, at + ".internal",
+           "the stream has become internal: it shows event ids, positions and times"});
+    for (const Node& node : pipeline.contract().nodes()) {
+      if (node.is_message()) continue;
+      bool known = before.contract().Find(node.path) != contract::kNoNode;
+      if (!known && !node.classification.classified()) continue;
+      const OutputNode* output = OutputOf(pipeline, now, node.path);
+      const OutputNode* earlier = OutputOf(before, *then, node.path);
+      if (HidesAsMuch(earlier, output)) continue;
+      std::string path;
+      TreatmentOf(pipeline.config().streams(static_cast<int>(i)), pipeline.contract(), node, path);
+      std::string was =
+          earlier == nullptr ? "drop" : then->treatments[before.contract().Find(node.path)];
+      warnings.push_back(
+          {base::StrCat("weaker:", node.path), now.name, at + path,
+           base::StrCat("'", node.path, "' was `", known ? was : "not there", "` and is `",
+                        now.treatments[node.id], "`, which shows more or can't be compared")});
+    }
+  }
+  return warnings;
+}
+
+}  // namespace sluice::ctl

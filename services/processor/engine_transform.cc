@@ -4,22 +4,33 @@
 
 namespace sluice::processor {
 
-std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
+std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline) {
   std::vector<std::string> topics;
-  for (const engine::StreamPlan& stream : pipeline.streams()) topics.push_back(stream.topic);
-  topics.push_back(pipeline.config().quarantine().topic());
+  for (const config::v1::Stream& stream : pipeline.streams()) topics.push_back(stream.topic());
+  topics.push_back(pipeline.quarantine().topic());
   return topics;
 }
 
 absl::Status EngineTransform::Process(std::span<const base::InputRecord> records,
                                       stream::Output& output) {
-  output_ = &output;
   auto start = clock_.Now();
-  engine_.Read(records);
+  if (!open_) {
+    if (std::optional<std::string> reason = slot_.blocked()) return absl::UnavailableError(*reason);
+    if (slot_.Take(running_)) {
+      auto swapped = clock_.Now();
+      probe_.Swapped(swapped - start);
+      start = swapped;
+    }
+    if (running_ == nullptr) return absl::UnavailableError("waits for its first edition");
+  }
+  output_ = &output;
+  engine::Engine& engine = *running_->keyed.engine;
+  engine.Read(records);
   auto read = clock_.Now();
-  SLUICE_RETURN_IF_ERROR(engine_.Pseudonymise());
+  SLUICE_RETURN_IF_ERROR(engine.Pseudonymise());
   auto pseudonymised = clock_.Now();
-  SLUICE_RETURN_IF_ERROR(engine_.Write(*this));
+  open_ = true;
+  SLUICE_RETURN_IF_ERROR(engine.Write(*this));
   auto written = clock_.Now();
   for (const base::InputRecord& record : records) {
     if (record.timestamp_ms >= 0) timestamps_ms_.push_back(record.timestamp_ms);
@@ -31,14 +42,19 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
 }
 
 void EngineTransform::Committed() {
-  probe_.Events(engine_.tally(), timestamps_ms_, clock_.UnixMillis());
+  if (running_ != nullptr) {
+    probe_.Events(running_->edition.pipeline->contract(), running_->keyed.engine->tally(),
+                  timestamps_ms_, clock_.UnixMillis());
+  }
   Discarded();
 }
 
 void EngineTransform::Discarded() {
-  engine_.tally().Clear();
+  open_ = false;
   timestamps_ms_.clear();
-  engine_.NewBatch();
+  if (running_ == nullptr) return;
+  running_->keyed.engine->tally().Clear();
+  running_->keyed.engine->NewBatch();
 }
 
 absl::Status EngineTransform::Clean(const base::InputRecord&, const engine::CleanRecord& clean) {

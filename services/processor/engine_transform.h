@@ -8,23 +8,30 @@
 #include "common/base/clock.h"
 #include "common/engine/engine.h"
 #include "common/stream/transform.h"
+#include "services/processor/edition.h"
 #include "services/processor/probe.h"
-#include "services/processor/setup.h"
 
 namespace sluice::processor {
 
 // The topics that a pipeline writes, in the order in which records number them: its streams', then
 // the quarantine's.
-std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline);
+std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline);
+inline std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
+  return OutputTopics(pipeline.config());
+}
 
 // Of one worker. What is counted of a transaction is told to the probe when it is committed.
+//
+// What it runs is taken from the slot, at the first chunk of a transaction only: no transaction
+// holds the work of two editions. Without an edition, or where the slot is blocked, it is
+// unavailable, so that the worker holds its records and waits.
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
-  EngineTransform(const engine::Pipeline& pipeline, KeyedEngine engine, const base::Clock& clock,
+  // All outlive the transform. The topics that `config` names stay the same in every edition.
+  EngineTransform(const config::v1::Pipeline& config, EditionSlot& slot, const base::Clock& clock,
                   Probe& probe)
-      : quarantine_topic_(pipeline.streams().size()),
-        keyed_(std::move(engine)),
-        engine_(*keyed_.engine),
+      : quarantine_topic_(static_cast<size_t>(config.streams_size())),
+        slot_(slot),
         clock_(clock),
         probe_(probe) {}
 
@@ -43,10 +50,11 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   stream::OutputRecord ToOutput(const engine::QuarantineRecord& quarantined) const;
 
   const size_t quarantine_topic_;
-  const KeyedEngine keyed_;
-  engine::Engine& engine_;
+  EditionSlot& slot_;
   const base::Clock& clock_;
   Probe& probe_;
+  std::unique_ptr<WorkerEdition> running_;
+  bool open_ = false;                   // results of this edition are in the open transaction
   stream::Output* output_ = nullptr;    // of the call at hand
   std::vector<int64_t> timestamps_ms_;  // of the open transaction's input records
 };

@@ -128,6 +128,7 @@ TEST_F(GoldenTest, StopsAndSearches) {
 }
 
 class NoControls final : public Controls {
+  Edition current() const override { return {}; }
   void FillStatus(v1::GetStatusResponse&) const override {}
   void Pause() override {}
   void Resume() override {}
@@ -137,9 +138,9 @@ TEST_F(GoldenTest, MetricNames) {
   telemetry::Registry registry;
   telemetry::SetBuildInfo(registry, "0", "");
   telemetry::AddProcessMetrics(registry);
-  Probe probe(registry, *setup_->pipeline, "group");
+  Probe probe(registry, setup_->pipeline->contract().name(), "group");
   NoControls controls;
-  Service service(*setup_, controls, random_, registry);
+  Service service(setup_->config.listen(), controls, random_, registry);
   std::string names;
   for (const std::string& name : registry.MetricNames()) base::StrAppend(names, name, "\n");
   ExpectGolden("metrics.txt", names);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/strings.h"
 #include "common/telemetry/log.h"
 
 namespace sluice::processor {
@@ -20,8 +21,8 @@ double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms) {
   return static_cast<double>(std::max<int64_t>(now_ms - since, 0)) / 1000;
 }
 
-Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, std::string group)
-    : pipeline_(pipeline), contract_(pipeline.contract().name()), group_(std::move(group)) {
+Probe::Probe(telemetry::Registry& registry, std::string contract, std::string group)
+    : contract_(std::move(contract)), group_(std::move(group)) {
   auto events = registry.CounterFamily({"sluice_events_total",
                                         "Raw events by what became of them; committed ones only.",
                                         {"contract", "outcome"}});
@@ -92,22 +93,55 @@ Probe::Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, st
                                    telemetry::SecondsBuckets());
   batch_bytes_ = registry.NewHistogram("sluice_batch_bytes", "Output of a transaction.",
                                        telemetry::BytesBuckets());
-  auto snapshots = registry.GaugeFamily(
-      {"sluice_snapshot_info", "The snapshot in use of a reference set.", {"set", "id"}});
-  for (const auto& table : pipeline.tables()) snapshots.With({table->set(), table->id()}).Set(1);
-  registry
-      .GaugeFamily(
-          {"sluice_plan_info", "Contract and hash of contract and pipeline.", {"contract", "plan"}})
-      .With({contract_, pipeline.fingerprint()})
-      .Set(1);
+  snapshot_info_ = registry.GaugeFamily({"sluice_snapshot_info",
+                                         "1 for the snapshot in use of a reference set; 0 for one "
+                                         "that was.",
+                                         {"set", "id"},
+                                         1000});
+  plan_info_ = registry.GaugeFamily({"sluice_plan_info",
+                                     "1 for the hash of contract and pipeline in use; 0 for one "
+                                     "that was.",
+                                     {"contract", "plan"},
+                                     1000});
+  swap_ = registry.NewHistogram(
+      "sluice_edition_swap_seconds",
+      "How long a worker stood still to take another configuration or other snapshots.",
+      telemetry::SecondsBuckets());
+  reloads_ = registry.CounterFamily(
+      {"sluice_config_reloads_total", "Readings of a changed configuration.", {"result"}});
+  for (const char* result : {"accepted", "refused"}) reloads_.With({result});
+  reload_refused_ =
+      registry.NewGauge("sluice_config_reload_refused",
+                        "1: the configuration on disk was refused, and the one before it goes on.");
+}
+
+void Probe::Running(const engine::Pipeline* before, const engine::Pipeline& now) const {
+  if (before != nullptr) {
+    plan_info_.With({contract_, before->fingerprint()}).Set(0);
+    for (const auto& table : before->tables())
+      snapshot_info_.With({table->set(), table->id()}).Set(0);
+  }
+  plan_info_.With({contract_, now.fingerprint()}).Set(1);
+  for (const auto& table : now.tables()) snapshot_info_.With({table->set(), table->id()}).Set(1);
+  Log(telemetry::Severity::kInfo, "edition", {{"plan", telemetry::SafeText(now.fingerprint())}});
+}
+
+void Probe::Swapped(std::chrono::nanoseconds took) const { swap_.Observe(Seconds(took)); }
+
+void Probe::Reloaded(const absl::Status& refused) const {
+  reloads_.With({refused.ok() ? "accepted" : "refused"}).Add();
+  reload_refused_.Set(refused.ok() ? 0 : 1);
+  if (refused.ok()) return;
+  Log(telemetry::Severity::kError, "config_refused",
+      {{"reason", telemetry::SafeText(base::View(refused.message()))}});
 }
 
 void Probe::Stage(StageName stage, std::chrono::nanoseconds took) const {
   stages_[stage].Observe(Seconds(took));
 }
 
-void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms,
-                   int64_t now_ms) const {
+void Probe::Events(const contract::Plan& contract, const engine::Tally& tally,
+                   std::span<const int64_t> timestamps_ms, int64_t now_ms) const {
   auto add = [](const telemetry::Counter& counter, uint64_t count) {
     if (count > 0) counter.Add(static_cast<double>(count));
   };
@@ -122,7 +156,7 @@ void Probe::Events(const engine::Tally& tally, std::span<const int64_t> timestam
   for (size_t i = 0; i < tally.repairs.size(); ++i) {
     if (tally.repairs[i] == 0) continue;
     const contract::Node& node =
-        pipeline_.contract().node(static_cast<contract::NodeId>(i / event::kRepairKinds));
+        contract.node(static_cast<contract::NodeId>(i / event::kRepairKinds));
     auto kind = static_cast<event::RepairKind>(i % event::kRepairKinds);
     repairs_.With({node.path, event::RepairName(kind)}).Add(static_cast<double>(tally.repairs[i]));
   }
@@ -144,8 +178,8 @@ void Probe::Uncommitted(size_t worker, std::chrono::nanoseconds age) const {
   uncommitted_.With({std::to_string(worker)}).Set(Seconds(age));
 }
 
-void Probe::SnapshotAge(std::chrono::nanoseconds age) const {
-  for (const auto& table : pipeline_.tables()) snapshot_age_.With({table->set()}).Set(Seconds(age));
+void Probe::SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const {
+  for (const auto& table : pipeline.tables()) snapshot_age_.With({table->set()}).Set(Seconds(age));
 }
 
 void Probe::ForgetLag() const {

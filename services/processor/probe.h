@@ -39,13 +39,21 @@ class Probe {
  public:
   enum StageName { kRead, kPseudonymise, kWrite, kCommit, kStages };
 
-  // `group`: the consumer group's name.
-  Probe(telemetry::Registry& registry, const engine::Pipeline& pipeline, std::string group);
+  // `contract` is the event's full name, `group` the consumer group's; the same for the life of the
+  // process.
+  Probe(telemetry::Registry& registry, std::string contract, std::string group);
 
   void Stage(StageName stage, std::chrono::nanoseconds took) const;
-  // What a committed transaction has done with events. Times in milliseconds since the epoch.
-  void Events(const engine::Tally& tally, std::span<const int64_t> timestamps_ms,
-              int64_t now_ms) const;
+  // What a committed transaction has done with events of this contract. Times in milliseconds since
+  // the epoch.
+  void Events(const contract::Plan& contract, const engine::Tally& tally,
+              std::span<const int64_t> timestamps_ms, int64_t now_ms) const;
+  // Plan and snapshots that workers run from now on; `before`, if any, those until now.
+  void Running(const engine::Pipeline* before, const engine::Pipeline& now) const;
+  // A worker has taken another edition: how long it stood still for it.
+  void Swapped(std::chrono::nanoseconds took) const;
+  // The configuration was read again; OK: it runs.
+  void Reloaded(const absl::Status& refused) const;
   // For the collection of gauges: ForgetLag, then Lag for each worker, so that a partition that
   // another replica has by now isn't told of twice.
   void ForgetLag() const;
@@ -55,14 +63,13 @@ class Probe {
   void Queues(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
               size_t worker) const;
   void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
-  void SnapshotAge(std::chrono::nanoseconds age) const;
+  void SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const;
 
   EventCounts counts() const;
 
  private:
   friend class WorkerProbe;
 
-  const engine::Pipeline& pipeline_;
   const std::string contract_;
   const std::string group_;
   telemetry::Counter clean_, quarantined_, suppressed_, unknown_fields_, in_;
@@ -70,9 +77,11 @@ class Probe {
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,
-      queue_bytes_, state_, uncommitted_, snapshot_age_;
+      queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, plan_info_;
+  telemetry::Family<telemetry::Counter> reloads_;
+  telemetry::Gauge reload_refused_;
   telemetry::Histogram stages_[kStages];
-  telemetry::Histogram latency_, batch_bytes_;
+  telemetry::Histogram latency_, batch_bytes_, swap_;
 };
 
 // Of one worker.

@@ -31,8 +31,11 @@ T Or(T value, T fallback) {
 }  // namespace
 
 Processor::Processor(Setup setup)
-    : setup_(std::move(setup)),
-      probe_(registry_, *setup_.pipeline, setup_.config.kafka().group()) {}
+    : config_(setup.config),
+      probe_(registry_, config_.pipeline().contract(), config_.kafka().group()) {
+  editions_ =
+      std::make_unique<Editions>(Editions::Options(), std::move(setup), probe_, random_, clock_);
+}
 
 Processor::~Processor() {
   Stop();
@@ -43,7 +46,7 @@ Processor::~Processor() {
 
 absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   auto processor = std::unique_ptr<Processor>(new Processor(std::move(setup)));
-  int workers = Or(processor->setup_.config.workers(), 1);
+  int workers = Or(processor->config_.workers(), 1);
   for (int i = 0; i < workers; ++i)
     SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
   telemetry::SetBuildInfo(processor->registry_, kVersion, "");
@@ -51,16 +54,14 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   Processor* self = processor.get();
   processor->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;
-  if (!self->setup_.config.listen().http().empty())
-    http.address = self->setup_.config.listen().http();
+  if (!self->config_.listen().http().empty()) http.address = self->config_.listen().http();
   http.live = {{"workers", [self] { return self->Live(); }}};
   http.ready = {{"workers", [self] { return self->Ready(); }}};
   SLUICE_ASSIGN_OR_RETURN(processor->http_,
                           telemetry::HttpServer::Create(std::move(http), processor->registry_));
 
-  const config::v1::Listen& listen = self->setup_.config.listen();
-  processor->service_ =
-      std::make_unique<Service>(self->setup_, *self, self->random_, self->registry_);
+  const config::v1::Listen& listen = self->config_.listen();
+  processor->service_ = std::make_unique<Service>(listen, *self, self->random_, self->registry_);
   rpc::ServerOptions rpc;
   if (!listen.grpc().empty()) rpc.address = listen.grpc();
   if (listen.has_tls()) {
@@ -72,8 +73,7 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
 }
 
 absl::Status Processor::AddWorker(size_t index) {
-  const config::v1::Processor& config = setup_.config;
-  const config::v1::Kafka& kafka = config.kafka();
+  const config::v1::Kafka& kafka = config_.kafka();
   std::string name = base::StrCat(kafka.instance(), "-", index);
   auto worker = std::make_unique<Worker>();
 
@@ -81,7 +81,7 @@ absl::Status Processor::AddWorker(size_t index) {
   source.connection = Connection(kafka, base::StrCat("sluice-", name));
   source.group = kafka.group();
   source.instance = name;
-  source.topics = {config.pipeline().input().topic()};
+  source.topics = {config_.pipeline().input().topic()};
   source.session_timeout_ms = Or(kafka.session_timeout_ms(), source.session_timeout_ms);
   source.read_ahead_kib = Or(kafka.read_ahead_kib(), source.read_ahead_kib);
   SLUICE_ASSIGN_OR_RETURN(worker->source, kafka::KafkaSource::Create(std::move(source)));
@@ -89,7 +89,7 @@ absl::Status Processor::AddWorker(size_t index) {
   kafka::TransactionOptions transaction;
   transaction.connection = Connection(kafka, base::StrCat("sluice-", name));
   transaction.transactional_id = base::StrCat("sluice-", kafka.group(), "-", name);
-  transaction.topics = OutputTopics(*setup_.pipeline);
+  transaction.topics = OutputTopics(config_.pipeline());
   transaction.transaction_timeout_ms =
       Or(kafka.transaction_timeout_ms(), transaction.transaction_timeout_ms);
   transaction.write_queue_kib = Or(kafka.write_queue_kib(), transaction.write_queue_kib);
@@ -97,18 +97,17 @@ absl::Status Processor::AddWorker(size_t index) {
   SLUICE_ASSIGN_OR_RETURN(worker->transaction,
                           kafka::KafkaTransaction::Create(std::move(transaction), *worker->source));
 
-  SLUICE_ASSIGN_OR_RETURN(KeyedEngine engine, KeyedEngine::Create(setup_, random_));
   worker->transform =
-      std::make_unique<EngineTransform>(*setup_.pipeline, std::move(engine), clock_, probe_);
+      std::make_unique<EngineTransform>(config_.pipeline(), editions_->AddWorker(), clock_, probe_);
   worker->probe = std::make_unique<WorkerProbe>(probe_, index, [this] { UpdateHealth(); });
 
   stream::DriverOptions driver;
-  driver.commit_interval_ms = Or(config.commit().interval_ms(), driver.commit_interval_ms);
-  driver.commit_events = Or(config.commit().events(), driver.commit_events);
-  driver.commit_bytes = Or(config.commit().bytes(), driver.commit_bytes);
+  driver.commit_interval_ms = Or(config_.commit().interval_ms(), driver.commit_interval_ms);
+  driver.commit_events = Or(config_.commit().events(), driver.commit_events);
+  driver.commit_bytes = Or(config_.commit().bytes(), driver.commit_bytes);
   driver.transaction_timeout_ms = transaction_timeout_ms;
-  driver.drain_timeout_ms = Or(config.drain_timeout_ms(), driver.drain_timeout_ms);
-  driver.rules.recreate_always = config.transactions() == config::v1::strict;
+  driver.drain_timeout_ms = Or(config_.drain_timeout_ms(), driver.drain_timeout_ms);
+  driver.rules.recreate_always = config_.transactions() == config::v1::strict;
   SLUICE_ASSIGN_OR_RETURN(
       worker->driver,
       stream::Driver::Create(std::move(driver), *worker->source, *worker->transaction,
@@ -118,6 +117,7 @@ absl::Status Processor::AddWorker(size_t index) {
 }
 
 absl::Status Processor::Start() {
+  SLUICE_RETURN_IF_ERROR(editions_->Start());
   SLUICE_RETURN_IF_ERROR(http_->Start());
   SLUICE_RETURN_IF_ERROR(rpc_->Start());
   for (const auto& worker : workers_) {
@@ -164,11 +164,12 @@ void Processor::Collect() {
     probe_.Queues(source, worker.transaction->snapshot(), i);
     probe_.Uncommitted(i, worker.driver->uncommitted_for());
   }
-  probe_.SnapshotAge(clock_.Now() - created_);
+  editions_->Collect();
 }
 
 void Processor::FillStatus(v1::GetStatusResponse& status) const {
   status.set_version(std::string(kVersion));
+  editions_->FillStatus(status);
   EventCounts counts = probe_.counts();
   status.set_events_in(counts.in);
   status.set_events_clean(counts.clean);

@@ -14,6 +14,7 @@
 #include "common/rpc/server.h"
 #include "common/stream/driver.h"
 #include "common/telemetry/http_server.h"
+#include "services/processor/editions.h"
 #include "services/processor/engine_transform.h"
 #include "services/processor/probe.h"
 #include "services/processor/service.h"
@@ -30,6 +31,8 @@ class Processor final : public Controls {
 
   // Begins to serve HTTP and gRPC and to consume.
   absl::Status Start();
+  // Reads the configuration again; thread-safe, returns at once.
+  void Reload() { editions_->Reload(); }
   // Every worker completes its transaction and leaves its group.
   void Stop();
   // Until all workers have ended; why, if not by Stop.
@@ -51,6 +54,7 @@ class Processor final : public Controls {
 
   explicit Processor(Setup setup);
   absl::Status AddWorker(size_t index);
+  Edition current() const override { return editions_->current(); }
   void FillStatus(v1::GetStatusResponse& status) const override;
   void Pause() override;
   void Resume() override;
@@ -60,12 +64,12 @@ class Processor final : public Controls {
   telemetry::Health Live() const;
   telemetry::Health Ready() const;
 
-  const Setup setup_;
+  const config::v1::Processor config_;  // what of it only a restart changes
   base::SystemClock clock_;
-  const std::chrono::steady_clock::time_point created_ = clock_.Now();
   base::SystemRandom random_;
   telemetry::Registry registry_;
   Probe probe_;
+  std::unique_ptr<Editions> editions_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<Service> service_;

@@ -87,12 +87,12 @@ class ResponseSink final : public engine::OutcomeSink {
 
 }  // namespace
 
-Service::Service(const Setup& setup, Controls& controls, base::RandomSource& random,
+Service::Service(const config::v1::Listen& listen, Controls& controls, base::RandomSource& random,
                  telemetry::Registry& registry)
-    : setup_(setup),
+    : tls_(listen.has_tls()),
       controls_(controls),
       random_(random),
-      callers_(setup.config.listen().callers().begin(), setup.config.listen().callers().end()),
+      callers_(listen.callers().begin(), listen.callers().end()),
       calls_(registry.CounterFamily(
           {"sluice_rpc_calls_total", "gRPC calls that have ended.", {"method", "code"}})) {}
 
@@ -104,7 +104,7 @@ grpc::Status Service::Count(std::string_view method, grpc::Status status) const 
 
 grpc::Status Service::Authorise(const grpc::ServerContext& context, std::string_view method) const {
   std::string caller;
-  if (setup_.config.listen().has_tls()) {
+  if (tls_) {
     caller = rpc::PeerOf(*context.auth_context()).Name();
     if (!callers_.contains(caller)) {
       Log(telemetry::Severity::kWarning, "call_denied",
@@ -120,7 +120,8 @@ grpc::Status Service::Authorise(const grpc::ServerContext& context, std::string_
 
 grpc::Status Service::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
                                 v1::GetStatusResponse* response) {
-  const engine::Pipeline& pipeline = *setup_.pipeline;
+  Edition edition = controls_.current();
+  const engine::Pipeline& pipeline = *edition.pipeline;
   response->set_plan(pipeline.fingerprint());
   response->set_contract(pipeline.contract().name());
   response->set_input_topic(pipeline.config().input().topic());
@@ -164,8 +165,9 @@ grpc::Status Service::Process(
 
 grpc::Status Service::Explain(const v1::ExplainRequest& request,
                               v1::ExplainResponse& response) const {
-  const engine::Pipeline& pipeline = *setup_.pipeline;
-  auto keyed = KeyedEngine::Create(setup_, random_);
+  Edition edition = controls_.current();
+  const engine::Pipeline& pipeline = *edition.pipeline;
+  auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
   if (!keyed.ok()) return ToGrpc(keyed.status());
   base::InputRecord record;
   record.topic = pipeline.config().input().topic();
@@ -203,7 +205,9 @@ grpc::Status Service::Explain(const v1::ExplainRequest& request,
 
 grpc::Status Service::Process(
     grpc::ServerReaderWriter<v1::ProcessResponse, v1::ProcessRequest>& stream) const {
-  auto keyed = KeyedEngine::Create(setup_, random_);
+  // One edition for the whole call.
+  Edition edition = controls_.current();
+  auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
   if (!keyed.ok()) return ToGrpc(keyed.status());
   v1::ProcessRequest request;
   v1::ProcessResponse response;
@@ -215,7 +219,7 @@ grpc::Status Service::Process(
     }
     SetEvent(request.event(), record);
     response.Clear();
-    ResponseSink<v1::ProcessResponse> sink(*setup_.pipeline, response);
+    ResponseSink<v1::ProcessResponse> sink(*edition.pipeline, response);
     // A key for each event: the seal of one must say nothing of another caller's.
     keyed->engine->NewBatch();
     absl::Status processed = keyed->engine->Process({&record, 1}, sink);

@@ -6,7 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/base/random.h"
 #include "common/telemetry/metrics.h"
-#include "services/processor/setup.h"
+#include "services/processor/edition.h"
 #include "sluice/processor/v1/processor.grpc.pb.h"
 
 namespace sluice::processor {
@@ -15,6 +15,8 @@ namespace sluice::processor {
 class Controls {
  public:
   virtual ~Controls() = default;
+  // What workers run.
+  virtual Edition current() const = 0;
   // The part of the status that changes.
   virtual void FillStatus(v1::GetStatusResponse& status) const = 0;
   virtual void Pause() = 0;
@@ -26,7 +28,7 @@ class Controls {
 class Service final : public v1::Processor::Service {
  public:
   // All outlive the service.
-  Service(const Setup& setup, Controls& controls, base::RandomSource& random,
+  Service(const config::v1::Listen& listen, Controls& controls, base::RandomSource& random,
           telemetry::Registry& registry);
 
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*,
@@ -49,7 +51,7 @@ class Service final : public v1::Processor::Service {
       grpc::ServerReaderWriter<v1::ProcessResponse, v1::ProcessRequest>& stream) const;
   grpc::Status Count(std::string_view method, grpc::Status status) const;
 
-  const Setup& setup_;
+  const bool tls_;
   Controls& controls_;
   base::RandomSource& random_;
   absl::flat_hash_set<std::string> callers_;

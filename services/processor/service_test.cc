@@ -28,10 +28,12 @@ constexpr const char* kEvent = R"json({"event_id":"6f9619ff-8b86-4011-b42d-00cf4
 
 class FakeControls final : public Controls {
  public:
+  Edition current() const override { return {setup, setup->pipeline}; }
   void FillStatus(v1::GetStatusResponse& status) const override { status.set_paused(paused); }
   void Pause() override { paused = true; }
   void Resume() override { paused = false; }
   std::atomic<bool> paused = false;
+  std::shared_ptr<const processor::Setup> setup;
 };
 
 class ServiceTest : public ::testing::Test {
@@ -55,8 +57,9 @@ class ServiceTest : public ::testing::Test {
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");
     ASSERT_TRUE(setup.ok()) << setup.status();
-    setup_ = std::make_unique<processor::Setup>(*std::move(setup));
-    service_ = std::make_unique<Service>(*setup_, controls_, random_, registry_);
+    controls_.setup = std::make_shared<const processor::Setup>(*std::move(setup));
+    service_ =
+        std::make_unique<Service>(controls_.setup->config.listen(), controls_, random_, registry_);
     auto server = rpc::Server::Create({.tls = std::move(tls)}, {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -74,7 +77,6 @@ class ServiceTest : public ::testing::Test {
   base::SystemRandom random_;
   telemetry::Registry registry_;
   FakeControls controls_;
-  std::unique_ptr<processor::Setup> setup_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<rpc::Server> server_;
 };

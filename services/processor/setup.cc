@@ -5,6 +5,24 @@
 #include "common/privacy/local_pseudonymiser.h"
 
 namespace sluice::processor {
+namespace {
+
+// The files and folders that a setup is read from.
+std::vector<std::string> FilesOf(const Definition& definition) {
+  const config::v1::Processor& config = definition.config;
+  const config::v1::LocalPseudonymiser& keys = config.pseudonymiser().local();
+  std::vector<std::string> named(config.contracts().begin(), config.contracts().end());
+  for (const config::v1::ReferenceSet& set : config.reference().local().sets())
+    named.push_back(set.csv());
+  for (const std::string& file :
+       {config.pipeline().quarantine().public_key(), keys.keyring(), keys.key_encryption_key()})
+    named.push_back(file);
+  std::vector<std::string> files = {definition.config_file};
+  for (const std::string& name : named) files.push_back(definition.Resolve(name));
+  return files;
+}
+
+}  // namespace
 
 absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
   SLUICE_ASSIGN_OR_RETURN(Definition definition, LoadDefinition(config_file));
@@ -32,16 +50,24 @@ absl::StatusOr<Setup> LoadKeys(Definition definition) {
     return definition.At("pipeline.quarantine.public_key", sealer.status());
   }
   SLUICE_RETURN_IF_ERROR(problems.ToStatus());
-  return Setup{std::move(definition.config), std::move(definition.pipeline), *std::move(keyring),
-               *std::move(pem)};
+  std::vector<std::string> files = FilesOf(definition);
+  return Setup{std::move(definition.config),
+               std::move(definition.pipeline),
+               *std::move(keyring),
+               *std::move(pem),
+               std::move(definition.config_file),
+               std::move(files)};
 }
 
-absl::StatusOr<KeyedEngine> KeyedEngine::Create(const Setup& setup, base::RandomSource& random) {
+absl::StatusOr<KeyedEngine> KeyedEngine::Create(const Setup& setup,
+                                                std::shared_ptr<const engine::Pipeline> pipeline,
+                                                base::RandomSource& random) {
   KeyedEngine keyed;
   SLUICE_ASSIGN_OR_RETURN(keyed.pseudonymiser, privacy::LocalPseudonymiser::Create(setup.keyring));
   SLUICE_ASSIGN_OR_RETURN(keyed.sealer, privacy::Sealer::Create(setup.quarantine_key_pem, random));
   SLUICE_ASSIGN_OR_RETURN(
-      keyed.engine, engine::Engine::Create(setup.pipeline, *keyed.pseudonymiser, *keyed.sealer));
+      keyed.engine,
+      engine::Engine::Create(std::move(pipeline), *keyed.pseudonymiser, *keyed.sealer));
   return keyed;
 }
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
@@ -20,6 +21,9 @@ struct Setup {
   std::shared_ptr<const engine::Pipeline> pipeline;
   privacy::Keyring keyring;
   std::string quarantine_key_pem;
+  std::string config_file;
+  // All files and folders that it was read from.
+  std::vector<std::string> files;
 };
 
 // Reads the configuration's file and the files that it names, whose paths are relative to its own.
@@ -31,7 +35,13 @@ absl::StatusOr<Setup> LoadKeys(Definition definition);
 // An engine with the keys that it can't be without. Single-threaded, like the engine.
 struct KeyedEngine {
   // `random` must outlive it.
-  static absl::StatusOr<KeyedEngine> Create(const Setup& setup, base::RandomSource& random);
+  static absl::StatusOr<KeyedEngine> Create(const Setup& setup, base::RandomSource& random) {
+    return Create(setup, setup.pipeline, random);
+  }
+  // `pipeline`: the setup's, over other versions of its reference sets.
+  static absl::StatusOr<KeyedEngine> Create(const Setup& setup,
+                                            std::shared_ptr<const engine::Pipeline> pipeline,
+                                            base::RandomSource& random);
 
   std::unique_ptr<privacy::Pseudonymiser> pseudonymiser;
   std::unique_ptr<privacy::Sealer> sealer;

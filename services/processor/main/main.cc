@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   sluice::rpc::InitialiseLibrary();
 
@@ -69,8 +70,9 @@ int main(int argc, char** argv) {
 
   std::thread([&signals, &processor, drain_timeout_ms] {
     int signal = 0;
-    sigwait(&signals, &signal);
+    while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) (*processor)->Reload();
     (*processor)->Stop();
+    sigdelset(&signals, SIGHUP);
     // A second signal, or a drain that hangs, ends the process as it is: what isn't committed is
     // done again.
     timespec budget{drain_timeout_ms / 1000 + 2, 0};

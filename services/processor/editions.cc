@@ -1,0 +1,227 @@
+#include "services/processor/editions.h"
+
+#include <google/protobuf/util/message_differencer.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "services/processor/engine_transform.h"
+
+namespace sluice::processor {
+namespace {
+
+namespace fs = std::filesystem;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// How soon replaced editions are destroyed: a worker takes a new one at its next records.
+constexpr std::chrono::milliseconds kRetireInterval{200};
+
+void AppendStat(const std::string& path, std::string& out) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) {
+    base::StrAppend(out, path, " none\n");
+    return;
+  }
+  base::StrAppend(out, path, ' ', static_cast<uint64_t>(found.st_ino), ' ',
+                  static_cast<int64_t>(found.st_size), ' ',
+                  static_cast<int64_t>(found.st_mtim.tv_sec), '.',
+                  static_cast<int64_t>(found.st_mtim.tv_nsec), '\n');
+}
+
+// What tells one state of the files from another: names, inodes, sizes and times, also of what is
+// in folders.
+std::string Look(const std::vector<std::string>& files) {
+  std::vector<std::string> paths;
+  for (const std::string& file : files) {
+    paths.push_back(file);
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(file, error), end; !error && at != end;
+         at.increment(error))
+      paths.push_back(at->path().string());
+  }
+  std::sort(paths.begin(), paths.end());
+  std::string out;
+  for (const std::string& path : paths) AppendStat(path, out);
+  return out;
+}
+
+// The path of the first field in which the messages differ; empty: in none.
+std::string FirstDifference(const Message& a, const Message& b) {
+  const auto& differ = google::protobuf::util::MessageDifferencer::Equals;
+  if (differ(a, b)) return "";
+  const auto* descriptor = a.GetDescriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    std::unique_ptr<Message> only_a(a.New()), only_b(b.New());
+    only_a->CopyFrom(a);
+    only_b->CopyFrom(b);
+    for (int other = 0; other < descriptor->field_count(); ++other) {
+      if (other == i) continue;
+      only_a->GetReflection()->ClearField(only_a.get(), descriptor->field(other));
+      only_b->GetReflection()->ClearField(only_b.get(), descriptor->field(other));
+    }
+    if (differ(*only_a, *only_b)) continue;
+    if (field->is_repeated() || field->type() != FieldDescriptor::TYPE_MESSAGE)
+      return field->name();
+    std::string inner = FirstDifference(a.GetReflection()->GetMessage(a, field),
+                                        b.GetReflection()->GetMessage(b, field));
+    return inner.empty() ? field->name() : base::StrCat(field->name(), ".", inner);
+  }
+  return "";
+}
+
+// What only a restart changes: clients, threads and ports are made from it.
+config::v1::Processor Fixed(const config::v1::Processor& config) {
+  config::v1::Processor fixed = config;
+  const config::v1::Pipeline& pipeline = config.pipeline();
+  fixed.clear_contracts();
+  fixed.clear_pseudonymiser();
+  fixed.clear_reference();
+  config::v1::Pipeline& kept = *fixed.mutable_pipeline();
+  kept.Clear();
+  kept.set_contract(pipeline.contract());
+  kept.mutable_input()->set_topic(pipeline.input().topic());
+  kept.mutable_quarantine()->set_topic(pipeline.quarantine().topic());
+  return fixed;
+}
+
+}  // namespace
+
+absl::Status CanReplace(const Setup& running, const Setup& next) {
+  std::string path = FirstDifference(Fixed(running.config), Fixed(next.config));
+  // Streams are told apart by their topics: the producers know those that they were made with.
+  if (path.empty() &&
+      OutputTopics(running.config.pipeline()) != OutputTopics(next.config.pipeline()))
+    path = "pipeline.streams.topic";
+  if (path.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(base::StrCat(
+      next.config_file, ": ", path,
+      " can't change while the processor runs: restart it, or put the old value back"));
+}
+
+Editions::Editions(Options options, Setup first, Probe& probe, base::RandomSource& random,
+                   const base::Clock& clock)
+    : options_(options), probe_(probe), random_(random), clock_(clock), loaded_at_(clock.Now()) {
+  auto setup = std::make_shared<const Setup>(std::move(first));
+  current_ = {setup, setup->pipeline};
+  read_ = seen_ = Look(setup->files);
+}
+
+Editions::~Editions() {
+  {
+    base::MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+EditionSlot& Editions::AddWorker() { return *slots_.emplace_back(std::make_unique<EditionSlot>()); }
+
+absl::Status Editions::Start() {
+  SLUICE_RETURN_IF_ERROR(Replace(current()));
+  thread_ = std::thread([this] { Run(); });
+  return absl::OkStatus();
+}
+
+void Editions::Reload() {
+  {
+    base::MutexLock lock(mutex_);
+    reload_ = true;
+  }
+  changed_.notify_all();
+}
+
+Edition Editions::current() const {
+  base::MutexLock lock(mutex_);
+  return current_;
+}
+
+void Editions::Run() {
+  auto look_at = clock_.Now() + options_.look_interval;
+  while (true) {
+    bool reload = false;
+    {
+      base::MutexLock lock(mutex_);
+      lock.WaitFor(changed_, kRetireInterval,
+                   [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop_ || reload_; });
+      if (stop_) return;
+      reload = std::exchange(reload_, false);
+    }
+    DestroyRetired();
+    if (options_.look_interval.count() > 0 && clock_.Now() >= look_at) {
+      look_at = clock_.Now() + options_.look_interval;
+      std::string found = Look(current().setup->files);
+      reload |= found != read_ && found == seen_;
+      seen_ = std::move(found);
+    }
+    if (reload) ReadAgain();
+  }
+}
+
+void Editions::ReadAgain() {
+  Edition running = current();
+  // Before the files are read: what changes meanwhile is seen at the next look.
+  read_ = Look(running.setup->files);
+  absl::Status refused;
+  auto next = LoadSetup(running.setup->config_file);
+  if (!next.ok()) {
+    refused = next.status();
+  } else if (refused = CanReplace(*running.setup, *next); refused.ok()) {
+    auto setup = std::make_shared<const Setup>(*std::move(next));
+    refused = Replace({setup, setup->pipeline});
+    // It may name other files.
+    if (refused.ok()) read_ = seen_ = Look(setup->files);
+  }
+  {
+    base::MutexLock lock(mutex_);
+    ++(refused.ok() ? accepted_ : refused_);
+    refusal_ = base::View(refused.message());
+  }
+  probe_.Reloaded(refused);
+}
+
+absl::Status Editions::Replace(Edition next) {
+  std::vector<std::unique_ptr<WorkerEdition>> made;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    SLUICE_ASSIGN_OR_RETURN(KeyedEngine keyed,
+                            KeyedEngine::Create(*next.setup, next.pipeline, random_));
+    made.push_back(std::make_unique<WorkerEdition>(WorkerEdition{next, std::move(keyed)}));
+  }
+  // Nothing can fail from here on: all workers get it or none.
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    slots_[i]->Offer(std::move(made[i]));
+    slots_[i]->Block(std::nullopt);
+  }
+  Edition before;
+  {
+    base::MutexLock lock(mutex_);
+    before = std::exchange(current_, next);
+    loaded_at_ = clock_.Now();
+  }
+  probe_.Running(before.pipeline.get(), *next.pipeline);
+  return absl::OkStatus();
+}
+
+void Editions::DestroyRetired() {
+  for (const auto& slot : slots_) slot->TakeRetired();
+}
+
+void Editions::FillStatus(v1::GetStatusResponse& status) const {
+  base::MutexLock lock(mutex_);
+  status.set_reloads_accepted(accepted_);
+  status.set_reloads_refused(refused_);
+  status.set_reload_refusal(refusal_);
+}
+
+void Editions::Collect() const {
+  base::MutexLock lock(mutex_);
+  probe_.SnapshotAge(*current_.pipeline, clock_.Now() - loaded_at_);
+}
+
+}  // namespace sluice::processor

@@ -1,0 +1,240 @@
+// What changes while the workers run, what doesn't, and what a wrong change leaves as it was.
+#include "services/processor/editions.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "common/base/strings.h"
+#include "common/privacy/seal.h"
+#include "services/processor/engine_transform.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace sluice::processor {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr const char* kEvent = R"json({"event_id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff",
+  "occurred_at":"2026-03-04T05:06:07Z","type":"Person search",
+  "officer":{"warrant_no":"918273","borough":"E09000007"},
+  "location":{"latitude":51.5,"longitude":-0.1},"legislation":"x","grounds":"x"})json";
+
+std::string ReadText(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// By renaming, as a site's tool does: nobody reads half a file.
+void WriteText(const std::string& path, const std::string& text) {
+  std::ofstream(path + ".new") << text;
+  std::filesystem::rename(path + ".new", path);
+}
+
+std::string Replaced(std::string text, std::string_view what, std::string_view with) {
+  size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return at == std::string::npos ? text : text.replace(at, what.size(), with);
+}
+
+// Keeps what is produced.
+class Records final : public stream::Output {
+ public:
+  absl::Status Produce(const stream::OutputRecord& record) override {
+    std::string& headers = this->headers.emplace_back();
+    for (const auto& header : record.headers)
+      base::StrAppend(headers, header.name, '=', header.value, '\n');
+    values.emplace_back(record.value.value_or(""));
+    return absl::OkStatus();
+  }
+  size_t record_bytes_max(size_t) const override { return 1 << 20; }
+  std::vector<std::string> values, headers;
+};
+
+class EditionsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string root = std::getenv("SLUICE_SOURCE_DIR");
+    const std::string& path = folder_->path();
+    ASSERT_TRUE(privacy::Keyring::CreateKeyFile(path + "/kek", random_).ok());
+    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
+    ASSERT_TRUE(keyring->Save(path + "/keyring", path + "/kek", random_).ok());
+    std::ofstream(path + "/quarantine.pub") << privacy::NewSealingKeys(random_)->public_pem;
+    WriteText(sets_, ReadText(root + "/deploy/config/boroughs.csv"));
+    std::string text = base::StrCat(
+        "kafka: {brokers: [\"a:1\"], group: g, instance: i}\nworkers: 2\ncontracts: [\"", root,
+        "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
+        "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n",
+        "pipeline:\n");
+    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
+    for (std::string line; std::getline(pipeline, line);) base::StrAppend(text, "  ", line, "\n");
+    WriteText(config_, text);
+  }
+
+  void Start(std::chrono::milliseconds look_interval = 0ms) {
+    auto setup = LoadSetup(config_);
+    ASSERT_TRUE(setup.ok()) << setup.status();
+    probe_ = std::make_unique<Probe>(registry_, setup->config.pipeline().contract(), "group");
+    editions_ = std::make_unique<Editions>(Editions::Options{look_interval}, *std::move(setup),
+                                           *probe_, random_, clock_);
+    config::v1::Pipeline pipeline = editions_->current().setup->config.pipeline();
+    for (int i = 0; i < 2; ++i) {
+      transforms_.push_back(
+          std::make_unique<EngineTransform>(pipeline, editions_->AddWorker(), clock_, *probe_));
+    }
+    ASSERT_TRUE(editions_->Start().ok());
+  }
+
+  // One event through a worker, in the transaction at hand.
+  Records Process(size_t worker = 0) {
+    base::InputRecord record;
+    record.topic = "raw.stops";
+    record.value = kEvent;
+    Records records;
+    EXPECT_EQ(transforms_[worker]->Process({&record, 1}, records), absl::OkStatus());
+    return records;
+  }
+
+  v1::GetStatusResponse Status() {
+    v1::GetStatusResponse status;
+    editions_->FillStatus(status);
+    return status;
+  }
+  bool WaitForReload(uint64_t accepted, uint64_t refused) {
+    return test_support::WaitUntil(20s, [&] {
+      return Status().reloads_accepted() == accepted && Status().reloads_refused() == refused;
+    });
+  }
+
+  std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("editions");
+  const std::string config_ = folder_->path() + "/processor.yaml";
+  const std::string sets_ = folder_->path() + "/boroughs.csv";
+  base::SystemRandom random_;
+  base::SystemClock clock_;
+  telemetry::Registry registry_;
+  std::unique_ptr<Probe> probe_;
+  std::unique_ptr<Editions> editions_;
+  std::vector<std::unique_ptr<EngineTransform>> transforms_;
+};
+
+TEST_F(EditionsTest, AWorkerTakesTheNewOneAtTheBorderOfItsTransactionNotBefore) {
+  Start();
+  std::string before = Process().headers[0];
+  WriteText(config_, Replaced(ReadText(config_), "age_bands: [18, 25, 35, 50]", "age_bands: [18]"));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+  EXPECT_EQ(Process().headers[0], before) << "in the open transaction";
+  transforms_[0]->Committed();
+  std::string after = Process().headers[0];
+  EXPECT_NE(after, before);
+  EXPECT_THAT(after, HasSubstr("sluice-plan=" + editions_->current().pipeline->fingerprint()));
+  transforms_[0]->Discarded();
+  EXPECT_EQ(Process().headers[0], after) << "done again with the same edition";
+  EXPECT_EQ(Process(1).headers[0], after) << "a worker without an open transaction";
+}
+
+TEST_F(EditionsTest, ANewVersionOfASetIsJoinedAndNamed) {
+  Start();
+  std::string before = Process().values[0];
+  transforms_[0]->Committed();
+  WriteText(sets_, Replaced(ReadText(sets_), "Camden", "Kamden"));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+  Records after = Process();
+  EXPECT_THAT(before, HasSubstr("Camden"));
+  EXPECT_THAT(after.values[0], HasSubstr("Kamden"));
+  EXPECT_THAT(after.headers[0],
+              HasSubstr("sluice-ref=boroughs=" + editions_->current().pipeline->tables()[0]->id()));
+}
+
+TEST_F(EditionsTest, AWrongConfigurationIsRefusedAndTheRunningOneStays) {
+  Start();
+  std::string right = ReadText(config_), before = Process().headers[0];
+  transforms_[0]->Committed();
+  WriteText(config_, Replaced(right, "DATE_OF_BIRTH: {generalise", "DATE_OF_BIRTH: {generalize"));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(0, 1));
+  EXPECT_THAT(Status().reload_refusal(), HasSubstr("processor.yaml:"));
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_config_reload_refused 1"));
+  EXPECT_EQ(Process().headers[0], before);
+  transforms_[0]->Committed();
+  WriteText(config_, right);
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 1));
+  EXPECT_EQ(Status().reload_refusal(), "");
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_config_reload_refused 0"));
+}
+
+TEST_F(EditionsTest, WhatOnlyARestartChangesIsRefusedByName) {
+  Start();
+  const std::string right = ReadText(config_);
+  struct Change {
+    const char *from, *to, *path;
+  };
+  int refused = 0;
+  for (const Change& change :
+       {Change{"group: g", "group: other", "kafka.group"},
+        {"a:1", "b:1", "kafka.brokers"},
+        {"workers: 2", "workers: 3", "workers"},
+        {"topic: raw.stops", "topic: raw.other", "pipeline.input.topic"},
+        {"topic: clean.stops.public", "topic: clean.other", "pipeline.streams.topic"},
+        {"topic: quarantine.stops", "topic: quarantine.other", "pipeline.quarantine.topic"}}) {
+    WriteText(config_, Replaced(right, change.from, change.to));
+    editions_->Reload();
+    ASSERT_TRUE(WaitForReload(0, static_cast<uint64_t>(++refused)));
+    EXPECT_THAT(Status().reload_refusal(),
+                HasSubstr(base::StrCat(change.path, " can't change while the processor runs")));
+  }
+}
+
+TEST_F(EditionsTest, AChangedFileIsSeenWithoutBeingTold) {
+  Start(10ms);
+  WriteText(sets_, Replaced(ReadText(sets_), "Camden", "Kamden"));
+  ASSERT_TRUE(WaitForReload(1, 0));
+  EXPECT_THAT(Process().values[0], HasSubstr("Kamden"));
+  // A change that is refused is read once, not at every look.
+  WriteText(sets_, "code,name\n");
+  ASSERT_TRUE(WaitForReload(1, 1));
+  EXPECT_THAT(Process().values[0], HasSubstr("Kamden"));
+  WriteText(sets_, "code,name\nE09000007,Back\n");
+  ASSERT_TRUE(WaitForReload(2, 1));
+  transforms_[0]->Committed();
+  EXPECT_THAT(Process().values[0], HasSubstr("Back"));
+}
+
+TEST_F(EditionsTest, AWorkerWithoutAnEditionOrBlockedWaitsAndProducesNothing) {
+  Start();
+  EditionSlot slot;
+  EngineTransform transform(editions_->current().setup->config.pipeline(), slot, clock_, *probe_);
+  base::InputRecord record;
+  record.value = kEvent;
+  Records records;
+  absl::Status waits = transform.Process({&record, 1}, records);
+  EXPECT_TRUE(absl::IsUnavailable(waits)) << waits;
+  EXPECT_THAT(std::string(waits.message()), HasSubstr("reference sets"));
+  slot.Block(std::nullopt);
+  EXPECT_TRUE(absl::IsUnavailable(transform.Process({&record, 1}, records)));
+  EXPECT_THAT(records.values, ElementsAre());
+}
+
+TEST_F(EditionsTest, WhatWasReplacedIsDestroyedByTheThreadThatMadeIt) {
+  Start();
+  Process();
+  transforms_[0]->Committed();
+  std::weak_ptr<const engine::Pipeline> first = editions_->current().pipeline;
+  WriteText(sets_, Replaced(ReadText(sets_), "Camden", "Kamden"));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0));
+  Process();
+  Process(1);
+  EXPECT_TRUE(test_support::WaitUntil(20s, [&] { return first.expired(); }));
+}
+
+}  // namespace
+}  // namespace sluice::processor

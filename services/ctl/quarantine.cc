@@ -1,0 +1,238 @@
+#include "services/ctl/quarantine.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/kafka/admin.h"
+#include "sluice/quarantine/v1/payload.pb.h"
+
+namespace sluice::ctl {
+namespace {
+
+using quarantine::v1::Action;
+
+template <typename Number>
+bool ParseNumber(std::string_view text, Number& out) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+}
+
+std::vector<std::string_view> SplitAtCommas(std::string_view text) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    size_t comma = std::min(text.find(','), text.size());
+    parts.push_back(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return parts;
+}
+
+bool Matches(std::string_view pattern, std::string_view text) {
+  if (!pattern.ends_with('*')) return pattern == text;
+  pattern.remove_suffix(1);
+  return text.starts_with(pattern);
+}
+
+bool AnyMatches(const std::vector<std::string>& patterns, std::string_view list) {
+  if (patterns.empty()) return true;
+  for (std::string_view part : SplitAtCommas(list)) {
+    for (const std::string& pattern : patterns) {
+      if (Matches(pattern, part)) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::Status WithoutLedger(const Site& site) {
+  return absl::NotFoundError(base::StrCat("topic ", site.ledger(),
+                                          " isn't there, which keeps what was redriven and "
+                                          "discarded: `sluicectl topics apply` makes it"));
+}
+
+absl::StatusOr<Place> ParsePlace(std::string_view text) {
+  Place place;
+  size_t slash = text.rfind('/');
+  if (slash == std::string_view::npos || !ParseNumber(text.substr(slash + 1), place.second) ||
+      !ParseNumber(text.substr(0, slash), place.first) || place.first < 0 || place.second < 0) {
+    return absl::InvalidArgumentError(
+        base::StrCat("'", text, "' isn't a place: write partition/offset, such as 0/42"));
+  }
+  return place;
+}
+
+std::string PlaceName(const Place& place) { return base::StrCat(place.first, '/', place.second); }
+
+Quarantined Quarantined::From(const kafka::ReadRecord& record) {
+  Quarantined out;
+  out.place = {record.partition, record.offset};
+  out.timestamp_ms = record.timestamp_ms;
+  out.sealed = record.value;
+  for (const stream::Header& header : record.headers) {
+    if (header.name == "sluice-src") out.source = header.value;
+    if (header.name == "sluice-reason") out.reasons = header.value;
+    if (header.name == "sluice-path") out.paths = header.value;
+    if (header.name == "sluice-generation") ParseNumber(header.value, out.generation);
+  }
+  return out;
+}
+
+std::vector<std::string_view> Quarantined::Rules() const {
+  std::vector<std::string_view> rules = SplitAtCommas(reasons);
+  std::sort(rules.begin(), rules.end());
+  rules.erase(std::unique(rules.begin(), rules.end()), rules.end());
+  return rules;
+}
+
+bool Selection::Takes(const Quarantined& record) const {
+  if (!places.empty() && std::find(places.begin(), places.end(), record.place) == places.end())
+    return false;
+  if (since_ms && record.timestamp_ms < *since_ms) return false;
+  if (until_ms && record.timestamp_ms >= *until_ms) return false;
+  return AnyMatches(reasons, record.reasons) && AnyMatches(paths, record.paths);
+}
+
+std::string Selection::ToString() const {
+  std::string text;
+  auto add = [&text](std::string_view option, std::string_view value) {
+    base::StrAppend(text, text.empty() ? "" : " ", option, " ", value);
+  };
+  for (const std::string& reason : reasons) add("--reason", reason);
+  for (const std::string& path : paths) add("--path", path);
+  for (const Place& place : places) add("--at", PlaceName(place));
+  if (since_ms) add("--since", base::StrCat(*since_ms));
+  if (until_ms) add("--until", base::StrCat(*until_ms));
+  return text;
+}
+
+absl::StatusOr<Ledger> Ledger::Read(const Site& site) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Admin> admin,
+                          kafka::Admin::Create(site.connection));
+  auto ends = admin->LogEnds(site.ledger());
+  if (absl::IsNotFound(ends.status())) return WithoutLedger(site);
+  if (!ends.ok()) return ends.status();
+  SLUICE_ASSIGN_OR_RETURN(auto ranges, admin->Ranges(site.ledger()));
+  std::vector<kafka::ReadRange> all;
+  for (const kafka::PartitionRange& range : ranges) {
+    all.push_back({site.ledger(), range.partition, range.begin,
+                   (*ends)[static_cast<size_t>(range.partition)]});
+  }
+  // What the quarantine itself keeps no longer needs no memory.
+  SLUICE_ASSIGN_OR_RETURN(auto kept, admin->Ranges(site.quarantine()));
+  Ledger ledger;
+  SLUICE_RETURN_IF_ERROR(
+      kafka::TopicReader({site.connection})
+          .Read(all, [&](const kafka::ReadRecord& record) -> absl::Status {
+            std::string_view key = record.key.value_or("");
+            std::string value(record.value.value_or(""));
+            if (key.starts_with(kRunPrefix)) {
+              quarantine::v1::Run run;
+              if (run.ParseFromString(value))
+                ledger.runs_[std::string(key.substr(kRunPrefix.size()))] = std::move(run);
+              return absl::OkStatus();
+            }
+            quarantine::v1::Fate fate;
+            auto place = ParsePlace(key);
+            if (!place.ok() || !fate.ParseFromString(value)) {
+              return absl::DataLossError(base::StrCat(
+                  record.topic, '/', record.partition, '/', record.offset,
+                  ": isn't an entry of a ledger; nothing is done on the word of such a topic"));
+            }
+            auto partition = static_cast<size_t>(place->first);
+            if (partition < kept.size() && place->second >= kept[partition].begin) {
+              auto id = static_cast<uint32_t>(ledger.run_ids_.size());
+              id = ledger.run_ids_.emplace(fate.run(), id).first->second;
+              ledger.fates_[*place] = {fate.action(), id};
+            }
+            return absl::OkStatus();
+          }));
+  return ledger;
+}
+
+Action Ledger::FateOf(const Place& place) const {
+  auto found = fates_.find(place);
+  return found == fates_.end() ? quarantine::v1::ACTION_UNSPECIFIED : found->second.action;
+}
+
+bool Ledger::IsOf(const Place& place, std::string_view run) const {
+  auto found = fates_.find(place);
+  auto id = run_ids_.find(std::string(run));
+  return found != fates_.end() && id != run_ids_.end() && found->second.run == id->second;
+}
+
+absl::StatusOr<std::vector<kafka::ReadRange>> QuarantineRanges(const Site& site) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Admin> admin,
+                          kafka::Admin::Create(site.connection));
+  SLUICE_ASSIGN_OR_RETURN(auto ranges, admin->Ranges(site.quarantine()));
+  std::vector<kafka::ReadRange> all;
+  for (const kafka::PartitionRange& range : ranges)
+    all.push_back({site.quarantine(), range.partition, range.begin, range.end});
+  return all;
+}
+
+absl::Status ReadQuarantine(const Site& site, std::span<const kafka::ReadRange> ranges,
+                            const std::function<absl::StatusOr<bool>(const Quarantined&)>& each) {
+  bool ended = false;
+  absl::Status read = kafka::TopicReader({site.connection})
+                          .Read(ranges, [&](const kafka::ReadRecord& record) -> absl::Status {
+                            SLUICE_ASSIGN_OR_RETURN(bool more, each(Quarantined::From(record)));
+                            ended = !more;
+                            return more ? absl::OkStatus() : absl::CancelledError();
+                          });
+  return ended ? absl::OkStatus() : read;
+}
+
+absl::StatusOr<PayloadOpener> PayloadOpener::Create(const Site& site,
+                                                    const std::string& private_key) {
+  std::ifstream file(private_key, std::ios::binary);
+  std::stringstream pem;
+  pem << file.rdbuf();
+  if (!file) return absl::NotFoundError(base::StrCat(private_key, ": can't be read"));
+  PayloadOpener opener;
+  opener.site_ = &site;
+  auto unsealer = privacy::Unsealer::Create(pem.str());
+  if (!unsealer.ok()) {
+    return absl::Status(unsealer.status().code(),
+                        base::StrCat(private_key, ": ", base::View(unsealer.status().message())));
+  }
+  opener.unsealer_ = *std::move(unsealer);
+  return opener;
+}
+
+absl::StatusOr<PayloadOpener::Raw> PayloadOpener::Open(const Quarantined& record) {
+  Raw raw;
+  if (record.sealed) {
+    SLUICE_ASSIGN_OR_RETURN(std::string opened, unsealer_->Unseal(record.source, *record.sealed));
+    quarantine::v1::Payload payload;
+    if (!payload.ParseFromString(opened)) return absl::DataLossError("isn't a quarantine payload");
+    if (payload.has_key()) raw.key = payload.key();
+    if (payload.has_value()) raw.value = payload.value();
+    return raw;
+  }
+  std::string_view source = record.source;
+  std::string prefix = site_->raw() + "/";
+  auto place = source.starts_with(prefix) ? ParsePlace(source.substr(prefix.size()))
+                                          : absl::DataLossError("refers to another topic");
+  if (!place.ok()) return absl::DataLossError(place.status().message());
+  bool found = false;
+  kafka::ReadRange range{site_->raw(), place->first, place->second, place->second + 1};
+  absl::Status read =
+      kafka::TopicReader({site_->connection})
+          .Read(std::vector<kafka::ReadRange>{range}, [&](const kafka::ReadRecord& original) {
+            found = true;
+            if (original.key) raw.key = std::string(*original.key);
+            if (original.value) raw.value = std::string(*original.value);
+            return absl::OkStatus();
+          });
+  if (absl::IsUnavailable(read) || absl::IsPermissionDenied(read)) return read;
+  if (!found)
+    return absl::DataLossError("is a reference to a raw record that its topic keeps no longer");
+  return raw;
+}
+
+}  // namespace sluice::ctl

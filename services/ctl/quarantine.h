@@ -1,0 +1,115 @@
+// Quarantine records and what has become of them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/kafka/reader.h"
+#include "common/privacy/seal.h"
+#include "services/ctl/site.h"
+#include "sluice/quarantine/v1/ledger.pb.h"
+
+namespace sluice::ctl {
+
+using Place = std::pair<int32_t, int64_t>;  // partition and offset in the quarantine topic
+
+// `7/1234`. kInvalidArgument otherwise.
+absl::StatusOr<Place> ParsePlace(std::string_view text);
+std::string PlaceName(const Place& place);
+
+// What a quarantine record says in the clear. Views are the read record's.
+struct Quarantined {
+  Place place;
+  int64_t timestamp_ms = -1;
+  std::string_view source;   // raw topic/partition/offset
+  std::string_view reasons;  // rule ids with commas
+  std::string_view paths;    // one for each
+  uint32_t generation = 0;
+  std::optional<std::string_view> sealed;  // nullopt: only a reference to the raw record
+
+  static Quarantined From(const kafka::ReadRecord& record);
+  // The rules, each once.
+  std::vector<std::string_view> Rules() const;
+};
+
+// Which records. Everything given must hold.
+struct Selection {
+  std::vector<std::string>
+      reasons;                      // any of these rule ids; `string.*` stands for all beginning so
+  std::vector<std::string> paths;   // any of these field paths
+  std::vector<Place> places;        // any of these
+  std::optional<int64_t> since_ms;  // quarantined at or after
+  std::optional<int64_t> until_ms;  // before
+
+  bool Takes(const Quarantined& record) const;
+  // As options, for the audit.
+  std::string ToString() const;
+};
+
+// Ledger entries of runs have keys that begin so.
+inline constexpr std::string_view kRunPrefix = "run/";
+
+// The error where the site has no ledger, and what to do.
+absl::Status WithoutLedger(const Site& site);
+
+// What has become of each record; those that wait are not in it.
+class Ledger {
+ public:
+  // kNotFound when the site has no ledger topic.
+  static absl::StatusOr<Ledger> Read(const Site& site);
+
+  // ACTION_UNSPECIFIED: it waits.
+  quarantine::v1::Action FateOf(const Place& place) const;
+  // Whether its fate is this run's work.
+  bool IsOf(const Place& place, std::string_view run) const;
+  size_t size() const { return fates_.size(); }
+  // By id, in order of their beginning.
+  const std::map<std::string, quarantine::v1::Run>& runs() const { return runs_; }
+
+ private:
+  struct Fate {
+    quarantine::v1::Action action;
+    uint32_t run;  // in run_ids_
+  };
+  absl::flat_hash_map<Place, Fate> fates_;
+  absl::flat_hash_map<std::string, uint32_t> run_ids_;
+  std::map<std::string, quarantine::v1::Run> runs_;
+};
+
+// What the topic holds now.
+absl::StatusOr<std::vector<kafka::ReadRange>> QuarantineRanges(const Site& site);
+
+// Hands every record of the ranges, oldest first in each partition, to `each`. Ends early, with OK,
+// when it answers false.
+absl::Status ReadQuarantine(const Site& site, std::span<const kafka::ReadRange> ranges,
+                            const std::function<absl::StatusOr<bool>(const Quarantined&)>& each);
+
+// Opens payloads; where a record has none, fetches the raw record that it refers to.
+class PayloadOpener {
+ public:
+  // `private_key`: a file.
+  static absl::StatusOr<PayloadOpener> Create(const Site& site, const std::string& private_key);
+
+  struct Raw {
+    std::optional<std::string> key, value;
+  };
+  // kDataLoss: it can't be had any more, and why.
+  absl::StatusOr<Raw> Open(const Quarantined& record);
+
+ private:
+  const Site* site_ = nullptr;
+  std::unique_ptr<privacy::Unsealer> unsealer_;
+};
+
+}  // namespace sluice::ctl

@@ -1,0 +1,219 @@
+// Quarantine on a real Kafka: what is redriven is redriven once, whatever happens in the middle.
+#include <set>
+
+#include "services/ctl/pipeline_test.h"
+#include "services/ctl/redrive.h"
+
+namespace sluice::ctl {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class QuarantineKafkaTest : public PipelineTest {
+ protected:
+  // Events that break the contract, in quarantine.
+  void Quarantine(int count, const std::string& code = "LONGCODE") {
+    Produce(count, code);
+    auto process = StartProcessor();
+    ASSERT_TRUE(WaitForRecords(site_.quarantine(), static_cast<size_t>(count))) << LogTail();
+    Stop(*process);
+  }
+  std::vector<std::string> Redrive(std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {
+        "quarantine",           "redrive", "--execute", "--private-key",
+        path("quarantine.key"), "--rate",  "1000000"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+};
+
+TEST_F(QuarantineKafkaTest, AThousandRedrivenThroughKillsAreAllCleanAndNoneTwice) {
+  MakeTopics();
+  Quarantine(1000);
+  Ended dry = Ctl({"quarantine", "redrive", "--private-key", path("quarantine.key")});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, HasSubstr("would be redriven       1000"));
+  EXPECT_THAT(dry.err, HasSubstr("--execute does it"));
+  EXPECT_EQ(ReadAll(site_.raw()).size(), 1000u) << "a dry run publishes nothing";
+
+  WriteContract(20);
+  auto process = StartProcessor();
+  for (const char* failpoint : {"during_commit:3", "after_produce:2", "during_commit:1"}) {
+    EXPECT_EQ(RunCtlUntil(failpoint, Redrive()).signal, SIGKILL) << failpoint;
+  }
+  Ended rest = Ctl(Redrive({"--output", "json"}));
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_THAT(rest.out, HasSubstr("\"chosen\": 1000"));
+  EXPECT_THAT(rest.out, Not(HasSubstr("\"redriven_before\": 0,")));
+  Ended again = Ctl(Redrive({"--output", "json"}));
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out,
+              AllOf(HasSubstr("\"redriven\": 0,"), HasSubstr("\"redriven_before\": 1000,")));
+
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 1000)) << LogTail();
+  Stop(*process);
+  std::set<std::string> ids;
+  std::vector<Seen> desk = ReadAll("desk." + name_);
+  for (const Seen& seen : desk) ids.insert(seen.headers.at("ce_id"));
+  EXPECT_EQ(desk.size(), 1000u);
+  EXPECT_EQ(ids.size(), 1000u) << "none twice";
+  EXPECT_EQ(ReadAll(site_.quarantine()).size(), 1000u) << "none came back";
+  for (const Seen& seen : ReadAll(site_.raw())) {
+    if (!seen.headers.contains("sluice-generation")) continue;
+    EXPECT_EQ(seen.headers.at("sluice-generation"), "1");
+    EXPECT_THAT(seen.key, HasSubstr("key-"));
+  }
+  Ended audit = Ctl({"audit", "--output", "json"});
+  EXPECT_EQ(audit.code, 0) << audit.out << audit.err;
+  EXPECT_THAT(audit.out, AllOf(HasSubstr("\"in\": 2000"), HasSubstr("\"clean\": 1000"),
+                               HasSubstr("\"quarantined\": 1000")));
+  Ended stats = Ctl({"quarantine", "stats", "--output", "json"});
+  EXPECT_THAT(stats.out, AllOf(HasSubstr("\"waiting\": 0"), HasSubstr("\"redriven\": 1000"),
+                               HasSubstr("string.max_len")));
+}
+
+TEST_F(QuarantineKafkaTest, AnEventThatFailsAgainIsKeptAfterItsGenerations) {
+  MakeTopics();
+  Quarantine(4);
+  auto process = StartProcessor();
+  for (int generation = 1; generation <= 2; ++generation) {
+    Ended ended = Ctl(Redrive({"--generations-max", "2"}));
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    ASSERT_TRUE(WaitForRecords(site_.quarantine(), 4 + 4 * static_cast<size_t>(generation)));
+  }
+  Ended ended = Ctl(Redrive({"--generations-max", "2", "--output", "json"}));
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("\"redriven\": 0,"), HasSubstr("\"redriven_before\": 8,"),
+                               HasSubstr("\"kept_for_generation\": 4,")));
+  Ended list = Ctl({"quarantine", "list"});
+  EXPECT_THAT(list.out, HasSubstr("string.max_len"));
+  Stop(*process);
+}
+
+TEST_F(QuarantineKafkaTest, ChosenByReasonPathPlaceAndTime) {
+  MakeTopics(1);
+  Produce(2, "LONGCODE");
+  auto writer = *kafka::TopicWriter::Create({site_.connection});
+  ASSERT_TRUE(writer->Write({site_.raw(), 0, "k", "{", {}, {}}).ok());
+  ASSERT_TRUE(writer->Flush().ok());
+  ++produced_;
+  Quarantine(1);
+  auto would = [this](std::vector<std::string> options) {
+    options.insert(options.begin(), {"quarantine", "redrive", "--output", "json"});
+    Ended ended = Ctl(options);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    size_t at = ended.out.find("\"redriven\": ");
+    return at == std::string::npos ? -1 : std::atoi(ended.out.c_str() + at + 12);
+  };
+  EXPECT_EQ(would({}), 4);
+  EXPECT_EQ(would({"--reason", "string.max_len"}), 3);
+  EXPECT_EQ(would({"--reason", "json.*"}), 1);
+  EXPECT_EQ(would({"--reason", "string.*", "--reason", "json.*"}), 4);
+  EXPECT_EQ(would({"--path", "code"}), 3);
+  EXPECT_EQ(would({"--at", "0/0", "--at", "0/1"}), 2);
+  EXPECT_EQ(would({"--since", "1h"}), 4);
+  EXPECT_EQ(would({"--until", "1h"}), 0);
+  EXPECT_EQ(would({"--limit", "2"}), 2);
+  EXPECT_EQ(Ctl({"quarantine", "list", "--at", "here"}).code, 2);
+  EXPECT_EQ(Ctl({"quarantine", "list", "--since", "yesterday"}).code, 2);
+}
+
+TEST_F(QuarantineKafkaTest, WhatIsDiscardedIsNeverRedriven) {
+  MakeTopics(1);
+  Quarantine(3);
+  EXPECT_EQ(Ctl({"quarantine", "discard", "--at", "0/1"}).code, 2) << "--because is required";
+  Ended dry = Ctl({"quarantine", "discard", "--at", "0/1", "--because", "a test's"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, HasSubstr("would be discarded  1"));
+  Ended ended = Ctl({"quarantine", "discard", "--at", "0/1", "--because", "a test's", "--execute"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  Ended list = Ctl({"quarantine", "list"});
+  EXPECT_THAT(list.out, AllOf(HasSubstr("0/0"), Not(HasSubstr("0/1")), HasSubstr("0/2")));
+  EXPECT_THAT(Ctl({"quarantine", "list", "--all"}).out, HasSubstr("discarded"));
+  Ended redriven = Ctl(Redrive({"--output", "json"}));
+  EXPECT_THAT(redriven.out,
+              AllOf(HasSubstr("\"redriven\": 2,"), HasSubstr("\"discarded_before\": 1,")));
+  Ended stats = Ctl({"quarantine", "stats"});
+  EXPECT_THAT(stats.out,
+              AllOf(HasSubstr("a test's"), HasSubstr(Operator()), HasSubstr("--at 0/1")));
+}
+
+TEST_F(QuarantineKafkaTest, ShowOpensOneEventAndSaysSoInTheLedger) {
+  MakeTopics(1);
+  Quarantine(2);
+  Ended list = Ctl({"quarantine", "list"});
+  EXPECT_THAT(list.out, Not(HasSubstr("Canary")));
+  Ended wrong = Ctl({"quarantine", "show", "0/1", "--private-key", path("other.key")});
+  EXPECT_EQ(wrong.code, 5);
+  EXPECT_THAT(wrong.err, HasSubstr("sealed to another key"));
+  EXPECT_THAT(Ctl({"quarantine", "stats"}).out, Not(HasSubstr("shown")));
+  Ended shown = Ctl({"quarantine", "show", "0/1", "--private-key", path("quarantine.key")});
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.out, AllOf(HasSubstr("Canary Markername"), HasSubstr("key-1"),
+                               HasSubstr("string.max_len")));
+  EXPECT_THAT(Ctl({"quarantine", "stats"}).out, AllOf(HasSubstr("shown"), HasSubstr("--at 0/1")));
+  Ended nothing = Ctl({"quarantine", "show", "0/77", "--private-key", path("quarantine.key")});
+  EXPECT_EQ(nothing.code, 2);
+  EXPECT_THAT(nothing.err, HasSubstr("no record is there"));
+}
+
+TEST_F(QuarantineKafkaTest, APayloadThatOnlyTheRawTopicHasIsFetchedFromThere) {
+  MakeTopics(1);
+  ASSERT_TRUE(admin_->AlterTopic(site_.quarantine(), "max.message.bytes", "2000").ok());
+  Quarantine(1, std::string(3000, 'x'));
+  ASSERT_EQ(ReadAll(site_.quarantine())[0].value, "(null)");
+  WriteContract(5000);
+  auto process = StartProcessor();
+  Ended redriven = Ctl(Redrive({"--output", "json"}));
+  EXPECT_EQ(redriven.code, 0) << redriven.err;
+  EXPECT_THAT(redriven.out, HasSubstr("\"redriven\": 1,"));
+  EXPECT_TRUE(WaitForRecords("desk." + name_, 1)) << LogTail();
+  Stop(*process);
+}
+
+TEST_F(QuarantineKafkaTest, RecordsOfAnotherKeyAreReportedAndStay) {
+  MakeTopics(1);
+  Quarantine(2);
+  Ended ended = Ctl({"quarantine", "redrive", "--private-key", path("other.key"), "--execute"});
+  EXPECT_EQ(ended.code, 1) << ended.err;
+  EXPECT_THAT(ended.out,
+              AllOf(HasSubstr("can't be opened         2"), HasSubstr("is sealed to another key")));
+  EXPECT_EQ(ReadAll(site_.raw()).size(), 2u);
+}
+
+TEST_F(QuarantineKafkaTest, TheRateIsKept) {
+  MakeTopics(1);
+  Quarantine(40);
+  std::vector<double> waits;
+  RunOptions options;
+  options.execute = true;
+  options.private_key = path("quarantine.key");
+  options.per_second_max = 1;
+  options.transaction_records = 10;
+  options.sleep = [&waits](std::chrono::nanoseconds time) {
+    waits.push_back(std::chrono::duration<double>(time).count());
+  };
+  auto report = RunOverQuarantine(site_, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->done, 40u);
+  // The clock goes on while nothing really sleeps, by far less than this.
+  ASSERT_EQ(waits.size(), 3u);
+  EXPECT_THAT(waits[0], AllOf(::testing::Gt(5.0), ::testing::Le(10.0)));
+  EXPECT_THAT(waits[2], AllOf(::testing::Gt(25.0), ::testing::Le(30.0)));
+}
+
+TEST_F(QuarantineKafkaTest, WithoutItsLedgerNothingIsRedriven) {
+  std::vector<kafka::NewTopic> topics = {{site_.raw()}, {site_.quarantine()}};
+  ASSERT_TRUE(admin_->CreateTopics(topics).ok());
+  for (const char* what : {"list", "stats", "redrive"}) {
+    Ended ended = Ctl({"quarantine", what});
+    EXPECT_EQ(ended.code, 2) << what;
+    EXPECT_THAT(ended.err, HasSubstr("sluicectl topics apply"));
+  }
+  EXPECT_EQ(Ctl(Redrive()).code, 2);
+}
+
+}  // namespace
+}  // namespace sluice::ctl

@@ -1,0 +1,93 @@
+// The topics of a pipeline and its audit on a real Kafka.
+#include "services/ctl/pipeline_test.h"
+
+namespace sluice::ctl {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+using TopicsKafkaTest = PipelineTest;
+
+TEST_F(TopicsKafkaTest, ApplyMakesWhatIsMissingAndChangesNothing) {
+  std::vector<std::string> options = {"--replication-factor", "1", "--min-insync-replicas", "1",
+                                      "--raw-retention",      "2d"};
+  auto topics = [&](const char* what) {
+    std::vector<std::string> arguments = {"topics", what};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return Ctl(arguments);
+  };
+  Ended plan = topics("plan");
+  EXPECT_EQ(plan.code, 1) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("missing"));
+  EXPECT_TRUE(absl::IsNotFound(admin_->PartitionCount(site_.raw()).status()))
+      << "a plan makes nothing";
+  Ended applied = topics("apply");
+  EXPECT_EQ(applied.code, 0) << applied.err;
+  EXPECT_THAT(applied.out, HasSubstr("created"));
+  EXPECT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    return topics("plan").code == 0;
+  })) << topics("plan").out;
+  EXPECT_EQ((*admin_->DescribeTopic(site_.raw()))["retention.ms"], "172800000");
+  EXPECT_EQ((*admin_->DescribeTopic(site_.ledger()))["cleanup.policy"], "compact");
+  EXPECT_EQ(*admin_->PartitionCount(site_.ledger()), 1);
+
+  ASSERT_TRUE(admin_->AlterTopic(site_.raw(), "cleanup.policy", "compact").ok());
+  ASSERT_TRUE(admin_->AlterTopic(site_.quarantine(), "retention.ms", "1000").ok());
+  // A broker follows its controller.
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    return (*admin_->DescribeTopic(site_.raw()))["cleanup.policy"] == "compact" &&
+           (*admin_->DescribeTopic(site_.quarantine()))["retention.ms"] == "1000";
+  }));
+  applied = topics("apply");
+  EXPECT_EQ(applied.code, 1);
+  EXPECT_THAT(applied.out, AllOf(HasSubstr("events of equal key would replace each other"),
+                                 HasSubstr("keeps less than the raw topic (2d)")));
+  EXPECT_EQ((*admin_->DescribeTopic(site_.raw()))["cleanup.policy"], "compact");
+}
+
+TEST_F(TopicsKafkaTest, OptionsThatContradictEachOtherAreRefused) {
+  EXPECT_THAT(Ctl({"topics", "plan", "--min-insync-replicas", "4"}).err,
+              HasSubstr("--min-insync-replicas"));
+  EXPECT_THAT(Ctl({"topics", "plan", "--quarantine-retention", "1d"}).err,
+              HasSubstr("--quarantine-retention"));
+  EXPECT_THAT(Ctl({"topics", "plan", "--raw-retention", "seven"}).err, HasSubstr("such as 7d"));
+  EXPECT_EQ(Ctl({"topics", "apply", "--partitions", "0"}).code, 2);
+}
+
+TEST_F(TopicsKafkaTest, AnAuditEndsWithOneWhereAResultIsDoubledOrAnEventIsLost) {
+  MakeTopics(1);
+  Produce(5, "abc");
+  auto process = StartProcessor();
+  ASSERT_TRUE(WaitForRecords("open." + name_, 5)) << LogTail();
+  Stop(*process);
+  Ended good = Ctl({"audit"});
+  EXPECT_EQ(good.code, 0) << good.out << good.err;
+  EXPECT_THAT(good.out, HasSubstr("Every event has exactly one result."));
+
+  // A second copy of one, in the stream whose subscribers know it by pseudonym only.
+  Seen copy = ReadAll("open." + name_)[2];
+  std::string source = copy.headers["sluice-src"];
+  EXPECT_THAT(source, AllOf(HasSubstr("open1-"), Not(HasSubstr("raw."))));
+  auto writer = *kafka::TopicWriter::Create({site_.connection});
+  std::vector<stream::Header> headers = {{"sluice-src", source}};
+  ASSERT_TRUE(writer->Write({"open." + name_, 0, copy.key, copy.value, headers, {}}).ok());
+  ASSERT_TRUE(writer->Flush().ok());
+  Ended bad = Ctl({"audit", "--output", "json"});
+  EXPECT_EQ(bad.code, 1) << bad.err;
+  EXPECT_THAT(bad.out, AllOf(HasSubstr("\"conserved\": false"), HasSubstr("\"doubled\": 1"),
+                             HasSubstr("raw." + name_ + "/0/2: doubled")));
+}
+
+TEST_F(TopicsKafkaTest, AnAuditWaitsForWhatIsNotCommittedAndNamesWhatCannotBeReached) {
+  MakeTopics(1);
+  Produce(3, "abc");
+  Ended ended = Ctl({"audit", "--output", "json"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("\"in\": 0"), HasSubstr("\"waiting\": 3")));
+  EXPECT_THAT(RunCtl({"audit", "--config", path("none.yaml")}).err, HasSubstr("none.yaml"));
+}
+
+}  // namespace
+}  // namespace sluice::ctl

@@ -2,6 +2,7 @@
 
 #include "services/ctl/audit_command.h"
 #include "services/ctl/completion_command.h"
+#include "services/ctl/import_command.h"
 #include "services/ctl/keys_command.h"
 #include "services/ctl/lint_command.h"
 #include "services/ctl/quarantine_command.h"
@@ -13,6 +14,7 @@ void AddCommands(Program& program) {
   AddLintCommand(program);
   AddKeysCommand(program);
   AddTopicsCommand(program);
+  AddImportCommand(program);
   AddQuarantineCommand(program);
   AddAuditCommand(program);
   AddCompletionCommand(program);

@@ -1,0 +1,100 @@
+#include "services/ctl/rows.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+namespace sluice::ctl {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Each row as `line json` or `line !refusal`.
+std::vector<std::string> Rows(const std::string& text, RowOptions options = {}) {
+  std::istringstream in(text);
+  auto reader = RowReader::Create(in, options);
+  EXPECT_TRUE(reader.ok()) << reader.status();
+  std::vector<std::string> rows;
+  Row row;
+  while (reader.ok() && (*reader)->Next(row)) {
+    EXPECT_EQ(row.number, rows.size() + 1);
+    rows.push_back(std::to_string(row.line) + " " +
+                   (row.refusal.empty() ? row.json : "!" + row.refusal));
+  }
+  return rows;
+}
+
+std::string HeaderError(const std::string& text, RowOptions options = {}) {
+  std::istringstream in(text);
+  return std::string(RowReader::Create(in, options).status().message());
+}
+
+TEST(Rows, MixedLineEndsByteOrderMarkAndEmptyLines) {
+  EXPECT_THAT(
+      Rows("\xEF\xBB\xBF"
+           "a,b\r\n1,2\n\n3,4\r\n\r\n5,6"),
+      ElementsAre(R"(2 {"a":"1","b":"2"})", R"(4 {"a":"3","b":"4"})", R"(6 {"a":"5","b":"6"})"));
+}
+
+TEST(Rows, QuotedCellsHoldCommasQuotesAndLines) {
+  EXPECT_THAT(Rows("a,b\n\"x, \"\"y\"\"\",\"one\r\ntwo\"\nc,d\n"),
+              ElementsAre(R"(2 {"a":"x, \"y\"","b":"one\ntwo"})", R"(4 {"a":"c","b":"d"})"));
+}
+
+TEST(Rows, DottedColumnsNestAndEmptyCellsAreAbsent) {
+  EXPECT_THAT(Rows("id,subject.name,subject.age\n1,N,\n2,,\n,,\n"),
+              ElementsAre(R"(2 {"id":"1","subject":{"name":"N"}})", R"(3 {"id":"2"})", "4 {}"));
+  RowOptions options;
+  options.names = {{"Type", "type"}, {"Secret", ""}, {"Lat", "location.latitude"}};
+  EXPECT_THAT(Rows("Type,Secret,Lat\na,b,51.5\n", options),
+              ElementsAre(R"(2 {"type":"a","location":{"latitude":"51.5"}})"));
+}
+
+TEST(Rows, WhatIsBrokenIsRefusedAndReadPast) {
+  EXPECT_THAT(
+      Rows("a,b\n1\n1,2,3\nx\"y,2\n\"x\"y,2\n\xFF"
+           ",2\n3,4\n"),
+      ElementsAre("2 !1 cells where the header has 2", "3 !3 cells where the header has 2",
+                  "4 !a quote inside a cell that isn't quoted", "5 !text behind a closing quote",
+                  "6 !isn't UTF-8", R"(7 {"a":"3","b":"4"})"));
+}
+
+TEST(Rows, AStrayQuoteCostsOneLineNotTheRestOfTheFile) {
+  EXPECT_THAT(Rows("a,b\n\"1,2\n3,4\n5,6\n"),
+              ElementsAre("2 !a quoted cell doesn't end", R"(3 {"a":"3","b":"4"})",
+                          R"(4 {"a":"5","b":"6"})"));
+  RowOptions options;
+  options.row_lines_max = 2;
+  EXPECT_THAT(Rows("a\n\"1\n2\n3\n\"4\"\n", options),
+              ElementsAre("2 !a quoted cell doesn't end", R"(3 {"a":"2"})", R"(4 {"a":"3"})",
+                          R"(5 {"a":"4"})"));
+}
+
+TEST(Rows, ALongLineIsRefusedInBoundedMemory) {
+  RowOptions options;
+  options.row_bytes_max = 10;
+  EXPECT_THAT(Rows("a\n" + std::string(1000, 'x') + "\nok\n", options),
+              ElementsAre("2 !is longer than 10 bytes", R"(3 {"a":"ok"})"));
+}
+
+TEST(Rows, JsonLinesAreObjects) {
+  RowOptions options;
+  options.csv = false;
+  EXPECT_THAT(Rows(" {\"a\":1} \r\n[1]\n{\"a\":\n\xFF\n{}", options),
+              ElementsAre(R"(1 {"a":1})", "2 !isn't a JSON object", "3 !isn't a JSON object",
+                          "4 !isn't UTF-8", "5 {}"));
+}
+
+TEST(Rows, HeadersThatCannotBeReadAreErrors) {
+  EXPECT_THAT(HeaderError(""), HasSubstr("no header"));
+  EXPECT_THAT(HeaderError("a,,b\n"), HasSubstr("column 2 has no name"));
+  EXPECT_THAT(HeaderError("a,b,a\n"), HasSubstr("two columns are named 'a'"));
+  EXPECT_THAT(HeaderError("a,a.b\n"), HasSubstr("column 2"));
+  EXPECT_THAT(HeaderError("a\n", {.key_column = "k"}), HasSubstr("--key"));
+  EXPECT_THAT(HeaderError("a\n", {.names = {{"k", "x"}}}), HasSubstr("--name"));
+}
+
+}  // namespace
+}  // namespace sluice::ctl

@@ -127,6 +127,26 @@ void Validator::Check(event::Event& event, base::Arena& arena) const {
   CheckMessage(messages_[0], event.fields, run);
 }
 
+std::vector<Validator::Rule> Validator::Rules() const {
+  std::vector<Rule> rules;
+  auto add = [&](contract::NodeId node, const Tests& tests) {
+    if (tests.required) rules.push_back({node, "required"});
+    for (uint32_t i = tests.first; i < tests.first + tests.count; ++i) {
+      rules.push_back({node, tests_[i].rule});
+      if (!tests_[i].empty_rule.empty()) rules.push_back({node, tests_[i].empty_rule});
+    }
+  };
+  for (const Message& message : messages_) {
+    for (const Field& field : message.fields) {
+      for (const Tests* tests : {&field.own, &field.keys, &field.items}) add(field.node, *tests);
+    }
+    for (const Oneof& oneof : message.oneofs) rules.push_back({oneof.message, "required"});
+  }
+  std::stable_sort(rules.begin(), rules.end(),
+                   [](const Rule& a, const Rule& b) { return a.node < b.node; });
+  return rules;
+}
+
 void Validator::CheckMessage(const Message& message, const Value* record, Run& run) const {
   for (const Field& field : message.fields) CheckField(field, record[field.position], run);
   for (const Oneof& oneof : message.oneofs) {

@@ -31,6 +31,14 @@ class Validator {
   // Appends what the event breaks to its violations. `event.fields` is there.
   void Check(event::Event& event, base::Arena& arena) const;
 
+  // A rule that an event can break here, at the field's node (also where it is of the field's items
+  // or keys), in the contract's order.
+  struct Rule {
+    contract::NodeId node = contract::kNoNode;
+    std::string_view rule;
+  };
+  std::vector<Rule> Rules() const;
+
  private:
   friend class RuleCompiler;
 

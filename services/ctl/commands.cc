@@ -2,16 +2,24 @@
 
 #include "services/ctl/audit_command.h"
 #include "services/ctl/completion_command.h"
+#include "services/ctl/explain_command.h"
 #include "services/ctl/import_command.h"
 #include "services/ctl/keys_command.h"
 #include "services/ctl/lint_command.h"
 #include "services/ctl/quarantine_command.h"
+#include "services/ctl/run_command.h"
+#include "services/ctl/schema_command.h"
+#include "services/ctl/test_command.h"
 #include "services/ctl/topics_command.h"
 
 namespace sluice::ctl {
 
 void AddCommands(Program& program) {
   AddLintCommand(program);
+  AddExplainCommand(program);
+  AddRunCommand(program);
+  AddTestCommand(program);
+  AddSchemaCommand(program);
   AddKeysCommand(program);
   AddTopicsCommand(program);
   AddImportCommand(program);

@@ -1,16 +1,22 @@
 #include "services/ctl/config_options.h"
 
+#include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/seal.h"
 
 namespace sluice::ctl {
 
 void SurroundingOptions::AddTo(CLI::App& command) {
-  command.add_option("--contracts", contracts,
-                     "For a file that holds a pipeline alone: a folder with .proto files, or a "
-                     "descriptor set; repeatable");
-  command.add_option("--reference", references,
-                     "For a file that holds a pipeline alone: name=file.csv:key of a reference "
-                     "set; repeatable");
+  command
+      .add_option("--contracts", contracts,
+                  "For a file that holds a pipeline alone: a folder with .proto files, or a "
+                  "descriptor set; repeatable")
+      ->allow_extra_args(false);
+  command
+      .add_option("--reference", references,
+                  "For a file that holds a pipeline alone: name=file.csv:key of a reference "
+                  "set; repeatable")
+      ->allow_extra_args(false);
 }
 
 absl::StatusOr<processor::PipelineSurroundings> SurroundingOptions::Parse() const {
@@ -28,6 +34,40 @@ absl::StatusOr<processor::PipelineSurroundings> SurroundingOptions::Parse() cons
     surroundings.sets.push_back(std::move(set));
   }
   return surroundings;
+}
+
+void EngineOptions::AddTo(CLI::App& command) {
+  command.add_option("config", config, "Configuration of a processor, or a pipeline alone")
+      ->required();
+  surroundings.AddTo(command);
+  command.add_flag("--throwaway-keys", throwaway_keys,
+                   "Use fresh keys that are forgotten at the end, instead of the configuration's: "
+                   "the next run has other pseudonyms");
+}
+
+absl::StatusOr<processor::Setup> EngineOptions::Load(base::RandomSource& random) const {
+  SLUICE_ASSIGN_OR_RETURN(auto around, surroundings.Parse());
+  SLUICE_ASSIGN_OR_RETURN(auto definition, processor::LoadDefinition(config, &around));
+  if (!throwaway_keys) {
+    if (definition.pipeline_only) {
+      return absl::InvalidArgumentError(base::StrCat(
+          config,
+          ": is a pipeline alone, without keys: add --throwaway-keys to try it, or name a "
+          "processor's configuration"));
+    }
+    return processor::LoadKeys(std::move(definition));
+  }
+  std::vector<privacy::KeyringDomain> domains;
+  for (const std::string& name : definition.pipeline->domains()) {
+    std::string label = "t";
+    for (size_t n = domains.size() + 1; n > 0; n /= 26) label += static_cast<char>('a' + n % 26);
+    domains.push_back({name, std::move(label)});
+  }
+  if (domains.empty()) domains.push_back({"none", "tnone"});
+  SLUICE_ASSIGN_OR_RETURN(auto keyring, privacy::Keyring::Create(std::move(domains), random));
+  SLUICE_ASSIGN_OR_RETURN(auto sealing, privacy::NewSealingKeys(random));
+  return processor::Setup{std::move(definition.config), std::move(definition.pipeline),
+                          std::move(keyring), std::move(sealing.public_pem)};
 }
 
 }  // namespace sluice::ctl

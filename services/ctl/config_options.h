@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "services/ctl/command.h"
-#include "services/processor/definition.h"
+#include "services/processor/setup.h"
 
 namespace sluice::ctl {
 
@@ -16,6 +16,17 @@ struct SurroundingOptions {
 
   void AddTo(CLI::App& command);
   absl::StatusOr<processor::PipelineSurroundings> Parse() const;
+};
+
+// A configuration whose engine is to run here, without Kafka.
+struct EngineOptions {
+  std::string config;
+  SurroundingOptions surroundings;
+  bool throwaway_keys = false;
+
+  void AddTo(CLI::App& command);
+  // With the keys that the configuration names, or with fresh ones that nobody keeps.
+  absl::StatusOr<processor::Setup> Load(base::RandomSource& random) const;
 };
 
 }  // namespace sluice::ctl

@@ -98,7 +98,9 @@ void AddKeysCommand(Program& program) {
   init.add_option("--keyring", options->keyring, "The keyring's file; must not exist")->required();
   init.add_option("--key-encryption-key", options->key, "The file of the key that encrypts it")
       ->required();
-  init.add_option("--domain", options->domains, "name=label of a domain; repeatable")->required();
+  init.add_option("--domain", options->domains, "name=label of a domain; repeatable")
+      ->required()
+      ->allow_extra_args(false);
 
   CLI::App& quarantine = program.Add(
       keys,

@@ -73,7 +73,7 @@ class ProbeTest : public ::testing::Test {
 
   telemetry::Registry registry_;
   std::shared_ptr<const engine::Pipeline> pipeline_ = Pipeline();
-  Probe probe_{registry_, *pipeline_, "stops"};
+  Probe probe_{registry_, pipeline_->contract().name(), "stops"};
   WorkerProbe worker_{probe_, 0, [] {}};
 };
 

@@ -1,10 +1,9 @@
 #include "services/processor/service.h"
 
-#include <charconv>
-
 #include "common/base/strings.h"
 #include "common/rpc/tls.h"
 #include "common/telemetry/log.h"
+#include "services/processor/explain.h"
 
 namespace sluice::processor {
 namespace {
@@ -19,71 +18,10 @@ grpc::Status ToGrpc(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), std::string(base::View(status.message()))};
 }
 
-// "topic/partition/offset" into the record, whose topic then points into `text`.
-bool ParsePosition(std::string_view text, base::InputRecord& record) {
-  size_t offset_at = text.rfind('/');
-  if (offset_at == std::string_view::npos) return false;
-  size_t partition_at = text.substr(0, offset_at).rfind('/');
-  if (partition_at == std::string_view::npos || partition_at == 0) return false;
-  auto number = [](std::string_view digits, auto& out) {
-    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-    return error == std::errc() && end == digits.data() + digits.size() && out >= 0;
-  };
-  record.topic = text.substr(0, partition_at);
-  return number(text.substr(partition_at + 1, offset_at - partition_at - 1), record.partition) &&
-         number(text.substr(offset_at + 1), record.offset);
-}
-
 void SetEvent(const v1::RawEvent& event, base::InputRecord& record) {
   if (event.has_value()) record.value = event.value();
   if (event.has_key()) record.key = event.key();
 }
-
-// Turns the outcome of one event into either response: both have its verdict, violations and clean
-// records.
-template <typename Response>
-class ResponseSink final : public engine::OutcomeSink {
- public:
-  ResponseSink(const engine::Pipeline& pipeline, Response& response)
-      : pipeline_(pipeline), response_(response) {}
-
-  absl::Status Clean(const engine::InputRecord&, const engine::CleanRecord& clean) override {
-    const engine::StreamPlan& stream = pipeline_.streams()[clean.stream];
-    response_.set_verdict(v1::CLEAN);
-    v1::CleanEvent& event = *response_.add_clean();
-    event.set_stream(stream.name);
-    event.set_topic(stream.topic);
-    if (clean.key) event.set_key(clean.key->data(), clean.key->size());
-    event.set_value(clean.value.data(), clean.value.size());
-    for (const engine::Header& header : clean.headers) {
-      v1::Header& out = *event.add_headers();
-      out.set_name(header.name.data(), header.name.size());
-      out.set_value(header.value.data(), header.value.size());
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Quarantined(const engine::InputRecord&,
-                           const engine::QuarantineRecord& quarantined) override {
-    response_.set_verdict(v1::QUARANTINED);
-    for (const event::Violation& violation : quarantined.violations) {
-      v1::Violation& out = *response_.add_violations();
-      out.set_path(violation.path.data(), violation.path.size());
-      out.set_rule(violation.rule.data(), violation.rule.size());
-    }
-    if constexpr (std::is_same_v<Response, v1::ProcessResponse>) {
-      if (quarantined.value)
-        response_.set_sealed(quarantined.value->data(), quarantined.value->size());
-    }
-    return absl::OkStatus();
-  }
-
-  void Suppressed(const engine::InputRecord&) override { response_.set_verdict(v1::SUPPRESSED); }
-
- private:
-  const engine::Pipeline& pipeline_;
-  Response& response_;
-};
 
 }  // namespace
 
@@ -172,35 +110,7 @@ grpc::Status Service::Explain(const v1::ExplainRequest& request,
   base::InputRecord record;
   record.topic = pipeline.config().input().topic();
   SetEvent(request.event(), record);
-  ResponseSink<v1::ExplainResponse> sink(pipeline, response);
-  absl::Status processed = keyed->engine->Process({&record, 1}, sink);
-  if (!processed.ok()) return ToGrpc(processed);
-
-  const event::Event& event = keyed->engine->event(0);
-  response.set_unknown_fields(event.unknown_fields);
-  // By field and kind, as the metrics count them.
-  const std::vector<uint64_t>& repairs = keyed->engine->tally().repairs;
-  for (size_t i = 0; i < repairs.size(); ++i) {
-    if (repairs[i] == 0) continue;
-    v1::Repair& repair = *response.add_repairs();
-    repair.set_path(
-        pipeline.contract().node(static_cast<contract::NodeId>(i / event::kRepairKinds)).path);
-    std::string_view kind = RepairName(static_cast<event::RepairKind>(i % event::kRepairKinds));
-    repair.set_kind(kind.data(), kind.size());
-    repair.set_count(static_cast<uint32_t>(repairs[i]));
-  }
-  for (const contract::Node& node : pipeline.contract().nodes()) {
-    v1::FieldTreatment field;
-    field.set_path(node.path);
-    std::string_view classification = node.classification.name();
-    field.set_classification(classification.data(), classification.size());
-    for (const engine::StreamPlan& stream : pipeline.streams()) {
-      if (!stream.treatments[node.id].empty())
-        (*field.mutable_treatments())[stream.name] = stream.treatments[node.id];
-    }
-    if (!field.treatments().empty()) *response.add_treatments() = std::move(field);
-  }
-  return grpc::Status::OK;
+  return ToGrpc(ExplainEvent(pipeline, *keyed->engine, record, response));
 }
 
 grpc::Status Service::Process(

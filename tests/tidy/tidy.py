@@ -43,7 +43,7 @@ DOORS = [
     (r"librdkafka/", ["common/kafka", "tests/support", "benchmarks"]),
     (r"prometheus/|civetweb|CivetServer", ["common/telemetry"]),
     (r"grpcpp/|grpc/", ["common/rpc"]),
-    (r"simdjson", ["common/event", "services/processor"]),
+    (r"simdjson", ["common/event", "services/processor", "services/ctl"]),
     (r"re2/", ["common/validation", "common/contract"]),
     (r"yaml-cpp/", ["common/config"]),
     (r"CLI/", ["services", "demo", "benchmarks"]),

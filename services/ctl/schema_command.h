@@ -1,0 +1,10 @@
+// `sluicectl schema`: what a stream's subscribers get.
+#pragma once
+
+#include "services/ctl/command.h"
+
+namespace sluice::ctl {
+
+void AddSchemaCommand(Program& program);
+
+}  // namespace sluice::ctl

@@ -143,6 +143,13 @@ class Loader {
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
     if (!config().has_pseudonymiser() || !config().pseudonymiser().has_local())
       Problem("pseudonymiser", "give local: {keyring: ..., key_encryption_key: ...}");
+    for (int i = 0; i < config().reference().local().sets_size(); ++i) {
+      const config::v1::ReferenceSet& set = config().reference().local().sets(i);
+      std::string path = base::StrCat("reference.local.sets[", i, "]");
+      if (set.rows_min() < 0) Problem(path + ".rows_min", "can't be negative");
+      if (set.shrink_percent_max() < 0 || set.shrink_percent_max() > 100)
+        Problem(path + ".shrink_percent_max", "must be 0 to 100");
+    }
     if (config().contracts().empty())
       Problem("contracts", "name at least one folder with .proto files");
     if (!config().listen().has_tls() && !config().listen().callers().empty()) {
@@ -186,7 +193,12 @@ class Loader {
       if (text.ok()) {
         auto table = enrichment::ExactTable::FromCsv(set.name(), set.key(), *text, set.csv());
         status = table.status();
-        if (table.ok()) options.tables.push_back(*std::move(table));
+        if (table.ok() && static_cast<int64_t>((*table)->size()) < set.rows_min()) {
+          status = absl::FailedPreconditionError(
+              base::StrCat(set.csv(), ": has ", (*table)->size(), " rows, rows_min is ",
+                           set.rows_min(), ": complete the file, or lower rows_min"));
+        }
+        if (status.ok()) options.tables.push_back(*std::move(table));
       } else {
         path += ".csv";
       }

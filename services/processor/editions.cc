@@ -21,6 +21,8 @@ using google::protobuf::Message;
 // How soon replaced editions are destroyed: a worker takes a new one at its next records.
 constexpr std::chrono::milliseconds kRetireInterval{200};
 
+constexpr int64_t kShrinkPercentMax = 10;
+
 void AppendStat(const std::string& path, std::string& out) {
   struct stat found {};
   if (stat(path.c_str(), &found) != 0) {
@@ -104,6 +106,25 @@ absl::Status CanReplace(const Setup& running, const Setup& next) {
       " can't change while the processor runs: restart it, or put the old value back"));
 }
 
+absl::Status CheckShrinkage(const engine::Pipeline& running, const Setup& next) {
+  for (const config::v1::ReferenceSet& set : next.config.reference().local().sets()) {
+    auto size_in = [&](const engine::Pipeline& pipeline) {
+      for (const auto& table : pipeline.tables())
+        if (table->set() == set.name()) return static_cast<int64_t>(table->size());
+      return int64_t{-1};
+    };
+    int64_t before = size_in(running), after = size_in(*next.pipeline);
+    if (before < 0 || after < 0) continue;  // isn't joined, or wasn't
+    int64_t allowed = set.has_shrink_percent_max() ? set.shrink_percent_max() : kShrinkPercentMax;
+    if ((before - after) * 100 <= before * allowed) continue;
+    return absl::FailedPreconditionError(base::StrCat(
+        set.csv(), ": reference set '", set.name(), "' has ", after, " rows, the version in use ",
+        before, ": more than shrink_percent_max (", allowed,
+        ") are missing; complete the file, or raise the limit if they are meant to go"));
+  }
+  return absl::OkStatus();
+}
+
 Editions::Editions(Options options, Setup first, Probe& probe, base::RandomSource& random,
                    const base::Clock& clock)
     : options_(options), probe_(probe), random_(random), clock_(clock), loaded_at_(clock.Now()) {
@@ -172,7 +193,11 @@ void Editions::ReadAgain() {
   auto next = LoadSetup(running.setup->config_file);
   if (!next.ok()) {
     refused = next.status();
-  } else if (refused = CanReplace(*running.setup, *next); refused.ok()) {
+  } else {
+    refused = CanReplace(*running.setup, *next);
+    if (refused.ok()) refused = CheckShrinkage(*running.pipeline, *next);
+  }
+  if (refused.ok()) {
     auto setup = std::make_shared<const Setup>(*std::move(next));
     refused = Replace({setup, setup->pipeline});
     // It may name other files.

@@ -19,6 +19,10 @@
 
 namespace sluice::processor {
 
+// Whether each reference set of `next` may follow the version in use: kFailedPrecondition names the
+// set that has lost more rows than its shrink_percent_max allows.
+absl::Status CheckShrinkage(const engine::Pipeline& running, const Setup& next);
+
 // Whether `next` may take the place of `running` in a process that goes on: kFailedPrecondition
 // names the first key of the configuration that only a restart can change, never its value.
 absl::Status CanReplace(const Setup& running, const Setup& next);

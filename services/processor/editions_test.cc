@@ -193,16 +193,54 @@ TEST_F(EditionsTest, WhatOnlyARestartChangesIsRefusedByName) {
   }
 }
 
+TEST_F(EditionsTest, AFileCutInHalfNeverGoesLive) {
+  Start();
+  const std::string whole = ReadText(sets_), before = Process().headers[0];
+  transforms_[0]->Committed();
+  // At the end of a row: valid CSV, and wrong.
+  WriteText(sets_, whole.substr(0, whole.find('\n', whole.size() / 2) + 1));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(0, 1));
+  EXPECT_THAT(Status().reload_refusal(), HasSubstr("'boroughs' has"));
+  EXPECT_THAT(Status().reload_refusal(), HasSubstr("shrink_percent_max (10)"));
+  EXPECT_EQ(Process().headers[0], before);
+  transforms_[0]->Committed();
+  WriteText(sets_, "");
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(0, 2));
+  EXPECT_EQ(Process().headers[0], before);
+}
+
+TEST_F(EditionsTest, WhatIsMeantToShrinkIsTakenWhenItsLimitSaysSo) {
+  Start();
+  WriteText(config_,
+            Replaced(ReadText(config_), "key: code}", "key: code, shrink_percent_max: 100}"));
+  WriteText(sets_, "code,name\nE09000007,Alone\n");
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+  EXPECT_THAT(Process().values[0], HasSubstr("Alone"));
+}
+
+TEST_F(EditionsTest, ASetBelowItsLeastRowsIsRefusedAtTheStartToo) {
+  WriteText(config_, Replaced(ReadText(config_), "key: code}", "key: code, rows_min: 1000}"));
+  auto setup = LoadSetup(config_);
+  EXPECT_THAT(std::string(setup.status().message()), HasSubstr("rows_min is 1000"));
+  WriteText(config_, Replaced(ReadText(config_), "rows_min: 1000", "shrink_percent_max: 101"));
+  EXPECT_THAT(std::string(LoadSetup(config_).status().message()),
+              HasSubstr("reference.local.sets[0].shrink_percent_max: must be 0 to 100"));
+}
+
 TEST_F(EditionsTest, AChangedFileIsSeenWithoutBeingTold) {
   Start(10ms);
-  WriteText(sets_, Replaced(ReadText(sets_), "Camden", "Kamden"));
+  const std::string whole = ReadText(sets_);
+  WriteText(sets_, Replaced(whole, "Camden", "Kamden"));
   ASSERT_TRUE(WaitForReload(1, 0));
   EXPECT_THAT(Process().values[0], HasSubstr("Kamden"));
   // A change that is refused is read once, not at every look.
   WriteText(sets_, "code,name\n");
   ASSERT_TRUE(WaitForReload(1, 1));
   EXPECT_THAT(Process().values[0], HasSubstr("Kamden"));
-  WriteText(sets_, "code,name\nE09000007,Back\n");
+  WriteText(sets_, Replaced(whole, "Camden", "Back"));
   ASSERT_TRUE(WaitForReload(2, 1));
   transforms_[0]->Committed();
   EXPECT_THAT(Process().values[0], HasSubstr("Back"));

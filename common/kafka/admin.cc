@@ -3,6 +3,8 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -10,6 +12,8 @@
 
 namespace sluice::kafka {
 namespace {
+
+constexpr std::chrono::milliseconds kLeaderRetry(50);
 
 struct EventDeleter {
   void operator()(rd_kafka_event_t* event) const { rd_kafka_event_destroy(event); }
@@ -184,10 +188,16 @@ absl::StatusOr<std::vector<PartitionRange>> Admin::Ranges(const std::string& top
   for (int partition = 0; partition < count; ++partition) {
     PartitionRange& range = ranges[partition];
     range.partition = partition;
-    SLUICE_RETURN_IF_ERROR(
-        ToStatus(rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition,
-                                                  &range.begin, &range.end, timeout_ms_),
-                 base::StrCat("look up offsets of ", topic, "/", partition)));
+    // A topic that was just made, or a leader that moves, has none for a moment.
+    auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms_);
+    absl::Status asked;
+    do {
+      if (!asked.ok()) std::this_thread::sleep_for(kLeaderRetry);
+      asked = ToStatus(rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition,
+                                                        &range.begin, &range.end, timeout_ms_),
+                       base::StrCat("look up offsets of ", topic, "/", partition));
+    } while (absl::IsUnavailable(asked) && std::chrono::steady_clock::now() < until);
+    SLUICE_RETURN_IF_ERROR(asked);
   }
   return ranges;
 }

@@ -30,6 +30,11 @@ inline absl::StatusCode StatusCodeOf(rd_kafka_resp_err_t error) {
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
     case RD_KAFKA_RESP_ERR__RESOLVE:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
       return absl::StatusCode::kUnavailable;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
       return absl::StatusCode::kInvalidArgument;

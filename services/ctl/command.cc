@@ -149,7 +149,8 @@ int Program::Run(std::vector<std::string> arguments) {
   Output output(in_, out_, err_,
                 {.json = format_ == "json",
                  .colour = colour_ == "always" || (colour_ == "auto" && wanted),
-                 .live = terminal_.err});
+                 .live = terminal_.err,
+                 .screen = terminal_.out});
   absl::StatusOr<ExitCode> ended = chosen_(output);
   out_.flush();
   if (ended.ok() && !out_) {

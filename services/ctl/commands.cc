@@ -9,6 +9,7 @@
 #include "services/ctl/quarantine_command.h"
 #include "services/ctl/run_command.h"
 #include "services/ctl/schema_command.h"
+#include "services/ctl/status_command.h"
 #include "services/ctl/test_command.h"
 #include "services/ctl/topics_command.h"
 
@@ -21,6 +22,7 @@ void AddCommands(Program& program) {
   AddTestCommand(program);
   AddSchemaCommand(program);
   AddKeysCommand(program);
+  AddStatusCommands(program);
   AddTopicsCommand(program);
   AddImportCommand(program);
   AddQuarantineCommand(program);

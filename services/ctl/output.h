@@ -20,6 +20,7 @@ class Output {
     bool json = false;    // results are one JSON document
     bool colour = false;  // of results
     bool live = false;    // remarks go to a terminal: progress may be drawn
+    bool screen = false;  // results do: they may be drawn over
   };
   // The streams outlive it.
   Output(std::istream& in, std::ostream& out, std::ostream& err, Options options)
@@ -27,6 +28,7 @@ class Output {
 
   bool json() const { return options_.json; }
   bool live() const { return options_.live; }
+  bool screen() const { return options_.screen; }
   // What a person types or a pipe brings, for arguments written `-`.
   std::istream& in() { return in_; }
   std::ostream& out() { return out_; }

@@ -187,6 +187,44 @@ absl::Status ReadQuarantine(const Site& site, std::span<const kafka::ReadRange> 
   return ended ? absl::OkStatus() : read;
 }
 
+absl::Status QuarantineDepth::Follow(const std::string& topic, Followed& followed,
+                                     const std::function<bool(const kafka::ReadRecord&)>& counts) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Admin> admin,
+                          kafka::Admin::Create(site_.connection));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<kafka::PartitionRange> now, admin->Ranges(topic));
+  std::vector<int64_t> begins;
+  for (const kafka::PartitionRange& range : now) begins.push_back(range.begin);
+  // What retention takes must not go on being counted.
+  if (begins != followed.begins) followed = {begins, begins, 0};
+  std::vector<kafka::ReadRange> news;
+  for (const kafka::PartitionRange& range : now) {
+    auto at = static_cast<size_t>(range.partition);
+    news.push_back({topic, range.partition, followed.next[at], range.end});
+  }
+  SLUICE_RETURN_IF_ERROR(
+      kafka::TopicReader({site_.connection}).Read(news, [&](const kafka::ReadRecord& record) {
+        followed.count += counts(record);
+        return absl::OkStatus();
+      }));
+  for (const kafka::ReadRange& range : news)
+    followed.next[static_cast<size_t>(range.partition)] = range.end;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> QuarantineDepth::Refresh() {
+  std::vector<int64_t> begins = records_.begins;
+  SLUICE_RETURN_IF_ERROR(Follow(site_.quarantine(), records_, [](const auto&) { return true; }));
+  if (records_.begins != begins) fates_ = {};
+  absl::Status ledger = Follow(site_.ledger(), fates_, [this](const kafka::ReadRecord& record) {
+    auto place = ParsePlace(record.key.value_or(""));
+    auto partition = place.ok() ? static_cast<size_t>(place->first) : SIZE_MAX;
+    return partition < records_.begins.size() && place->second >= records_.begins[partition];
+  });
+  // Without a ledger nothing was taken out yet.
+  if (!ledger.ok() && !absl::IsNotFound(ledger)) return ledger;
+  return records_.count - std::min(records_.count, fates_.count);
+}
+
 absl::StatusOr<PayloadOpener> PayloadOpener::Create(const Site& site,
                                                     const std::string& private_key) {
   std::ifstream file(private_key, std::ios::binary);

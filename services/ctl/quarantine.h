@@ -95,6 +95,25 @@ absl::StatusOr<std::vector<kafka::ReadRange>> QuarantineRanges(const Site& site)
 absl::Status ReadQuarantine(const Site& site, std::span<const kafka::ReadRange> ranges,
                             const std::function<absl::StatusOr<bool>(const Quarantined&)>& each);
 
+// How many records wait, followed cheaply: each call reads only what has come since the last one.
+class QuarantineDepth {
+ public:
+  // The site outlives it.
+  explicit QuarantineDepth(const Site& site) : site_(site) {}
+  absl::StatusOr<uint64_t> Refresh();
+
+ private:
+  struct Followed {
+    std::vector<int64_t> begins, next;  // by partition
+    uint64_t count = 0;
+  };
+  absl::Status Follow(const std::string& topic, Followed& followed,
+                      const std::function<bool(const kafka::ReadRecord&)>& counts);
+
+  const Site& site_;
+  Followed records_, fates_;
+};
+
 // Opens payloads; where a record has none, fetches the raw record that it refers to.
 class PayloadOpener {
  public:

@@ -68,6 +68,10 @@ grpc::Status Service::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest
   response->set_quarantine_topic(pipeline.config().quarantine().topic());
   for (const auto& table : pipeline.tables())
     (*response->mutable_snapshots())[std::string(table->set())] = table->id();
+  for (const std::string& name : pipeline.domains()) {
+    const privacy::KeyringDomain* domain = edition.setup->keyring.Find(name);
+    if (domain != nullptr) (*response->mutable_epochs())[name] = domain->newest();
+  }
   controls_.FillStatus(*response);
   return Count("GetStatus", grpc::Status::OK);
 }

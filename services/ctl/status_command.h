@@ -1,0 +1,10 @@
+// sluicectl status, watch, pause, resume
+#pragma once
+
+#include "services/ctl/command.h"
+
+namespace sluice::ctl {
+
+void AddStatusCommands(Program& program);
+
+}  // namespace sluice::ctl

@@ -143,6 +143,22 @@ TEST(Validator, ReportsAllViolationsWithTheirPaths) {
   EXPECT_EQ(BrokenBy("P subject = 3;", "{}", more), "");
 }
 
+TEST(Validator, ListsEveryRuleThatAnEventCanBreak) {
+  auto plan = contract::PlanFromProto(
+      "message E { option (sluice.contract.v1.event) = {time: 'at'}; google.protobuf.Timestamp at "
+      "= 1 "
+      "[(buf.validate.field).required = true]; repeated P p = 2 "
+      "[(buf.validate.field).repeated.max_items "
+      "= 2]; }\nmessage P { string id = 1 [(buf.validate.field).string.uuid = true]; }",
+      "E");
+  auto validator = Validator::Compile(*plan);
+  ASSERT_TRUE(validator.ok()) << validator.status();
+  std::string all;
+  for (const auto& [node, rule] : (*validator)->Rules())
+    base::StrAppend(all, plan->node(node).path, ":", rule, " ");
+  EXPECT_EQ(all, "at:required p:repeated.max_items p[].id:string.uuid p[].id:string.uuid_empty ");
+}
+
 TEST(Validator, RefusesRulesThatItCannotKeep) {
   auto refused = [](std::string_view field, std::string_view text) {
     EXPECT_THAT(BrokenBy(field, "{}"), HasSubstr(text)) << field;

@@ -12,6 +12,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/engine/output_schema.h"
+#include "common/kafka/admin.h"
 #include "common/kafka/reader.h"
 #include "services/ctl/config_options.h"
 #include "services/ctl/json.h"
@@ -35,6 +36,21 @@ struct Raw {
   base::InputRecord record;
 };
 
+// A reader would wait for a record that may still come.
+absl::Status CheckIsThere(const kafka::ConnectionOptions& connection, const std::string& event,
+                          const base::InputRecord& record) {
+  SLUICE_ASSIGN_OR_RETURN(auto admin, kafka::Admin::Create(connection));
+  SLUICE_ASSIGN_OR_RETURN(auto ranges, admin->Ranges(std::string(record.topic)));
+  for (const auto& range : ranges) {
+    if (range.partition != record.partition) continue;
+    if (record.offset >= range.begin && record.offset < range.end) return absl::OkStatus();
+    return absl::NotFoundError(base::StrCat(event, ": the partition has the offsets ", range.begin,
+                                            " to ", range.end, ", the last one not included"));
+  }
+  return absl::NotFoundError(
+      base::StrCat(event, ": the topic has the partitions 0 to ", ranges.size() - 1));
+}
+
 absl::Status FromKafka(const Options& options, const config::v1::Processor& config, Raw& raw) {
   raw.topic = options.event;
   if (!processor::ParsePosition(raw.topic, raw.record)) {
@@ -46,6 +62,7 @@ absl::Status FromKafka(const Options& options, const config::v1::Processor& conf
   reader.connection.client_id = "sluicectl";
   reader.connection.properties.insert(config.kafka().properties().begin(),
                                       config.kafka().properties().end());
+  SLUICE_RETURN_IF_ERROR(CheckIsThere(reader.connection, options.event, raw.record));
   bool found = false;
   std::vector<kafka::ReadRange> range = {{std::string(raw.record.topic), raw.record.partition,
                                           raw.record.offset, raw.record.offset + 1}};

@@ -1,4 +1,4 @@
-// Raw events from files: JSON lines, or CSV whose header names the sources of a contract's fields.
+// Raw events from files, as an import would send them, a chunk at a time.
 #pragma once
 
 #include <istream>
@@ -8,17 +8,21 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/contract/plan.h"
 
 namespace sluice::ctl {
 
-enum class EventFormat { kJsonLines, kCsv };
+// A row that can't be an event.
+struct RefusedRow {
+  uint64_t line = 0;
+  std::string reason;  // never a value
+};
 
 // Events that were read together; valid until the next call.
 struct EventChunk {
   std::vector<std::string_view> events;  // JSON, as a raw topic would have it
   std::vector<uint64_t> lines;           // where each begins, from 1
-  uint64_t bytes = 0;                    // read so far in all
+  std::vector<RefusedRow> refused;       // among them
+  uint64_t bytes = 0;                    // read so far in all; 0: not known
 };
 
 // Single-threaded. Memory is bounded by the chunk and the longest event.
@@ -30,16 +34,15 @@ class EventReader {
 
   virtual ~EventReader() = default;
 
-  // At most kChunkEvents; none: that was all. An error names the line.
+  // At most kChunkEvents; none, and nothing refused: that was all. An error names the line.
   virtual absl::Status Next(EventChunk& chunk) = 0;
 
   // `name` is for errors. Empty lines are skipped.
   static std::unique_ptr<EventReader> JsonLines(std::istream& in, std::string name);
-  // Column `subject.name` becomes the member `name` of the object `subject`. Empty cells are left
-  // out. A cell of a field that is a number or a boolean is written so where it has that form;
-  // everything else is text, for the contract's reading rules to make something of.
-  static absl::StatusOr<std::unique_ptr<EventReader>> Csv(
-      std::istream& in, std::string name, std::shared_ptr<const contract::Plan> plan);
+  // Column `subject.name` becomes the member `name` of the object `subject`; every cell is text
+  // (see rows.h).
+  static absl::StatusOr<std::unique_ptr<EventReader>> Csv(std::istream& in,
+                                                          const std::string& name);
 };
 
 }  // namespace sluice::ctl

@@ -83,6 +83,7 @@ class OutputFile {
 
 struct Counts {
   uint64_t in = 0, clean = 0, quarantined = 0, suppressed = 0;
+  uint64_t refused = 0;           // not in `in`
   std::vector<uint64_t> records;  // by stream
 };
 
@@ -156,6 +157,16 @@ class FileSink final : public engine::OutcomeSink {
 
   void Suppressed(const engine::InputRecord&) override { ++counts_.suppressed; }
 
+  absl::Status Refused(const RefusedRow& row) {
+    ++counts_.refused;
+    line_ = base::StrCat("{\"line\":", row.line, ",\"refused\":");
+    telemetry::AppendJsonText(line_, row.reason);
+    line_ += "}\n";
+    ++reasons_["refused: " + row.reason];
+    quarantine_->Append(line_);
+    return quarantine_->FlushWhenFull();
+  }
+
   absl::Status Finish() {
     for (const auto& file : streams_) SLUICE_RETURN_IF_ERROR(file->Finish());
     return quarantine_->Finish();
@@ -196,7 +207,10 @@ std::string Summary(const engine::Pipeline& pipeline, const FileSink& sink, cons
   json.BeginObject().Member("plan", pipeline.fingerprint());
   json.Member("contract", pipeline.contract().name()).Member("in", counts.in);
   json.Member("clean", counts.clean).Member("quarantined", counts.quarantined);
-  json.Member("suppressed", counts.suppressed).Key("streams").BeginObject();
+  json.Member("suppressed", counts.suppressed)
+      .Member("refused", counts.refused)
+      .Key("streams")
+      .BeginObject();
   for (size_t i = 0; i < pipeline.streams().size(); ++i)
     json.Member(pipeline.streams()[i].name, counts.records[i]);
   json.EndObject().Key("reasons").BeginObject();
@@ -216,15 +230,11 @@ std::string Summary(const engine::Pipeline& pipeline, const FileSink& sink, cons
   return std::move(json).Finish();
 }
 
-absl::StatusOr<std::unique_ptr<EventReader>> Open(const Options& options, std::istream& in,
-                                                  const engine::Pipeline& pipeline) {
+absl::StatusOr<std::unique_ptr<EventReader>> Open(const Options& options, std::istream& in) {
   std::string format = options.format;
   if (format.empty()) format = options.in.ends_with(".csv") ? "csv" : "json";
   std::string name = options.in == "-" ? "standard input" : options.in;
-  if (format == "csv") {
-    std::shared_ptr<const contract::Plan> plan(std::shared_ptr<void>(), &pipeline.contract());
-    return EventReader::Csv(in, name, std::move(plan));
-  }
+  if (format == "csv") return EventReader::Csv(in, name);
   return EventReader::JsonLines(in, name);
 }
 
@@ -247,8 +257,7 @@ absl::StatusOr<ExitCode> Run(const Options& options, Output& output) {
   std::error_code failed;
   uint64_t total = options.in == "-" ? 0 : fs::file_size(options.in, failed);
   if (failed) total = 0;
-  SLUICE_ASSIGN_OR_RETURN(auto reader,
-                          Open(options, options.in == "-" ? output.in() : file, pipeline));
+  SLUICE_ASSIGN_OR_RETURN(auto reader, Open(options, options.in == "-" ? output.in() : file));
   fs::path folder = options.out;
   fs::create_directories(folder, failed);
   if (failed) return absl::FailedPreconditionError(options.out + ": can't be made a folder");
@@ -264,7 +273,8 @@ absl::StatusOr<ExitCode> Run(const Options& options, Output& output) {
   EventChunk chunk;
   for (;;) {
     SLUICE_RETURN_IF_ERROR(reader->Next(chunk));
-    if (chunk.events.empty()) break;
+    if (chunk.events.empty() && chunk.refused.empty()) break;
+    for (const RefusedRow& row : chunk.refused) SLUICE_RETURN_IF_ERROR(sink->Refused(row));
     records.clear();
     // Numbered through, as if they stood in partition 0: that makes the same of the same file.
     auto first = static_cast<int64_t>(counts.in);
@@ -291,11 +301,14 @@ absl::StatusOr<ExitCode> Run(const Options& options, Output& output) {
   } else {
     output.out() << "in " << counts.in << " = clean " << counts.clean << " + quarantined "
                  << counts.quarantined << " + suppressed " << counts.suppressed << "\n";
+    if (counts.refused > 0)
+      output.out() << counts.refused << " rows refused: they can't be events\n";
     for (const auto& [reason, count] : sink->reasons())
       output.out() << "  " << count << "  " << reason << "\n";
     output.out() << "written to " << options.out << "\n";
   }
-  return options.strict && counts.quarantined > 0 ? ExitCode::kFound : ExitCode::kOk;
+  return options.strict && counts.quarantined + counts.refused > 0 ? ExitCode::kFound
+                                                                   : ExitCode::kOk;
 }
 
 }  // namespace
@@ -317,7 +330,8 @@ void AddRunCommand(Program& program) {
   command
       .add_option("--format", options->format, "json (one event a line) or csv; by the file's name")
       ->check(CLI::IsMember({"json", "csv"}));
-  command.add_flag("--strict", options->strict, "End with 1 when anything went to quarantine");
+  command.add_flag("--strict", options->strict,
+                   "End with 1 when anything went to quarantine or was refused");
 }
 
 }  // namespace sluice::ctl

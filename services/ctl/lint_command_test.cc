@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <set>
 #include <sstream>
 
 #include "absl/strings/str_replace.h"
@@ -147,6 +148,16 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlantedMistake);
 TEST(Lint, AtLeastSixtyMistakesArePlantedAndEachExpectsSomething) {
   EXPECT_GE(Mistakes().size(), 60u);
   for (const Mistake& mistake : Mistakes()) EXPECT_NE(mistake.expected, "") << mistake.name;
+}
+
+TEST(Lint, TheGuideExplainsEveryWarning) {
+  std::string guide = Read(Root() + "/docs/guides/audiences.md"), mistakes = Read(MistakesFile());
+  static const std::regex kName("warning: \\[([a-z-]+)");
+  std::set<std::string> names;
+  for (std::sregex_iterator at(mistakes.begin(), mistakes.end(), kName), end; at != end; ++at)
+    names.insert((*at)[1]);
+  EXPECT_GE(names.size(), 10u);
+  for (const std::string& name : names) EXPECT_THAT(guide, HasSubstr("`" + name));
 }
 
 TEST(Lint, SaysNothingOfAConfigurationWithoutAMistake) {

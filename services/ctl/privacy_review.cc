@@ -151,8 +151,6 @@ class Reviewer {
            "no `purpose`: say why this audience gets the data (UK GDPR Art. 5(1)(b), DPA 2018 "
            "s.36)");
     }
-    if (stream_->key == engine::KeySource::kRaw && !stream_->internal)
-      Warn("raw-key", ".key", "the raw key links this stream to others");
   }
 
   void ReviewField(const Node& node, const OutputNode& output) {

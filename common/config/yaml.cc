@@ -39,16 +39,20 @@ std::vector<std::string> FieldNames(const Descriptor& type) {
   return names;
 }
 
-// Members of the message's only oneof that have no content, by which the message may be written.
+// A member that says all by being chosen, or that says so of itself.
+bool HasShortForm(const FieldDescriptor& field) {
+  return field.message_type() != nullptr &&
+         (field.message_type()->field_count() == 0 || field.options().GetExtension(v1::short_form));
+}
+
+// Members of the message's only oneof that have a short form, by which the message may be written.
 std::vector<std::string> ShortNames(const Descriptor& type) {
   std::vector<std::string> names;
   if (type.real_oneof_decl_count() != 1) return names;
   const OneofDescriptor* oneof = type.oneof_decl(0);
   for (int i = 0; i < oneof->field_count(); ++i) {
     const FieldDescriptor* field = oneof->field(i);
-    if (field->message_type() != nullptr && field->message_type()->field_count() == 0) {
-      names.push_back(field->name());
-    }
+    if (HasShortForm(*field)) names.push_back(field->name());
   }
   return names;
 }
@@ -205,8 +209,7 @@ class Reader {
   bool ReadShort(const YamlNode& node, const std::string& path, Message& out) {
     const std::string& name = node.text;
     const FieldDescriptor* field = out.GetDescriptor()->FindFieldByName(name);
-    if (field != nullptr && field->real_containing_oneof() != nullptr &&
-        field->message_type() != nullptr && field->message_type()->field_count() == 0) {
+    if (field != nullptr && field->real_containing_oneof() != nullptr && HasShortForm(*field)) {
       out.GetReflection()->MutableMessage(&out, field);
       map_.Add(Child(path, name), map_.Line(path));
       return true;

@@ -24,6 +24,10 @@ using event::ValueKind;
 
 namespace {
 
+// 0001-01-01 and 9999-12-31: what dates and times as text can be.
+const int64_t kFirstDay = event::DaysFromCivil(1, 1, 1);
+const int64_t kLastDay = event::DaysFromCivil(9999, 12, 31);
+
 constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits
 
 event::Limits LimitsOf(const Pipeline& pipeline) {
@@ -130,7 +134,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Pip
   }
   for (const IdentifierNode& node : engine->pipeline_->identifiers()) {
     std::vector<uint16_t>& domains = engine->identifier_domains_.emplace_back();
-    for (uint32_t domain : node.domains) domains.push_back(engine->domains_[domain]);
+    for (const Request& request : node.requests) {
+      if (request.scope != Scope::kDomain || request.form != privacy::Form::kBlock) {
+        domains.clear();
+        break;
+      }
+      domains.push_back(engine->domains_[request.domain]);
+    }
   }
   for (uint32_t domain : engine->pipeline_->position_domains()) {
     engine->position_domains_.push_back(engine->domains_[domain]);
@@ -197,12 +207,12 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   }
   if (entry.event.fields != nullptr) {
     pipeline_->validator().Check(entry.event, arena_);
-    CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
-    Join(entry);
     if (const Value* time = Find(pipeline_->time_positions(), entry)) {
       entry.has_time = true;
       entry.seconds = time->seconds;
     }
+    CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
+    Join(entry);
   }
   if (!entry.event.violations.empty()) {
     entry.fate = Fate::kQuarantined;
@@ -294,10 +304,8 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   bool valid = privacy::AppendCanonical(node.classification.identifier, text, batch_.bytes());
   if (!valid && node.check_identifier && !text.empty())
     Violate(entry, "sluice.identifier", node.id);
-  const std::vector<uint16_t>& domains =
-      identifier_domains_[&identifier - pipeline_->identifiers().data()];
   // An empty text identifies nobody, and its pseudonym would link all who have none.
-  if (domains.empty() || text.empty()) {
+  if (identifier.requests.empty() || text.empty()) {
     batch_.bytes().resize(before);
     return;
   }
@@ -305,9 +313,70 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
     batch_.bytes().resize(before);
     return Violate(entry, "sluice.too_many_identifiers", node.id);
   }
-  first_targets_.push_back(
-      static_cast<uint32_t>(batch_.AddTargets(node.classification.identifier, domains)));
+  first_targets_.push_back(static_cast<uint32_t>(batch_.targets().size()));
   value.identifier = static_cast<uint16_t>(++entry.identifier_count);
+  const std::vector<uint16_t>& domains =
+      identifier_domains_[&identifier - pipeline_->identifiers().data()];
+  if (!domains.empty()) {
+    batch_.AddTargets(node.classification.identifier, domains);
+  } else if (!AddRequests(identifier, node, before, entry)) {
+    Violate(entry, "sluice.untreatable", node.id);
+  }
+}
+
+bool Engine::AddRequests(const IdentifierNode& identifier, const Node& node, size_t begin,
+                         const Entry& entry) {
+  const auto kind = node.classification.identifier;
+  const std::vector<Request>& requests = identifier.requests;
+  std::string& bytes = batch_.bytes();
+  scratch_.assign(bytes, begin);
+  bytes.resize(begin);
+  for (size_t i = 0; i < requests.size();) {
+    const Scope scope = requests[i].scope;
+    if (scope != Scope::kDomain) {
+      if (!SetScope(scope, node, entry)) return false;
+      batch_.BeginScope(scope_);
+    }
+    bytes += scratch_;
+    batch_.EndValue(kind, scope != Scope::kDomain);
+    for (; i < requests.size() && requests[i].scope == scope; ++i)
+      batch_.AddTarget(domains_[requests[i].domain], requests[i].form);
+  }
+  return true;
+}
+
+// Each begins with a letter of its own, so that no two scopes are alike.
+bool Engine::SetScope(Scope scope, const Node& node, const Entry& entry) {
+  scope_.clear();
+  switch (scope) {
+    case Scope::kDomain:
+      return true;
+    case Scope::kMonth:
+    case Scope::kQuarter:
+    case Scope::kYear: {
+      if (!entry.has_time) return false;
+      event::CivilDate date = event::CivilFromDays(Truncated(entry.seconds, Part::kDay) / 86400);
+      base::StrAppend(scope_,
+                      scope == Scope::kMonth     ? 'm'
+                      : scope == Scope::kQuarter ? 'q'
+                                                 : 'y',
+                      date.year);
+      if (scope == Scope::kMonth) base::StrAppend(scope_, '-', date.month);
+      if (scope == Scope::kQuarter) base::StrAppend(scope_, '-', (date.month + 2) / 3);
+      return true;
+    }
+    case Scope::kEvent:
+      base::StrAppend(scope_, 'e', entry.position);
+      return true;
+    case Scope::kValue:
+      base::StrAppend(scope_, 'v', entry.position, ' ',
+                      event::RenderPath(node, indexes_.data(), indexes_.size(), arena_));
+      return true;
+    case Scope::kShift:
+      scope_ = "s";
+      return true;
+  }
+  return false;
 }
 
 void Engine::Join(Entry& entry) {
@@ -476,8 +545,7 @@ std::string_view Engine::EventId(const StreamPlan& stream, Entry& entry, bool& t
   }
   if (node.op != Op::kPseudonymise || value->identifier == 0) return {};
   treated = true;
-  return PseudonymText(first_targets_[entry.first_identifier + value->identifier - 1] +
-                       node.domain_rank);
+  return PseudonymText(TargetOf(*value, node.request, entry));
 }
 
 std::string_view Engine::EventTime(const StreamPlan& stream, const Entry& entry) {
@@ -665,9 +733,45 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
         if (value.kind == ValueKind::kText && value.size == 0) return true;
         return untreatable();
       }
-      out = Value::Text(PseudonymText(
-          first_targets_[entry.first_identifier + value.identifier - 1] + node.domain_rank));
+      out = Value::Text(PseudonymText(TargetOf(value, node.request, entry)));
       return true;
+    case Op::kEncrypt:
+    case Op::kFormatPreserve: {
+      if (value.identifier == 0) {
+        if (value.kind == ValueKind::kText && value.size == 0) return true;
+        return untreatable();
+      }
+      size_t target = TargetOf(value, node.request, entry);
+      std::string_view text = answer_.text(target);
+      if (text.empty()) return untreatable();
+      if (node.op == Op::kFormatPreserve) {
+        out = Value::Text(arena_.Copy(text));
+        return true;
+      }
+      scratch_.clear();
+      privacy::AppendEncrypted(answer_.domains[batch_.targets()[target].domain], text, scratch_);
+      out = Value::Text(arena_.Copy(scratch_));
+      return true;
+    }
+    case Op::kShiftDate: {
+      if (value.size == 0) return true;
+      std::optional<int64_t> days = ShiftDays(node, record, entry);
+      if (!days) return true;  // nobody's date: it is left out
+      std::optional<event::CivilDate> date = event::ParseDate(value.text());
+      if (!date) return untreatable();
+      int64_t day = event::DaysFromCivil(date->year, date->month, date->day) + *days;
+      if (day < kFirstDay || day > kLastDay) return untreatable();
+      return text_of(
+          10, [&](char* at) { return privacy::WriteDatePart(event::CivilFromDays(day), 10, at); });
+    }
+    case Op::kShiftTime: {
+      std::optional<int64_t> days = ShiftDays(node, record, entry);
+      if (!days) return true;
+      int64_t seconds = value.seconds + *days * 86400;
+      if (seconds < kFirstDay * 86400 || seconds >= (kLastDay + 1) * 86400) return untreatable();
+      out = Value::Time(seconds, value.nanos);
+      return true;
+    }
     case Op::kAgeBand: {
       if (value.size == 0) return true;
       std::optional<event::CivilDate> birth = event::ParseDate(value.text());
@@ -713,6 +817,20 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       return true;
   }
   return untreatable();
+}
+
+// 1 to the most that are allowed, forwards or backwards; never none at all.
+std::optional<int64_t> Engine::ShiftDays(const OutputNode& node, const Value* record,
+                                         const Entry& entry) const {
+  const Value* person = node.person_positions.empty() ? &record[node.other_position]
+                                                      : Find(node.person_positions, entry);
+  if (person == nullptr || !person->present() || person->identifier == 0) return std::nullopt;
+  const privacy::PseudonymBlock& block = answer_.blocks[TargetOf(*person, node.request, entry)];
+  uint64_t number = 0;
+  for (size_t i = 0; i < 8; ++i) number = number << 8 | block[i];
+  const auto most = static_cast<uint64_t>(node.shift_days_max);
+  const auto days = static_cast<int64_t>(number % (2 * most)) - node.shift_days_max;
+  return days < 0 ? days : days + 1;
 }
 
 std::string_view Engine::PseudonymText(size_t target) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -84,6 +85,11 @@ class Engine {
   bool Unframe(std::string_view& value, event::Event& event) const;
   void CollectIdentifiers(const IdentifierNode& parent, event::Value* record, Entry& entry);
   void Identify(const IdentifierNode& identifier, event::Value& value, Entry& entry);
+  // Ends the batch's value that begins at `begin` and adds what is asked of it, in the scopes that
+  // apply. False: there is a period, and the event has no time.
+  bool AddRequests(const IdentifierNode& identifier, const contract::Node& node, size_t begin,
+                   const Entry& entry);
+  bool SetScope(Scope scope, const contract::Node& node, const Entry& entry);
   void Join(Entry& entry);
   void Violate(Entry& entry, std::string_view rule, contract::NodeId node);
 
@@ -111,6 +117,14 @@ class Engine {
   bool Treat(const OutputNode& node, const event::Value& value, const event::Value* record,
              Entry& entry, event::Value& out);
   std::string_view PseudonymText(size_t target);
+  // The target of an identifier's value for a stream's request.
+  size_t TargetOf(const event::Value& value, uint32_t request, const Entry& entry) const {
+    return first_targets_[entry.first_identifier + value.identifier - 1] + request;
+  }
+  // By how many days the dates of the person whose identifier is at `node` are moved; nullopt: the
+  // person isn't known.
+  std::optional<int64_t> ShiftDays(const OutputNode& node, const event::Value* record,
+                                   const Entry& entry) const;
   const event::Value* Find(const std::vector<uint32_t>& positions, const Entry& entry) const;
   std::string_view EventId(const StreamPlan& stream, Entry& entry, bool& treated);
   std::string_view EventTime(const StreamPlan& stream, const Entry& entry);
@@ -124,7 +138,8 @@ class Engine {
 
   // By the pipeline's indexes, as the pseudonymiser numbers them.
   std::vector<uint16_t> domains_;
-  std::vector<std::vector<uint16_t>> identifier_domains_;  // by identifier node
+  // By identifier node: where blocks in the whole domain are all that is asked.
+  std::vector<std::vector<uint16_t>> identifier_domains_;
   std::vector<uint16_t> position_domains_;
   std::string reference_header_;
   std::string source_header_;
@@ -142,6 +157,7 @@ class Engine {
   base::Buffer out_;
   std::vector<Prepared> prepared_;
   std::string scratch_;
+  std::string scope_;  // of the value at hand
   Tally tally_;
 };
 

@@ -1,6 +1,7 @@
 // A pipeline, compiled: what is done with every field for every audience, in flat tables.
 #pragma once
 
+#include <compare>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "common/contract/plan.h"
 #include "common/enrichment/table.h"
 #include "common/event/output_field.h"
+#include "common/privacy/pseudonymiser.h"
 #include "common/validation/validator.h"
 #include "sluice/config/v1/pipeline.pb.h"
 
@@ -23,6 +25,10 @@ enum class Op : uint8_t {
   kConstant,
   kMask,
   kPseudonymise,
+  kEncrypt,
+  kFormatPreserve,
+  kShiftDate,  // in text
+  kShiftTime,
   kAgeBand,
   kDatePart,  // of a date in text
   kTimePart,  // of a timestamp
@@ -35,6 +41,25 @@ enum class Op : uint8_t {
 // What remains of a date or time, or of a postcode, when it is generalised.
 enum class Part : uint8_t { kYear, kMonth, kDay, kHour, kSector, kDistrict, kArea };
 
+// Within what equal identifiers get equal blocks, beside their domain.
+enum class Scope : uint8_t {
+  kDomain,  // no further scope
+  kMonth,   // of the event's time
+  kQuarter,
+  kYear,
+  kEvent,  // the raw record
+  kValue,  // the raw record and the value's path
+  kShift,  // not published: the number that a person's dates are moved by
+};
+
+// One thing that is asked of the pseudonymiser for each value of an identifier.
+struct Request {
+  Scope scope = Scope::kDomain;
+  uint32_t domain = 0;  // index into Pipeline::domains
+  privacy::Form form = privacy::Form::kBlock;
+  auto operator<=>(const Request&) const = default;
+};
+
 // One field of a stream's output, at one path. Children of one message are neighbours.
 struct OutputNode {
   event::OutputField field;
@@ -43,11 +68,17 @@ struct OutputNode {
   Op op = Op::kKeep;
   Part part = Part::kYear;
   bool mask_first = false;
-  uint32_t domain_rank = 0;  // kPseudonymise: which of the field's domains is the stream's
+  uint32_t request = 0;  // which of the identifier's requests is the stream's; when shifted, the
+                         // person's
   uint32_t other_position =
       0;  // kGridLatitude, kGridLongitude: where the point's other number stands
   int32_t grid_metres = 0;
   double bucket = 0;
+  // kShiftDate, kShiftTime: the person's identifier, in the same message (other_position) or, where
+  // this isn't empty, from the event's record down.
+  std::vector<uint32_t> person_positions;
+  contract::NodeId person = contract::kNoNode;
+  int32_t shift_days_max = 0;
   std::string constant;
   config::v1::Mask mask;
   std::vector<int32_t> bands;
@@ -93,7 +124,7 @@ struct StreamPlan {
 struct IdentifierNode {
   contract::NodeId node = contract::kNoNode;
   uint32_t position = 0;
-  std::vector<uint32_t> domains;  // indexes into Pipeline::domains; empty: only checked
+  std::vector<Request> requests;  // ascending; empty: only checked
   uint32_t first_child = 0;
   uint32_t child_count = 0;
 };

@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/engine/pipeline.h"
+#include "common/privacy/format_preserving.h"
 
 namespace sluice::engine {
 
@@ -78,6 +79,30 @@ std::string GeneraliseInWords(const Generalise& generalise) {
   return "generalise";
 }
 
+std::string PseudonymiseInWords(const config::v1::Pseudonymise& how) {
+  using config::v1::Pseudonymise;
+  if (how.linkage() == Pseudonymise::domain) return "pseudonymise";
+  return base::StrCat(
+      "pseudonymise: linkage ", Pseudonymise::Linkage_Name(how.linkage()),
+      how.linkage() == Pseudonymise::period ? " " + Pseudonymise::Calendar_Name(how.every()) : "");
+}
+
+Scope ScopeOf(const config::v1::Pseudonymise& how) {
+  using config::v1::Pseudonymise;
+  switch (how.linkage()) {
+    case Pseudonymise::period:
+      return how.every() == Pseudonymise::quarter ? Scope::kQuarter
+             : how.every() == Pseudonymise::year  ? Scope::kYear
+                                                  : Scope::kMonth;
+    case Pseudonymise::event:
+      return Scope::kEvent;
+    case Pseudonymise::none:
+      return Scope::kValue;
+    default:
+      return Scope::kDomain;
+  }
+}
+
 std::string InWords(const Treatment& treatment) {
   switch (treatment.how_case()) {
     case Treatment::kKeep:
@@ -89,7 +114,13 @@ std::string InWords(const Treatment& treatment) {
     case Treatment::kMask:
       return "mask";
     case Treatment::kPseudonymise:
-      return "pseudonymise";
+      return PseudonymiseInWords(treatment.pseudonymise());
+    case Treatment::kEncrypt:
+      return "encrypt";
+    case Treatment::kFormatPreserve:
+      return "format_preserve";
+    case Treatment::kShift:
+      return base::StrCat("shift: by ", treatment.shift().person());
     case Treatment::kGeneralise:
       return GeneraliseInWords(treatment.generalise());
     case Treatment::HOW_NOT_SET:
@@ -473,17 +504,21 @@ class PipelineCompiler {
       case Treatment::kMask:
         return ApplyMask(node, treatment.mask(), out);
       case Treatment::kPseudonymise:
-        if (node.classification.identifier == 0) {
-          return Refuse(node, "can't be pseudonymised: only identifiers can");
+        return ApplyPseudonymise(node, treatment.pseudonymise(), out);
+      case Treatment::kEncrypt:
+        out.op = Op::kEncrypt;
+        return ApplyForm(node, "encrypted", {.form = privacy::Form::kEncrypted}, out);
+      case Treatment::kFormatPreserve:
+        if (node.classification.identifier != 0 &&
+            !privacy::HasPreservableFormat(node.classification.identifier)) {
+          return Refuse(node,
+                        "can't be format-preserved: its kind has no format of a million values or "
+                        "more; pseudonymise or encrypt it");
         }
-        if (!stream_->has_domain) {
-          Error(path_ + ".domain", base::StrCat("is needed: '", node.path, "' is pseudonymised"));
-          return false;
-        }
-        out.op = Op::kPseudonymise;
-        out.domain_rank = DomainRank(node.id, stream_->domain);
-        out.field.SetType(Type::kString);
-        return true;
+        out.op = Op::kFormatPreserve;
+        return ApplyForm(node, "format-preserved", {.form = privacy::Form::kFormatPreserved}, out);
+      case Treatment::kShift:
+        return ApplyShift(node, treatment.shift(), out);
       case Treatment::kGeneralise:
         return ApplyGeneralise(node, treatment.generalise(), out);
       case Treatment::kDrop:
@@ -491,6 +526,66 @@ class PipelineCompiler {
         break;
     }
     return Refuse(node, "has a treatment that says nothing; write keep, drop or another");
+  }
+
+  bool ApplyPseudonymise(const Node& node, const config::v1::Pseudonymise& how, OutputNode& out) {
+    bool by_period = how.linkage() == config::v1::Pseudonymise::period;
+    if (how.has_every() && !by_period)
+      return Refuse(node, "has `every`, which is for linkage: period only");
+    out.op = Op::kPseudonymise;
+    return ApplyForm(node, "pseudonymised", {.scope = ScopeOf(how)}, out);
+  }
+
+  // What the pseudonymiser makes of an identifier. The request's domain is the stream's.
+  bool ApplyForm(const Node& node, std::string_view participle, Request request, OutputNode& out) {
+    if (node.classification.identifier == 0)
+      return Refuse(node, base::StrCat("can't be ", participle, ": only identifiers can"));
+    if (!NeedsDomain(node, participle)) return false;
+    request.domain = stream_->domain;
+    out.request = RequestRank(node.id, request);
+    out.field.SetType(Type::kString);
+    return true;
+  }
+
+  bool NeedsDomain(const Node& node, std::string_view participle) {
+    if (stream_->has_domain) return true;
+    Error(path_ + ".domain", base::StrCat("is needed: '", node.path, "' is ", participle));
+    return false;
+  }
+
+  bool ApplyShift(const Node& node, const config::v1::Shift& shift, OutputNode& out) {
+    bool date = node.check_date || node.classification.quasi == contract::v1::DATE_OF_BIRTH;
+    if (!date && node.type != Type::kTimestamp)
+      return Refuse(node, "can't be shifted: it is neither a time nor a date");
+    if (node.id == plan_.time_node() || node.classification.quasi == contract::v1::OCCURRED_AT) {
+      return Refuse(node,
+                    "can't be shifted: the event's own time is known from its place in the topic; "
+                    "generalise it to hour, day, month or year, or drop it");
+    }
+    if (shift.days_max() < 0 || shift.days_max() > 36'500)
+      return Refuse(node, "has a days_max that isn't 1 to 36,500");
+    if (!NeedsDomain(node, "shifted")) return false;
+    const Node* person = nullptr;
+    for (const Node& sibling : plan_.children(plan_.node(node.parent))) {
+      if (sibling.name == shift.person() && sibling.cardinality == Cardinality::kSingular)
+        person = &sibling;
+    }
+    if (person != nullptr) {
+      out.other_position = plan_.position(*person);
+    } else if (auto positions = Positions(plan_.Find(shift.person()))) {
+      person = &plan_.node(plan_.Find(shift.person()));
+      out.person_positions = *positions;
+    }
+    if (person == nullptr || person->classification.identifier == 0) {
+      return Refuse(node, base::StrCat("is shifted by '", shift.person(),
+                                       "', which is neither an identifier beside it nor the path "
+                                       "of one with one value"));
+    }
+    out.op = date ? Op::kShiftDate : Op::kShiftTime;
+    out.person = person->id;
+    out.shift_days_max = shift.days_max() == 0 ? 183 : shift.days_max();
+    out.request = RequestRank(person->id, {.scope = Scope::kShift, .domain = stream_->domain});
+    return true;
   }
 
   bool ApplyMask(const Node& node, const config::v1::Mask& mask, OutputNode& out) {
@@ -597,13 +692,30 @@ class PipelineCompiler {
     return true;
   }
 
-  // The place of a stream's domain among those that a field is pseudonymised in.
-  uint32_t DomainRank(NodeId node, uint32_t domain) {
-    if (identifier_domains_.empty()) identifier_domains_.resize(plan_.nodes().size());
-    auto& domains = identifier_domains_[node];
-    auto found = std::find(domains.begin(), domains.end(), domain);
-    if (found == domains.end()) found = domains.insert(found, domain);
-    return static_cast<uint32_t>(found - domains.begin());
+  // The place of a request among those of an identifier, in the order in which they are found.
+  uint32_t RequestRank(NodeId node, const Request& request) {
+    if (requests_.empty()) requests_.resize(plan_.nodes().size());
+    auto& requests = requests_[node];
+    auto found = std::find(requests.begin(), requests.end(), request);
+    if (found == requests.end()) found = requests.insert(found, request);
+    return static_cast<uint32_t>(found - requests.begin());
+  }
+
+  // Puts each identifier's requests in their order, in which those of one scope are neighbours.
+  void SortRequests() {
+    if (requests_.empty()) requests_.resize(plan_.nodes().size());
+    std::vector<std::vector<Request>> sorted = requests_;
+    for (auto& requests : sorted) std::sort(requests.begin(), requests.end());
+    for (StreamPlan& stream : pipeline_->streams_) {
+      for (OutputNode& node : stream.nodes) {
+        NodeId of = node.person != kNoNode ? node.person : node.node;
+        if (of == kNoNode || node.request >= requests_[of].size()) continue;
+        const Request& request = requests_[of][node.request];
+        node.request = static_cast<uint32_t>(
+            std::find(sorted[of].begin(), sorted[of].end(), request) - sorted[of].begin());
+      }
+    }
+    requests_ = std::move(sorted);
   }
 
   void CompileKey() {
@@ -663,14 +775,14 @@ class PipelineCompiler {
 
   // The tree of identifiers that are checked or pseudonymised.
   void CompileIdentifiers() {
-    if (identifier_domains_.empty()) identifier_domains_.resize(plan_.nodes().size());
+    SortRequests();
     pipeline_->identifiers_.emplace_back();
     pipeline_->identifiers_[0].node = 0;
     CompileIdentifiers(0, plan_.root());
   }
 
   bool HasIdentifiers(const Node& node) const {
-    if (!node.is_message()) return node.check_identifier || !identifier_domains_[node.id].empty();
+    if (!node.is_message()) return node.check_identifier || !requests_[node.id].empty();
     for (const Node& child : plan_.children(node)) {
       if (HasIdentifiers(child)) return true;
     }
@@ -684,7 +796,7 @@ class PipelineCompiler {
       IdentifierNode identifier;
       identifier.node = child.id;
       identifier.position = plan_.position(child);
-      identifier.domains = identifier_domains_[child.id];
+      identifier.requests = requests_[child.id];
       pipeline_->identifiers_.push_back(std::move(identifier));
     }
     size_t count = pipeline_->identifiers_.size() - first;
@@ -702,7 +814,7 @@ class PipelineCompiler {
   std::shared_ptr<Pipeline> pipeline_;
   std::vector<std::string> errors_;
   bool failed_ = false;
-  std::vector<std::vector<uint32_t>> identifier_domains_;  // by node
+  std::vector<std::vector<Request>> requests_;  // by node
   // The stream that is being compiled.
   const config::v1::Stream* config_stream_ = nullptr;
   StreamPlan* stream_ = nullptr;

@@ -224,7 +224,7 @@ TEST(LocalPseudonymiser, AValueInAScopeIsAnotherValue) {
     batch.AddTarget(0, Form::kBlock);
   };
   batch.Add(PHONE, "ab", std::array<uint16_t, 1>{0});
-  batch.Add(PHONE, std::string("\1ab", 3), std::array<uint16_t, 1>{0});
+  batch.Add(PHONE, std::string("\0\1ab", 4), std::array<uint16_t, 1>{0});
   add("", "ab");
   add("a", "b");
   add("a", "ab");

@@ -62,9 +62,10 @@ class PseudonymBatch {
   //
   // A value in a scope has a block that is unrelated to its block outside of it and to those in
   // other scopes, as if it were another value; blocks are all that can be made of it. Of the
-  // scope's text up to 255 bytes count.
+  // scope's text up to 65,535 bytes count.
   void BeginScope(std::string_view scope) {
-    scope = scope.substr(0, 255);
+    scope = scope.substr(0, 65'535);
+    bytes_.push_back(static_cast<char>(scope.size() >> 8));
     bytes_.push_back(static_cast<char>(scope.size()));
     bytes_.append(scope);
   }
@@ -81,7 +82,7 @@ class PseudonymBatch {
   struct Value {
     IdentifierKind kind;
     uint32_t end;  // in bytes(); a value begins where the one before ends
-    bool scoped;   // its bytes begin with the scope's length, in one byte, and the scope
+    bool scoped;   // its bytes begin with the scope's length in two bytes, big end first, and it
   };
   struct Target {
     uint32_t value;

@@ -176,8 +176,10 @@ class LateRequestsTest : public ::testing::TestWithParam<bool> {
     std::unique_ptr<stream::Driver> driver;
   };
 
+  // Only full transactions: the last record of each ends it, unless an interval is given.
   std::unique_ptr<Worker> NewWorker(bool rules, int chunk = kPerTransaction,
-                                    int transaction_timeout_ms = 10'000) {
+                                    int transaction_timeout_ms = 10'000,
+                                    int commit_interval_ms = 0) {
     auto worker = std::make_unique<Worker>();
     ConnectionOptions connection{.brokers = {broker_->bootstrap()}};
     connection.client_id = "source-" + name_;
@@ -191,8 +193,8 @@ class LateRequestsTest : public ::testing::TestWithParam<bool> {
     worker->transaction = NewTransaction("one", *worker->source, transaction_timeout_ms);
     worker->steered = std::make_unique<Steered>(*worker->transaction);
     stream::DriverOptions options;
-    // Only full transactions: the last record of each ends it.
-    options.commit_interval_ms = transaction_timeout_ms / 2;
+    options.commit_interval_ms =
+        commit_interval_ms > 0 ? commit_interval_ms : transaction_timeout_ms / 2;
     options.commit_events = kPerTransaction;
     options.chunk_events = chunk;
     options.transaction_timeout_ms = transaction_timeout_ms;
@@ -256,17 +258,9 @@ class LateRequestsTest : public ::testing::TestWithParam<bool> {
   // shows offsets that went back or too far.
   void Restart() {
     Feed(1);
-    auto worker = NewWorker(/*rules=*/true);
-    auto done = std::make_shared<std::atomic<bool>>(false);
-    std::string last = std::to_string(fed_ - 1);
-    std::atomic<bool> seen = false;
-    worker->transform.before = [&](std::span<const stream::InputRecord> records) {
-      for (const auto& record : records)
-        if (record.value == last) seen = true;
-      return true;
-    };
-    // It has taken the last record; Stop commits what it has taken.
-    RunUntil(*worker, [&] { return seen.load(); });
+    auto worker = NewWorker(/*rules=*/true, kPerTransaction, /*transaction_timeout_ms=*/10'000,
+                            /*commit_interval_ms=*/50);
+    RunAll(*worker);
   }
 
   Damage Read() {

@@ -47,6 +47,8 @@ struct Options {
   uint64_t seed = 1;
   std::string broker;
   bool keep = false;
+  uint64_t rate = 0;           // events a second; 0: as fast as they go
+  std::string targets;         // file
   std::string root = ".";      // of the repository
   std::string program_folder;  // of the build
 };
@@ -115,6 +117,7 @@ class Demo {
     SLUICE_RETURN_IF_ERROR(StartKafka());
     SLUICE_RETURN_IF_ERROR(Configure());
     SLUICE_RETURN_IF_ERROR(StartProcessor());
+    SLUICE_RETURN_IF_ERROR(WriteTargets());
     SLUICE_RETURN_IF_ERROR(Feed());
     if (interrupted) return false;
     SLUICE_RETURN_IF_ERROR(ShowOneEvent());
@@ -218,6 +221,21 @@ class Demo {
     return absl::OkStatus();
   }
 
+  // For Prometheus' file_sd_configs: written as a whole, because it watches the file.
+  absl::Status WriteTargets() const {
+    if (options_.targets.empty()) return absl::OkStatus();
+    std::string part = options_.targets + ".part";
+    std::ofstream(part) << R"([{"targets": ["127.0.0.1:)" << port_
+                        << R"("], "labels": {"job": "sluice-processor"}}])"
+                        << "\n";
+    std::error_code error;
+    fs::rename(part, options_.targets, error);
+    if (error)
+      return absl::UnavailableError(
+          base::StrCat("--targets ", options_.targets, ": ", error.message()));
+    return absl::OkStatus();
+  }
+
   absl::Status Feed() {
     SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({Connection()}));
     std::printf("Publishing %" PRIu64 " stops and searches to %s\n\n", options_.events,
@@ -228,7 +246,10 @@ class Demo {
     std::atomic<bool> done = false;
     std::thread feeder([&] {
       Generator generator(options_.seed);
+      auto begun = Clock::now();
       for (uint64_t i = 0; i < options_.events && !interrupted; ++i) {
+        if (options_.rate > 0)
+          std::this_thread::sleep_until(begun + i * std::chrono::nanoseconds(1s) / options_.rate);
         const std::string& event = generator.Next();
         std::string key = base::StrCat(i);
         written = writer->Write({raw_topic_, std::nullopt, key, event, {}, std::nullopt});
@@ -379,6 +400,10 @@ int main(int argc, char** argv) {
   app.add_option("--broker", options.broker,
                  "host:port of a Kafka that is there; topics of their own are made in it");
   app.add_option("--seed", options.seed, "Of the generator")->capture_default_str();
+  app.add_option("--rate", options.rate, "Events a second; 0: as fast as they go")
+      ->capture_default_str();
+  app.add_option("--targets", options.targets,
+                 "Writes what Prometheus is to scrape to this file, for its file_sd_configs");
   app.add_flag("--keep", options.keep, "Leave all of it running until Ctrl-C");
   CLI11_PARSE(app, argc, argv);
   options.program_folder =

@@ -83,11 +83,26 @@ class RulesTest(unittest.TestCase):
             for command in commands:
                 self.assertRegex(command, r"^    (sluicectl|curl) ", rule["alert"])
 
+    def test_every_command_named_exists(self):
+        reference = ""
+        for page in ("reference/sluicectl.md", "guides/operating.md"):
+            with open(os.path.join(ROOT, "docs", page), encoding="utf-8") as file:
+                reference += file.read()
+        for rule in rules("alert"):
+            with open(page_of(rule["alert"]), encoding="utf-8") as file:
+                for command in re.findall(r"sluicectl (\w+)", file.read()):
+                    self.assertTrue(f"sluicectl {command}" in reference, f"{rule['alert']}: {command}")
+
     def test_every_metric_named_exists(self):
         known = golden_metrics() | {rule["record"] for rule in rules("record")} | {"up"}
         for rule in rules("expr"):
             name = rule.get("alert") or rule["record"]
             self.assertLessEqual(metrics_of(rule["expr"]), known, name)
+
+    def test_every_metric_is_described_and_nothing_else(self):
+        with open(os.path.join(ROOT, "docs/reference/metrics.md"), encoding="utf-8") as file:
+            rows = re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \| [\w, ]*\| \S.* \|$", file.read(), re.M)
+        self.assertEqual(rows, sorted(golden_metrics()))
 
     def test_every_recorded_series_is_used(self):
         used = set().union(*(metrics_of(rule["expr"]) for rule in rules("expr")))

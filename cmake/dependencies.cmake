@@ -8,6 +8,12 @@ if(NOT SLUICE_CACHE)
   endif()
 endif()
 
+# Debian's protobuf and Abseil aren't built for ThreadSanitizer, and lay some of their types out otherwise where
+# they see that a program is: it must not show.
+if(CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=thread")
+  add_compile_options(-U__SANITIZE_THREAD__)
+endif()
+
 find_package(Threads REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(ZLIB REQUIRED)
@@ -42,7 +48,7 @@ add_library(sluice_rdkafka INTERFACE)
 if(rdkafka_FOUND)
   target_link_libraries(sluice_rdkafka INTERFACE PkgConfig::rdkafka)
 else()
-  set(rdkafka_root ${SLUICE_CACHE}/librdkafka-2.8.0)
+  set(rdkafka_root ${SLUICE_CACHE}/librdkafka-2.8.0-pthread)
   if(NOT EXISTS ${rdkafka_root}/lib/librdkafka-static.a)
     message(FATAL_ERROR "librdkafka >= 2.8.0 not found: run `./run setup` first")
   endif()

@@ -94,8 +94,45 @@ std::string Steps(const std::vector<Place>& places) {
   return absl::StrJoin(steps, "|");
 }
 
+// How bash and zsh differ in what is otherwise the same function.
+struct Dialect {
+  std::string (*words)(const std::vector<Word>& words);  // the value of an array or list
+  std::string (*choices)(const std::vector<std::string>& choices);
+  std::string file;  // what is done where a file's name may stand
+};
+
+// The branch of `case` for each command: what may stand there, and behind the word before.
+std::string Branches(const std::vector<Place>& places, const Dialect& dialect) {
+  std::string text;
+  for (const Place& place : places) {
+    base::StrAppend(text, "    '", place.path, "')\n      commands=", dialect.words(place.commands),
+                    "\n      options=", dialect.words(place.options), "\n");
+    std::string cases;
+    for (const Taker& taker : place.takers) {
+      if (!taker.names.empty()) {
+        std::string then = taker.choices.empty()
+                               ? dialect.file
+                               : base::StrCat("choices=", dialect.choices(taker.choices));
+        base::StrAppend(cases, "        ", absl::StrJoin(taker.names, "|"), ") ", then, " ;;\n");
+      } else if (!taker.choices.empty()) {
+        base::StrAppend(text, "      commands=", dialect.choices(taker.choices), "\n");
+      }
+    }
+    if (!cases.empty())
+      base::StrAppend(text, "      case \"$previous\" in\n", cases, "      esac\n");
+    text += "      ;;\n";
+  }
+  return text;
+}
+
 std::string Bash(const std::vector<Place>& places) {
-  std::string text = base::StrCat(
+  const Dialect dialect = {
+      [](const std::vector<Word>& words) { return base::StrCat("'", Texts(words), "'"); },
+      [](const std::vector<std::string>& choices) {
+        return base::StrCat("'", absl::StrJoin(choices, " "), "'");
+      },
+      "choices='<file>'"};
+  return base::StrCat(
       "# bash completion of sluicectl: source <(sluicectl completion bash)\n"
       "_sluicectl() {\n"
       "  local word path= current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
@@ -103,29 +140,12 @@ std::string Bash(const std::vector<Place>& places) {
       "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
       "    case \"$path|$word\" in\n"
       "      ",
-      Steps(places), ") path=${path:+$path }$word ;;\n",
+      Steps(places),
+      ") path=${path:+$path }$word ;;\n"
       "    esac\n"
       "  done\n"
-      "  case \"$path\" in\n");
-  for (const Place& place : places) {
-    base::StrAppend(text, "    '", place.path, "')\n      commands='", Texts(place.commands),
-                    "'\n      options='", Texts(place.options), "'\n");
-    std::string cases;
-    for (const Taker& taker : place.takers) {
-      if (taker.names.empty()) {
-        if (!taker.choices.empty())
-          base::StrAppend(text, "      commands='", absl::StrJoin(taker.choices, " "), "'\n");
-      } else {
-        base::StrAppend(cases, "        ", absl::StrJoin(taker.names, "|"), ") choices='",
-                        taker.choices.empty() ? "<file>" : absl::StrJoin(taker.choices, " "),
-                        "' ;;\n");
-      }
-    }
-    if (!cases.empty())
-      base::StrAppend(text, "      case \"$previous\" in\n", cases, "      esac\n");
-    text += "      ;;\n";
-  }
-  text +=
+      "  case \"$path\" in\n",
+      Branches(places, dialect),
       "  esac\n"
       "  if [[ $choices == '<file>' ]]; then\n"
       "    COMPREPLY=($(compgen -f -- \"$current\"))\n"
@@ -139,18 +159,28 @@ std::string Bash(const std::vector<Place>& places) {
       "    COMPREPLY=($(compgen -f -- \"$current\"))\n"
       "  fi\n"
       "}\n"
-      "complete -o filenames -F _sluicectl sluicectl\n";
-  return text;
+      "complete -o filenames -F _sluicectl sluicectl\n");
 }
 
+// With what each word is about.
 std::string ZshWords(const std::vector<Word>& words) {
-  return absl::StrJoin(words, " ", [](std::string* out, const Word& word) {
-    *out += Quoted(base::StrCat(absl::StrReplaceAll(word.text, {{":", "\\:"}}), ":", word.about));
-  });
+  return base::StrCat(
+      "(",
+      absl::StrJoin(words, " ",
+                    [](std::string* out, const Word& word) {
+                      *out += Quoted(base::StrCat(absl::StrReplaceAll(word.text, {{":", "\\:"}}),
+                                                  ":", word.about));
+                    }),
+      ")");
 }
 
 std::string Zsh(const std::vector<Place>& places) {
-  std::string text = base::StrCat(
+  const Dialect dialect = {ZshWords,
+                           [](const std::vector<std::string>& choices) {
+                             return base::StrCat("(", absl::StrJoin(choices, " "), ")");
+                           },
+                           "_files; return"};
+  return base::StrCat(
       "#compdef sluicectl\n"
       "# zsh completion of sluicectl: save it as _sluicectl in a folder of $fpath\n"
       "_sluicectl() {\n"
@@ -159,31 +189,12 @@ std::string Zsh(const std::vector<Place>& places) {
       "  for word in \"${words[@]:1:$((CURRENT-2))}\"; do\n"
       "    case \"$where|$word\" in\n"
       "      ",
-      Steps(places), ") where=${where:+$where }$word ;;\n",
+      Steps(places),
+      ") where=${where:+$where }$word ;;\n"
       "    esac\n"
       "  done\n"
-      "  case \"$where\" in\n");
-  for (const Place& place : places) {
-    base::StrAppend(text, "    '", place.path, "')\n      commands=(", ZshWords(place.commands),
-                    ")\n      options=(", ZshWords(place.options), ")\n");
-    std::string cases;
-    for (const Taker& taker : place.takers) {
-      if (taker.names.empty()) {
-        if (!taker.choices.empty())
-          base::StrAppend(text, "      commands=(", absl::StrJoin(taker.choices, " "), ")\n");
-      } else if (taker.choices.empty()) {
-        base::StrAppend(cases, "        ", absl::StrJoin(taker.names, "|"),
-                        ") _files; return ;;\n");
-      } else {
-        base::StrAppend(cases, "        ", absl::StrJoin(taker.names, "|"), ") choices=(",
-                        absl::StrJoin(taker.choices, " "), ") ;;\n");
-      }
-    }
-    if (!cases.empty())
-      base::StrAppend(text, "      case \"$previous\" in\n", cases, "      esac\n");
-    text += "      ;;\n";
-  }
-  text +=
+      "  case \"$where\" in\n",
+      Branches(places, dialect),
       "  esac\n"
       "  if (( $#choices )); then\n"
       "    _describe value choices\n"
@@ -196,8 +207,7 @@ std::string Zsh(const std::vector<Place>& places) {
       "  fi\n"
       "}\n"
       "if [[ $funcstack[1] == _sluicectl ]]; then _sluicectl; else compdef _sluicectl sluicectl; "
-      "fi\n";
-  return text;
+      "fi\n");
 }
 
 std::string Fish(const std::vector<Place>& places) {

@@ -2,6 +2,7 @@
 # Installs what building and testing needs: Debian packages, and into the cache folder librdkafka, Kafka's jars,
 # protovalidate's rules, Prometheus and what dashboards are generated with. Each step is skipped where its result is there; an interrupted step leaves none.
 #   --verbose  say also what is there already      --lint  with the formatter and the linter
+#   --dashboards  with the browser that draws pictures of dashboards
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/versions.sh
@@ -17,6 +18,7 @@ verbose=
 for argument in "$@"; do
   case "$argument" in
     --verbose) verbose=yes ;;
+    --dashboards) packages+=(chromium fonts-dejavu-core) ;;
     --lint) packages+=(clang-format-16 clang-tidy-16) ;;
     *) echo "setup: unknown argument $argument" >&2 && exit 2 ;;
   esac

@@ -74,7 +74,7 @@ def lines(title, unit, description, *queries, width=12, stacked=False, colors=No
 
 
 def listing(title, expression, description, hidden=(), width=12):
-    return (table.Panel().title(title).description(description).datasource(DATASOURCE).span(width).height(6)
+    return (table.Panel().title(title).description(description).datasource(DATASOURCE).span(width).height(8)
             .with_target(query(expression, "", "A", instant=True))
             .with_transformation(d.DataTransformerConfig(id_val="organize", options={
                 "excludeByName": {name: True for name in ("Time", "Value", *hidden)}})))

@@ -33,7 +33,7 @@ class DashboardsTest(unittest.TestCase):
             self.assertEqual({name + ".json" for name in dashboards()}, set(os.listdir(folder)))
             for name in os.listdir(folder):
                 self.assertEqual(read(os.path.join(FOLDER, name)), read(os.path.join(folder, name)),
-                                 f"{name}: run deploy/grafana/generate.py deploy/grafana")
+                                 f"{name}: ./run dashboards")
 
     def test_every_metric_shown_exists(self):
         known = golden_metrics() | {rule["record"] for rule in rules("record")} | OTHERS

@@ -58,6 +58,7 @@ CLOCKS = r"(system_clock|steady_clock|high_resolution_clock)::now|absl::Now\(|\b
 
 INCLUDE = re.compile(r'^\s*#include\s+([<"])([^>"]+)[>"]')
 FILE_BYTES_MAX = 1 << 20
+IMAGE_BYTES_MAX = 200_000
 # Where a machine's own folders begin; a path into them works nowhere else.
 MACHINE_PATH = re.compile(r'["\s(=](/home/|/root/|/Users/)')
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
@@ -119,6 +120,10 @@ def check(root):
         for file in sorted(files):
             path = os.path.relpath(os.path.join(parent, file), root)
             if path.startswith("tests/tidy/") or path == "LICENSE":
+                continue
+            if path.startswith("docs/images/") and path.endswith(".png"):
+                if os.path.getsize(os.path.join(root, path)) > IMAGE_BYTES_MAX:
+                    yield f"{path}:1: is larger than {IMAGE_BYTES_MAX} bytes: draw it smaller"
                 continue
             if os.path.getsize(os.path.join(root, path)) > FILE_BYTES_MAX:
                 yield f"{path}:1: is larger than {FILE_BYTES_MAX} bytes: generate it instead"

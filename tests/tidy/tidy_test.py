@@ -60,6 +60,8 @@ class TidyTest(unittest.TestCase):
         self.assert_finds("docs/a.md", "TO" + "DO: write\n", "finish")
         self.assert_finds("docs/a.md", "see /ho" + "me/me/a\n", "machine")
         self.assert_finds("docs/a.md", b"\xff\xfe", "UTF-8")
+        self.assertEqual(self.findings("docs/images/a.png", b"\xff\xfe"), [])
+        self.assert_finds("docs/images/a.png", b"\xff" * (tidy.IMAGE_BYTES_MAX + 1), "smaller")
         self.assert_finds("docs/a.md", "a" * (tidy.FILE_BYTES_MAX + 1), "larger")
 
 

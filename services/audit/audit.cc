@@ -140,17 +140,32 @@ class Auditor {
     });
   }
 
-  // Of every raw event that is there, in a domain.
+  // Of every raw event that is there, in a domain, under each epoch whose keys are in use: a
+  // rotation leaves results of both behind.
   absl::StatusOr<Pseudonyms> PseudonymsIn(const std::string& domain_name) {
-    SLUICE_ASSIGN_OR_RETURN(uint16_t domain, pseudonymiser_.Domain(domain_name));
     Pseudonyms pseudonyms;
+    SLUICE_ASSIGN_OR_RETURN(uint16_t newest, pseudonymiser_.Domain(domain_name));
+    SLUICE_ASSIGN_OR_RETURN(uint32_t epoch, AddPseudonyms(newest, pseudonyms));
+    while (epoch-- > 1) {
+      auto older = pseudonymiser_.Domain(base::StrCat(domain_name, "@", epoch));
+      if (absl::IsNotFound(older.status())) continue;
+      if (!older.ok()) return older.status();
+      SLUICE_RETURN_IF_ERROR(AddPseudonyms(*older, pseudonyms).status());
+    }
+    return pseudonyms;
+  }
+
+  // Returns the epoch; 0 where there is no event.
+  absl::StatusOr<uint32_t> AddPseudonyms(uint16_t domain, Pseudonyms& pseudonyms) {
     privacy::PseudonymBatch batch;
     privacy::PseudonymAnswer answer;
     std::vector<Position> positions;
+    uint32_t epoch = 0;
     auto flush = [&]() -> absl::Status {
       if (positions.empty()) return absl::OkStatus();
       SLUICE_RETURN_IF_ERROR(pseudonymiser_.Pseudonymise(batch, answer));
       for (size_t i = 0; i < positions.size(); ++i) pseudonyms[answer.blocks[i]] = positions[i];
+      epoch = answer.domains[domain].epoch;
       batch.Clear();
       positions.clear();
       return absl::OkStatus();
@@ -169,7 +184,7 @@ class Auditor {
     }
     for (const Position& position : later_) SLUICE_RETURN_IF_ERROR(add(position));
     SLUICE_RETURN_IF_ERROR(flush());
-    return pseudonyms;
+    return epoch;
   }
 
   std::optional<Position> Parse(std::string_view source) const {

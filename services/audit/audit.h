@@ -48,8 +48,9 @@ struct Findings {
 // hold, finds every one of them; what lies behind the cut isn't judged.
 //
 // Streams that aren't internal name raw events by pseudonym: `pseudonymiser` recomputes them, so
-// that an audit needs the authority that holds the keys. Where the raw topic has lost its oldest
-// events, a pseudonym that stands for none that is left counts as `older`.
+// that an audit needs the authority that holds the keys, under every epoch that is active: results
+// of a retired one count as unknown. Where the raw topic has lost its oldest events, a pseudonym
+// that stands for none that is left counts as `older`.
 absl::StatusOr<Findings> Audit(const Options& options, const engine::Pipeline& pipeline,
                                privacy::Pseudonymiser& pseudonymiser);
 

@@ -1,5 +1,6 @@
 // Quarantine on a real Kafka: what is redriven is redriven once, whatever happens in the middle.
 #include <set>
+#include <utility>
 
 #include "services/ctl/pipeline_test.h"
 #include "services/ctl/redrive.h"
@@ -202,6 +203,28 @@ TEST_F(QuarantineKafkaTest, TheRateIsKept) {
   ASSERT_EQ(waits.size(), 3u);
   EXPECT_THAT(waits[0], AllOf(::testing::Gt(5.0), ::testing::Le(10.0)));
   EXPECT_THAT(waits[2], AllOf(::testing::Gt(25.0), ::testing::Le(30.0)));
+}
+
+TEST_F(QuarantineKafkaTest, ASecondRunEndsTheFirstAndNothingIsRedrivenTwice) {
+  MakeTopics(1);
+  Quarantine(60);
+  RunOptions options;
+  options.execute = true;
+  options.private_key = path("quarantine.key");
+  options.per_second_max = 1'000'000;
+  options.transaction_records = 10;
+  RunOptions second = options;
+  bool ran = false;
+  options.progress = [&](uint64_t) {
+    if (std::exchange(ran, true)) return;
+    auto report = RunOverQuarantine(site_, second);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->done, 50u);
+    EXPECT_EQ(report->redriven_before, 10u);
+  };
+  auto first = RunOverQuarantine(site_, options);
+  EXPECT_FALSE(first.ok()) << "it must not go on beside the other";
+  EXPECT_EQ(ReadAll(site_.raw()).size(), 120u);
 }
 
 TEST_F(QuarantineKafkaTest, WithoutItsLedgerNothingIsRedriven) {

@@ -80,6 +80,27 @@ TEST_F(TopicsKafkaTest, AnAuditEndsWithOneWhereAResultIsDoubledOrAnEventIsLost) 
                              HasSubstr("raw." + name_ + "/0/2: doubled")));
 }
 
+TEST_F(TopicsKafkaTest, AnAuditKnowsTheResultsOfBothSidesOfARotation) {
+  MakeTopics(1);
+  Produce(3, "abc");
+  auto process = StartProcessor();
+  ASSERT_TRUE(WaitForRecords("open." + name_, 3)) << LogTail();
+  Stop(*process);
+  base::SystemRandom random;
+  auto keyring = privacy::Keyring::Load(path("keyring"), path("kek"));
+  ASSERT_TRUE(keyring.ok()) << keyring.status();
+  ASSERT_EQ(*keyring->Rotate("open", random), 2u);
+  ASSERT_TRUE(keyring->Save(path("keyring"), path("kek"), random).ok());
+  Produce(2, "abc");
+  process = StartProcessor();
+  ASSERT_TRUE(WaitForRecords("open." + name_, 5)) << LogTail();
+  Stop(*process);
+  EXPECT_THAT(ReadAll("open." + name_)[4].headers["sluice-src"], HasSubstr("open2-"));
+  Ended ended = Ctl({"audit", "--output", "json"});
+  EXPECT_EQ(ended.code, 0) << ended.out << ended.err;
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("\"in\": 5"), HasSubstr("\"clean\": 5")));
+}
+
 TEST_F(TopicsKafkaTest, AnAuditWaitsForWhatIsNotCommittedAndNamesWhatCannotBeReached) {
   MakeTopics(1);
   Produce(3, "abc");

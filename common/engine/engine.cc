@@ -383,8 +383,10 @@ void Engine::Join(Entry& entry) {
   for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
     const JoinPlan& join = pipeline_->joins()[i];
     const Value* key = Find(join.key_positions, entry);
+    enrichment::Question question;
+    if (key != nullptr) question.key = {key, 1};
     enrichment::RowId row =
-        key == nullptr ? enrichment::kNoRow : pipeline_->tables()[i]->Find(key->text());
+        key == nullptr ? enrichment::kNoRow : pipeline_->tables()[i]->Find(question);
     rows_.push_back(row);
     if (row == enrichment::kNoRow && join.on_missing == config::v1::Enrichment::quarantine) {
       Violate(entry, "sluice.reference_missing", join.key);
@@ -695,8 +697,8 @@ void Engine::WriteJoin(Writer& writer, size_t index, const Entry& entry) {
   }
   size_t mark = writer.BeginMessage(join.field);
   for (size_t i = 0; i < join.columns.size(); ++i) {
-    writer.Field(join.columns[i],
-                 Value::Text(pipeline_->tables()[index]->Cell(row, join.column_indexes[i])));
+    Value cell = pipeline_->tables()[index]->Cell(row, join.column_indexes[i]);
+    if (cell.present()) writer.Field(join.columns[i], cell);
   }
   writer.EndMessage(mark);
 }

@@ -274,19 +274,20 @@ class PipelineCompiler {
 
   void CompileColumns(const std::string& path, const config::v1::Enrichment& enrich,
                       const enrichment::Table& table, JoinPlan& join) {
-    const std::vector<std::string>& columns = table.columns();
+    const enrichment::Schema& schema = table.schema();
     for (const auto& [column, name] : enrich.fields()) {
-      if (std::find(columns.begin(), columns.end(), column) == columns.end()) {
-        Error(base::StrCat(path, ".fields[", column, "]"),
-              base::StrCat("the set has no column '", column,
-                           "'; it has: ", absl::StrJoin(columns, ", ")));
-      }
+      if (schema.Find(column)) continue;
+      std::vector<std::string> names;
+      for (const enrichment::Column& other : schema.columns()) names.push_back(other.name);
+      Error(base::StrCat(path, ".fields[", column, "]"),
+            base::StrCat("the set has no column '", column,
+                         "'; it has: ", absl::StrJoin(names, ", ")));
     }
     std::set<std::string> names;
-    for (size_t i = 0; i < columns.size(); ++i) {
-      std::string name = columns[i];
+    for (size_t i : schema.PublishedColumns()) {
+      std::string name = schema.columns()[i].name;
       if (!enrich.fields().empty()) {
-        auto renamed = enrich.fields().find(columns[i]);
+        auto renamed = enrich.fields().find(name);
         if (renamed == enrich.fields().end()) continue;
         name = renamed->second;
       }

@@ -3,11 +3,36 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace sluice::enrichment {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+struct Row {
+  int line;
+  std::vector<std::string> cells;
+};
+struct Document {
+  std::vector<std::string> header;
+  std::vector<Row> rows;
+};
+
+absl::StatusOr<Document> ParseCsv(std::string_view text) {
+  auto reader = CsvReader::Create(text);
+  if (!reader.ok()) return reader.status();
+  Document document{reader->header(), {}};
+  base::Arena arena;
+  std::vector<std::string_view> cells;
+  while (true) {
+    auto more = reader->Next(arena, cells);
+    if (!more.ok()) return more.status();
+    if (!*more) return document;
+    document.rows.push_back({reader->line(), {cells.begin(), cells.end()}});
+  }
+}
 
 std::string ErrorOf(std::string_view text) {
   return std::string(ParseCsv(text).status().message());

@@ -9,21 +9,30 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-absl::StatusOr<std::shared_ptr<const ExactTable>> Load(std::string_view text) {
+absl::StatusOr<std::shared_ptr<const Table>> Load(std::string_view text) {
   return ExactTable::FromCsv("boroughs", "code", text, "boroughs.csv");
 }
 
+RowId Find(const Table& table, std::string_view key) {
+  event::Value value = event::Value::Text(key);
+  Question question;
+  question.key = {&value, 1};
+  return table.Find(question);
+}
+
 TEST(ExactTable, FindsRowsByKey) {
-  auto table = Load("name,code,ward\nCamden,E07,Bloomsbury\nHackney,E12,Dalston\n");
+  auto table = Load("name,code,ward\nCamden,E07,Bloomsbury\nHackney,E12,\n");
   ASSERT_TRUE(table.ok()) << table.status();
-  EXPECT_THAT((*table)->columns(), ElementsAre("name", "ward"));
+  EXPECT_THAT((*table)->schema().PublishedColumns(), ElementsAre(0u, 2u));
   EXPECT_EQ((*table)->size(), 2u);
-  RowId row = (*table)->Find("E12");
+  RowId row = Find(**table, "E12");
   ASSERT_NE(row, kNoRow);
-  EXPECT_EQ((*table)->Cell(row, 0), "Hackney");
-  EXPECT_EQ((*table)->Cell(row, 1), "Dalston");
-  EXPECT_EQ((*table)->Find("E13"), kNoRow);
-  EXPECT_EQ((*table)->Find(""), kNoRow);
+  EXPECT_EQ((*table)->Cell(row, 0).text(), "Hackney");
+  EXPECT_EQ((*table)->Cell(row, 1).text(), "E12");
+  EXPECT_FALSE((*table)->Cell(row, 2).present()) << "an empty cell is no value";
+  EXPECT_EQ(Find(**table, "E13"), kNoRow);
+  EXPECT_EQ(Find(**table, ""), kNoRow);
+  EXPECT_EQ(Find(**table, std::string(kKeyBytesMax + 1, 'x')), kNoRow);
 }
 
 TEST(ExactTable, IdIsTheContentsWhateverTheOrderOfRows) {
@@ -36,13 +45,29 @@ TEST(ExactTable, IdIsTheContentsWhateverTheOrderOfRows) {
 }
 
 TEST(ExactTable, RefusesWhatCannotBeAVersion) {
-  EXPECT_THAT(std::string(Load("name\nx\n").status().message()),
-              HasSubstr("boroughs.csv: line 1: no column 'code'"));
-  EXPECT_THAT(std::string(Load("code,name\n").status().message()), HasSubstr("no rows"));
-  EXPECT_THAT(std::string(Load("code,name\nE1,a\n,b\n").status().message()),
-              HasSubstr("line 3: the key is empty"));
-  EXPECT_THAT(std::string(Load("code,name\nE1,a\nE2,b\nE1,c\n").status().message()),
-              HasSubstr("line 4: this key stands in an earlier line"));
+  auto error = [](std::string_view text) { return std::string(Load(text).status().message()); };
+  EXPECT_THAT(error("name\nx\n"), HasSubstr("boroughs.csv: line 1: "));
+  EXPECT_THAT(error("name\nx\n"), HasSubstr("there is no column 'code'"));
+  EXPECT_THAT(error("code,name\n"), HasSubstr("boroughs.csv: there are no rows"));
+  EXPECT_THAT(error("code,name\nE1,a\n,b\n"),
+              HasSubstr("boroughs.csv: line 3: column 'code': has no value"));
+  EXPECT_THAT(error("code,name\nE1,a\nE2,b\nE1,c\n"),
+              HasSubstr("boroughs.csv: line 4: this key stands in boroughs.csv: line 2 too"));
+}
+
+// Keys that meet in the hash table are still told apart.
+TEST(ExactTable, FindsEveryOneOfManyKeys) {
+  std::string text = "code,name\n";
+  for (int i = 0; i < 5000; ++i)
+    text += "K" + std::to_string(i * 7) + "," + std::to_string(i) + "\n";
+  auto table = Load(text);
+  ASSERT_TRUE(table.ok()) << table.status();
+  for (int i = 0; i < 5000; ++i) {
+    RowId row = Find(**table, "K" + std::to_string(i * 7));
+    ASSERT_NE(row, kNoRow) << i;
+    ASSERT_EQ((*table)->Cell(row, 1).text(), std::to_string(i));
+    ASSERT_EQ(Find(**table, "K" + std::to_string(i * 7 + 1)), kNoRow) << i;
+  }
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ DOORS = [
     (r"prometheus/|civetweb|CivetServer", ["common/telemetry"]),
     (r"grpcpp/|grpc/", ["common/rpc"]),
     (r"simdjson", ["common/event", "services/processor", "services/ctl"]),
-    (r"re2/", ["common/validation", "common/contract"]),
+    (r"re2/", ["common/validation", "common/contract", "common/enrichment"]),
     (r"yaml-cpp/", ["common/config"]),
     (r"CLI/", ["services", "demo", "benchmarks"]),
 ]

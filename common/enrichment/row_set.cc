@@ -1,0 +1,175 @@
+#include "common/enrichment/row_set.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+
+namespace sluice::enrichment {
+
+using event::Value;
+using event::ValueKind;
+
+static_assert(std::endian::native == std::endian::little,
+              "ids are hashes of little-endian numbers");
+
+namespace {
+
+template <typename T>
+void AppendNumber(T number, std::string& out) {
+  out.append(reinterpret_cast<const char*>(&number), sizeof(number));
+}
+
+template <typename T>
+T LoadNumber(const char* at) {
+  T number;
+  std::memcpy(&number, at, sizeof(number));
+  return number;
+}
+
+// Bytes of a value behind its kind.
+size_t SizeOf(ValueKind kind, const char* at) {
+  switch (kind) {
+    case ValueKind::kBool:
+      return 1;
+    case ValueKind::kInt:
+    case ValueKind::kDouble:
+      return 8;
+    case ValueKind::kTime:
+      return 12;
+    case ValueKind::kText:
+      return 4 + LoadNumber<uint32_t>(at);
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+void AppendRow(std::span<const Value> row, std::string& out) {
+  for (const Value& value : row) {
+    out.push_back(static_cast<char>(value.kind));
+    switch (value.kind) {
+      case ValueKind::kBool:
+        out.push_back(value.boolean ? 1 : 0);
+        break;
+      case ValueKind::kInt:
+        AppendNumber(value.integer, out);
+        break;
+      case ValueKind::kDouble:
+        AppendNumber(value.number, out);
+        break;
+      case ValueKind::kTime:
+        AppendNumber(value.seconds, out);
+        AppendNumber(value.nanos, out);
+        break;
+      case ValueKind::kText:
+        AppendNumber(value.size, out);
+        out.append(value.text());
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+Value CellOfRow(const char* bytes, size_t column) {
+  for (; column > 0; --column) bytes += 1 + SizeOf(static_cast<ValueKind>(*bytes), bytes + 1);
+  auto kind = static_cast<ValueKind>(*bytes++);
+  switch (kind) {
+    case ValueKind::kBool:
+      return Value::Bool(*bytes != 0);
+    case ValueKind::kInt:
+      return Value::Int(LoadNumber<int64_t>(bytes));
+    case ValueKind::kDouble:
+      return Value::Double(LoadNumber<double>(bytes));
+    case ValueKind::kTime:
+      return Value::Time(LoadNumber<int64_t>(bytes), LoadNumber<int32_t>(bytes + 8));
+    case ValueKind::kText:
+      return Value::Text({bytes + 4, LoadNumber<uint32_t>(bytes)});
+    default:
+      return Value();
+  }
+}
+
+RowSet::Builder::Builder(std::shared_ptr<const Schema> schema)
+    : schema_(std::move(schema)), set_(new RowSet()) {}
+
+absl::Status RowSet::Builder::Add(std::span<const Value> row, std::string_view source, int line) {
+  auto error = [&](std::string_view what) {
+    return absl::InvalidArgumentError(base::StrCat(source, ": line ", line, ": ", what));
+  };
+  if (absl::Status kept = schema_->Check(row); !kept.ok()) return error(base::View(kept.message()));
+  Row added{};
+  if (schema_->has_interval()) {
+    absl::StatusOr<Interval> interval = schema_->IntervalOf(row);
+    if (!interval.ok()) return error(base::View(interval.status().message()));
+    added.interval = *interval;
+  }
+  if (!schema_->key().empty()) {
+    auto key = encoder_.EncodeRow(*schema_, row);
+    if (!key) return error("the key is empty or too long");
+    added.key = set_->arena_.Copy(*key);
+  }
+  added.hash = HashKey(added.key);
+  auto* cells = set_->arena_.AllocateArray<Value>(row.size());
+  for (size_t i = 0; i < row.size(); ++i) {
+    cells[i] = row[i];
+    if (row[i].kind == ValueKind::kText) cells[i] = Value::Text(set_->arena_.Copy(row[i].text()));
+  }
+  added.cells = cells;
+  if (sources_.empty() || sources_.back() != source) sources_.emplace_back(source);
+  added.source = static_cast<uint32_t>(sources_.size() - 1);
+  added.line = line;
+  rows_.push_back(added);
+  return absl::OkStatus();
+}
+
+std::string RowSet::Builder::Place(const Row& row) const {
+  return base::StrCat(sources_[row.source], ": line ", row.line);
+}
+
+absl::StatusOr<std::shared_ptr<const RowSet>> RowSet::Builder::Finish() {
+  if (rows_.empty()) return absl::InvalidArgumentError("there are no rows");
+  // By place where all else is equal, so that errors name the later row.
+  std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
+    return std::tie(a.hash, a.key, a.interval.low, a.interval.high, a.source, a.line) <
+           std::tie(b.hash, b.key, b.interval.low, b.interval.high, b.source, b.line);
+  });
+  for (size_t i = 1; i < rows_.size(); ++i) {
+    const Row& before = rows_[i - 1];
+    const Row& row = rows_[i];
+    if (row.key != before.key) continue;
+    if (schema_->has_interval() && row.interval.low >= before.interval.high) continue;
+    return absl::InvalidArgumentError(
+        schema_->has_interval()
+            ? base::StrCat(Place(row), ": the row of ", Place(before),
+                           " has the same key and overlaps it")
+            : base::StrCat(Place(row), ": this key stands in ", Place(before), " too"));
+  }
+  std::shared_ptr<RowSet> set = std::move(set_);
+  set->schema_ = schema_;
+  set->cells_.reserve(rows_.size() * schema_->columns().size());
+  set->key_ends_.reserve(rows_.size());
+  SnapshotId id(*schema_);
+  std::string bytes;
+  for (const Row& row : rows_) {
+    std::span<const Value> cells(row.cells, schema_->columns().size());
+    set->cells_.insert(set->cells_.end(), cells.begin(), cells.end());
+    set->keys_.append(row.key);
+    set->key_ends_.push_back(set->keys_.size());
+    if (schema_->has_interval()) set->intervals_.push_back(row.interval);
+    bytes.clear();
+    AppendRow(cells, bytes);
+    id.Add(bytes);
+  }
+  set->id_ = id.Finish();
+  rows_.clear();
+  sources_.clear();
+  set_.reset(new RowSet());
+  return set;
+}
+
+}  // namespace sluice::enrichment

@@ -1,0 +1,110 @@
+// The rows of one version of a set, in memory, in the one order that they have wherever they come
+// from.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/arena.h"
+#include "common/base/sha256.h"
+#include "common/enrichment/schema.h"
+
+namespace sluice::enrichment {
+
+// Takes rows from a source's reader. Single-threaded.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  virtual const Schema& schema() const = 0;
+  // One value for each column of the schema, of its type; texts are valid during the call. `source`
+  // and `line` are for errors. An error ends the version: half of it is none.
+  virtual absl::Status Add(std::span<const event::Value> row, std::string_view source,
+                           int line) = 0;
+};
+
+// Immutable and thread-safe.
+class RowSet {
+ public:
+  class Builder;
+
+  const std::shared_ptr<const Schema>& shared_schema() const { return schema_; }
+  const Schema& schema() const { return *schema_; }
+  size_t size() const { return key_ends_.size(); }
+  // The snapshot's id: 32 hex digits that are equal where schema and rows are.
+  const std::string& id() const { return id_; }
+
+  // Rows stand by HashKey of their keys, then by key, then by interval.
+  std::span<const event::Value> row(size_t index) const {
+    return std::span(cells_).subspan(index * schema_->columns().size(), schema_->columns().size());
+  }
+  // As KeyEncoder has it; empty where the schema has no key.
+  std::string_view key(size_t index) const {
+    size_t begin = index == 0 ? 0 : key_ends_[index - 1];
+    return std::string_view(keys_).substr(begin, key_ends_[index] - begin);
+  }
+  // One for each row where the schema has_interval(); else empty.
+  const std::vector<Interval>& intervals() const { return intervals_; }
+
+ private:
+  RowSet() = default;
+
+  std::shared_ptr<const Schema> schema_;
+  std::string id_;
+  base::Arena arena_;
+  std::vector<event::Value> cells_;  // row by row
+  std::string keys_;
+  std::vector<size_t> key_ends_;
+  std::vector<Interval> intervals_;
+};
+
+class RowSet::Builder final : public RowSink {
+ public:
+  explicit Builder(std::shared_ptr<const Schema> schema);
+
+  const Schema& schema() const override { return *schema_; }
+  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override;
+  size_t size() const { return rows_.size(); }
+  // The set; the builder is empty after it. An error: no row at all, one key twice, or two rows of
+  // one key that hold at the same time.
+  absl::StatusOr<std::shared_ptr<const RowSet>> Finish();
+
+ private:
+  struct Row {
+    uint64_t hash;
+    std::string_view key;
+    Interval interval;
+    const event::Value* cells;
+    uint32_t source;
+    int line;
+  };
+  std::string Place(const Row& row) const;
+
+  std::shared_ptr<const Schema> schema_;
+  std::unique_ptr<RowSet> set_;  // its arena holds what rows_ points to
+  std::vector<Row> rows_;
+  std::vector<std::string> sources_;
+  KeyEncoder encoder_;
+};
+
+// Appends a row as bytes, the same for equal rows: hashed for a snapshot's id, and stored.
+void AppendRow(std::span<const event::Value> row, std::string& out);
+// One column of what AppendRow wrote. Texts are views of the bytes.
+event::Value CellOfRow(const char* bytes, size_t column);
+
+// The id of a version: told its rows in their order.
+class SnapshotId {
+ public:
+  explicit SnapshotId(const Schema& schema) { hash_.AddPart(schema.identity()); }
+  void Add(std::string_view row_bytes) { hash_.AddPart(row_bytes); }
+  std::string Finish() { return hash_.Hex(32); }
+
+ private:
+  base::Sha256 hash_;
+};
+
+}  // namespace sluice::enrichment

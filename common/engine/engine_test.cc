@@ -428,7 +428,7 @@ TEST(Pipeline, NamesEachMistake) {
   EXPECT_THAT(ErrorOf([](P& p) { p.mutable_enrich(0)->set_into("outcome"); }),
               HasSubstr("has a field 'outcome' already"));
   EXPECT_THAT(ErrorOf([](P& p) { (*p.mutable_enrich(0)->mutable_fields())["x"] = "y"; }),
-              HasSubstr("the set has no column 'x'; it has: name"));
+              HasSubstr("the set has no column 'x'; it has: code, name"));
   EXPECT_THAT(ErrorOf([](P& p) { p.clear_streams(); }), HasSubstr("name at least one"));
   EXPECT_EQ(ErrorOf([&](P& p) {
               field(p, 1, "subject").mutable_drop();

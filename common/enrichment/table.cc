@@ -1,6 +1,7 @@
 #include "common/enrichment/table.h"
 
 #include "common/base/strings.h"
+#include "common/enrichment/area_table.h"
 #include "common/enrichment/exact_table.h"
 #include "common/enrichment/interval_table.h"
 
@@ -17,6 +18,8 @@ absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
     case SchemaProto::as_of:
     case SchemaProto::range:
       return std::make_shared<const IntervalTable>(set, std::move(rows));
+    case SchemaProto::area:
+      return std::make_shared<const AreaTable>(set, std::move(rows));
     default:
       break;
   }

@@ -4,6 +4,7 @@
 #include "services/ctl/completion_command.h"
 #include "services/ctl/explain_command.h"
 #include "services/ctl/import_command.h"
+#include "services/ctl/keyring_command.h"
 #include "services/ctl/keys_command.h"
 #include "services/ctl/lint_command.h"
 #include "services/ctl/quarantine_command.h"
@@ -12,6 +13,7 @@
 #include "services/ctl/status_command.h"
 #include "services/ctl/test_command.h"
 #include "services/ctl/topics_command.h"
+#include "services/ctl/trail_command.h"
 
 namespace sluice::ctl {
 
@@ -22,11 +24,13 @@ void AddCommands(Program& program) {
   AddTestCommand(program);
   AddSchemaCommand(program);
   AddKeysCommand(program);
+  AddKeyringCommands(program);
   AddStatusCommands(program);
   AddTopicsCommand(program);
   AddImportCommand(program);
   AddQuarantineCommand(program);
   AddAuditCommand(program);
+  AddTrailCommand(program);
   AddCompletionCommand(program);
 }
 

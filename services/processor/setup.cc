@@ -35,12 +35,14 @@ absl::StatusOr<Setup> LoadKeys(Definition definition) {
   auto keyring = privacy::Keyring::Load(definition.Resolve(local.keyring()),
                                         definition.Resolve(local.key_encryption_key()));
   if (!keyring.ok()) return definition.At("pseudonymiser.local", keyring.status());
+  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*keyring));
   config::Problems problems;
   for (int i = 0; i < config.pipeline().streams_size(); ++i) {
-    const std::string& domain = config.pipeline().streams(i).domain();
-    if (!domain.empty() && keyring->Find(domain) == nullptr) {
+    const std::string& name = config.pipeline().streams(i).domain();
+    if (name.empty()) continue;
+    if (auto domain = pseudonymiser->Domain(name); !domain.ok()) {
       problems.Add(definition.map, base::StrCat("pipeline.streams[", i, "].domain"),
-                   base::StrCat("the keyring has no domain '", domain, "'"));
+                   base::View(domain.status().message()));
     }
   }
   auto pem = ReadFile(definition.Resolve(config.pipeline().quarantine().public_key()));

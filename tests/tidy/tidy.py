@@ -25,6 +25,7 @@ LIBRARIES = {
     "common/kafka": ["common/base", "common/stream"],
     "common/rpc": ["common/base", "common/telemetry"],
     "common/config": ["common/base"],
+    "common/trail": ["common/base", "common/telemetry"],
     "tests/support": ["common/base"],
 }
 # Processes compose libraries; beyond that they use only what is named here.

@@ -1,0 +1,63 @@
+// An audit trail's way to a second place, out of reach of whoever can rewrite the file.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace sluice::trail {
+
+// For example the audit topic.
+class Publisher {
+ public:
+  virtual ~Publisher() = default;
+  // OK when all lines are there for good. They may be published again after an error or a crash:
+  // writer and sequence tell a reader which is which.
+  virtual absl::Status Publish(std::string_view writer,
+                               std::span<const std::string_view> lines) = 0;
+};
+
+// Follows the trail's file on a thread of its own and publishes what is new, in order. Where it
+// stands is kept in `<path>.published`: a Publisher that is away delays the lines and loses none.
+class Forwarder {
+ public:
+  // `publisher` outlives it. `failed` is told each failure; tried again every `retry_ms`.
+  static std::unique_ptr<Forwarder> Start(std::string path, std::string writer,
+                                          Publisher& publisher, void (*failed)(const absl::Status&),
+                                          int retry_ms = 500);
+  // Publishes what there is, once, and ends.
+  ~Forwarder();
+
+  // Of the file, in bytes.
+  uint64_t published() const { return published_; }
+
+ private:
+  Forwarder(std::string path, std::string writer, Publisher& publisher,
+            void (*failed)(const absl::Status&), int retry_ms)
+      : path_(std::move(path)),
+        writer_(std::move(writer)),
+        publisher_(publisher),
+        failed_(failed),
+        retry_ms_(retry_ms) {}
+  void Run();
+  // Whether anything was published.
+  absl::StatusOr<bool> Step();
+
+  const std::string path_;
+  const std::string writer_;
+  Publisher& publisher_;
+  void (*const failed_)(const absl::Status&);
+  const int retry_ms_;
+  std::atomic<uint64_t> published_ = 0;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sluice::trail

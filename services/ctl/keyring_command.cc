@@ -1,0 +1,300 @@
+#include "services/ctl/keyring_command.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/privacy/keyring.h"
+#include "common/privacy/rotation.h"
+#include "common/trail/chain.h"
+#include "services/ctl/json.h"
+
+namespace sluice::ctl {
+namespace {
+
+using base::StrCat;
+using privacy::Keyring;
+
+struct Options {
+  std::string keyring, key;
+  std::string trail, reason;
+  std::string domain, label;
+  uint32_t epoch = 0;
+  std::string copy, copy_key;
+  std::string input = "-";
+};
+
+std::string_view StateName(privacy::EpochState state) {
+  constexpr std::string_view kNames[] = {"active", "retired", "destroyed"};
+  return kNames[static_cast<size_t>(state)];
+}
+
+std::string UserName() {
+  const passwd* user = getpwuid(getuid());
+  return user == nullptr ? StrCat("uid ", getuid()) : std::string(user->pw_name);
+}
+
+// The trail that the option names, if any: what can't be written there isn't done.
+absl::Status Record(const Options& options, trail::Operation operation, std::string action,
+                    const absl::Status& outcome, std::string subject, uint64_t count = 0) {
+  if (options.trail.empty()) return outcome;
+  base::SystemClock clock;
+  SLUICE_ASSIGN_OR_RETURN(auto chain, trail::Chain::Open({options.trail, "sluicectl"}, clock));
+  trail::Entry entry{.who = UserName(),
+                     .operation = operation,
+                     .action = std::move(action),
+                     .justification = options.reason,
+                     .count = count,
+                     .subject = std::move(subject)};
+  if (!options.domain.empty()) entry.domains = {options.domain};
+  if (!outcome.ok()) {
+    entry.outcome = trail::Outcome::kRefused;
+    entry.reason = base::View(outcome.message());
+  }
+  SLUICE_RETURN_IF_ERROR(chain->Append(entry));
+  return outcome;
+}
+
+absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject().Member("generation", keyring.generation()).Key("domains").BeginArray();
+    for (const privacy::KeyringDomain& domain : keyring.domains()) {
+      json.BeginObject().Member("name", domain.name).Member("label", domain.label);
+      json.Key("epochs").BeginArray();
+      for (const privacy::KeyringEpoch& epoch : domain.epochs) {
+        json.BeginObject().Member("number", epoch.number);
+        json.Member("state", StateName(epoch.state)).EndObject();
+      }
+      json.EndArray().EndObject();
+    }
+    json.EndArray().EndObject();
+    output.out() << std::move(json).Finish();
+    return ExitCode::kOk;
+  }
+  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE"});
+  for (const privacy::KeyringDomain& domain : keyring.domains()) {
+    for (const privacy::KeyringEpoch& epoch : domain.epochs) {
+      table.Add({domain.name, domain.label, StrCat(epoch.number),
+                 epoch.number == domain.newest() ? "newest" : std::string(StateName(epoch.state))});
+    }
+  }
+  table.Print(output);
+  return ExitCode::kOk;
+}
+
+// Tries the change first, so that a refusal is on the trail as such; records it; then saves it.
+absl::Status Change(const Options& options, trail::Operation operation, std::string action,
+                    const std::function<absl::StatusOr<std::string>(Keyring&)>& change) {
+  base::SystemRandom random;
+  SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
+  absl::StatusOr<std::string> subject = change(keyring);
+  SLUICE_RETURN_IF_ERROR(Record(options, operation, std::move(action), subject.status(),
+                                subject.ok() ? *subject : ""));
+  return keyring.Save(options.keyring, options.key, random);
+}
+
+absl::StatusOr<ExitCode> AddDomain(const Options& options, Output&) {
+  base::SystemRandom random;
+  SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kAlteration, "CreateDomain",
+                                [&](Keyring& keyring) -> absl::StatusOr<std::string> {
+                                  SLUICE_RETURN_IF_ERROR(
+                                      keyring.AddDomain(options.domain, options.label, random));
+                                  return "epoch 1";
+                                }));
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> Rotate(const Options& options, Output& output) {
+  base::SystemRandom random;
+  uint32_t made = 0;
+  SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kAlteration, "RotateDomain",
+                                [&](Keyring& keyring) -> absl::StatusOr<std::string> {
+                                  SLUICE_ASSIGN_OR_RETURN(made,
+                                                          keyring.Rotate(options.domain, random));
+                                  return StrCat("epoch ", made);
+                                }));
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject().Member("domain", options.domain).Member("epoch", made).EndObject();
+    output.out() << std::move(json).Finish();
+  } else {
+    output.out() << "Domain '" << options.domain << "' makes its pseudonyms in epoch " << made
+                 << " from now on.\n";
+  }
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> Retire(const Options& options, Output&) {
+  SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kAlteration, "RetireEpoch",
+                                [&](Keyring& keyring) -> absl::StatusOr<std::string> {
+                                  SLUICE_RETURN_IF_ERROR(
+                                      keyring.Retire(options.domain, options.epoch));
+                                  return StrCat("epoch ", options.epoch);
+                                }));
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> Destroy(const Options& options, Output& output) {
+  SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kErasure, "DestroyEpoch",
+                                [&](Keyring& keyring) -> absl::StatusOr<std::string> {
+                                  SLUICE_RETURN_IF_ERROR(
+                                      keyring.Destroy(options.domain, options.epoch));
+                                  return StrCat("epoch ", options.epoch);
+                                }));
+  output.err()
+      << "The keyring no longer holds the epoch's secret. Its older copies and backups do: "
+         "destroy them too.\n";
+  return ExitCode::kOk;
+}
+
+// From one file and key to another, which must not exist.
+absl::Status Copy(const std::string& from, const std::string& from_key, const std::string& to,
+                  const std::string& to_key) {
+  base::SystemRandom random;
+  SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(from, from_key));
+  SLUICE_ASSIGN_OR_RETURN(auto key, privacy::FileKeyEncryption::Load(to_key, random));
+  SLUICE_RETURN_IF_ERROR(keyring.SaveCopy(to, key, random));
+  // A backup that can't be read is found now, and not when it is needed.
+  SLUICE_ASSIGN_OR_RETURN(Keyring copy, Keyring::Load(to, key));
+  return copy.SameRoot(keyring) ? absl::OkStatus()
+                                : absl::DataLossError(StrCat(to, ": isn't what was written"));
+}
+
+absl::StatusOr<ExitCode> Backup(const Options& options, Output&) {
+  SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kDisclosure, "BackupKeyring",
+                                Copy(options.keyring, options.key, options.copy, options.copy_key),
+                                options.copy));
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> Restore(const Options& options, Output&) {
+  SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kAlteration, "RestoreKeyring",
+                                Copy(options.copy, options.copy_key, options.keyring, options.key),
+                                options.copy));
+  return ExitCode::kOk;
+}
+
+absl::StatusOr<ExitCode> Convert(const Options& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
+  SLUICE_ASSIGN_OR_RETURN(auto rotation, privacy::Rotation::Create(keyring, options.domain));
+  std::ifstream file;
+  if (options.input != "-") {
+    file.open(options.input, std::ios::binary);
+    if (!file.is_open())
+      return absl::NotFoundError(StrCat(options.input, ": can't be read: does it exist?"));
+  }
+  std::istream& in = options.input == "-" ? output.in() : file;
+  privacy::Rotation::Counts counts;
+  std::string converted;
+  for (std::string line; std::getline(in, line);) {
+    converted.clear();
+    if (!in.eof()) line.push_back('\n');
+    SLUICE_RETURN_IF_ERROR(rotation.Convert(line, converted, counts));
+    output.out() << converted;
+    if (!output.out()) return absl::InternalError("the result can't be written");
+  }
+  if (in.bad()) return absl::UnavailableError(StrCat(options.input, ": can't be read to its end"));
+  SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kAlteration, "ConvertPseudonyms",
+                                absl::OkStatus(), options.input, counts.converted));
+  output.err() << counts.converted << " pseudonyms converted, " << counts.already
+               << " of the newest epoch already, " << counts.untouched
+               << " of an epoch that isn't active: left as they are.\n";
+  return counts.untouched == 0 ? ExitCode::kOk : ExitCode::kFound;
+}
+
+}  // namespace
+
+void AddKeyringCommands(Program& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App& keys = program.Group("keys", "Make keys, and rotate, retire and destroy them");
+  using Run = absl::StatusOr<ExitCode> (*)(const Options&, Output&);
+  auto add = [&](Program::About about, Run run) -> CLI::App& {
+    CLI::App& command = program.Add(
+        keys, std::move(about), [options, run](Output& output) { return run(*options, output); });
+    command.add_option("--keyring", options->keyring, "The keyring's file")->required();
+    command
+        .add_option("--key-encryption-key", options->key, "The file of the key that encrypts it")
+        ->required();
+    return command;
+  };
+  auto recorded = [&](CLI::App& command) {
+    command.add_option("--trail", options->trail,
+                       "The audit trail's file; what can't be recorded there isn't done");
+    command.add_option("--reason", options->reason, "Why, for the trail");
+  };
+  auto of_domain = [&](CLI::App& command) {
+    command.add_option("--domain", options->domain, "The domain's name")->required();
+  };
+  const std::string files = " --keyring keyring --key-encryption-key kek";
+
+  add({.name = "list",
+       .summary = "Show a keyring's domains and epochs",
+       .examples = {{"keys list" + files, "Which epochs are active, retired, destroyed"}}},
+      List);
+  CLI::App& added = add({.name = "add",
+                         .summary = "Add a domain to a keyring",
+                         .examples = {{"keys add" + files + " --domain research --label res",
+                                       "Its pseudonyms begin with res1-"}}},
+                        AddDomain);
+  of_domain(added);
+  added.add_option("--label", options->label, "How its pseudonyms begin: 1 to 8 letters")
+      ->required();
+  CLI::App& rotate =
+      add({.name = "rotate",
+           .summary = "Begin a new epoch of a domain",
+           .examples = {{"keys rotate" + files + " --domain intelligence",
+                         "See docs/guides/rotate-keys.md for the steps before and after it"}}},
+          Rotate);
+  of_domain(rotate);
+  CLI::App& retire = add({.name = "retire",
+                          .summary = "Take an old epoch out of use; its keys are kept",
+                          .examples = {{"keys retire" + files + " --domain intelligence --epoch 1",
+                                        "Once nobody holds unconverted pseudonyms of it"}}},
+                         Retire);
+  CLI::App& destroy =
+      add({.name = "destroy",
+           .summary = "Destroy a retired epoch's keys for good",
+           .examples = {{"keys destroy" + files + " --domain intelligence --epoch 1",
+                         "Its pseudonyms can't be tied to anything any more"}}},
+          Destroy);
+  for (CLI::App* command : {&retire, &destroy}) {
+    of_domain(*command);
+    command->add_option("--epoch", options->epoch, "The epoch's number")->required();
+  }
+  CLI::App& backup =
+      add({.name = "backup",
+           .summary = "Copy a keyring to a new file under another key, and read it back",
+           .examples = {{"keys backup" + files + " --to keyring.backup --to-key backup-kek",
+                         "Keep file and key in two places"}}},
+          Backup);
+  backup.add_option("--to", options->copy, "The copy's file; must not exist")->required();
+  backup.add_option("--to-key", options->copy_key, "The file of the copy's key")->required();
+  CLI::App& restore =
+      add({.name = "restore",
+           .summary = "Make a keyring from its backup; overwrites nothing",
+           .examples = {{"keys restore" + files + " --from keyring.backup --from-key backup-kek",
+                         "Move a damaged keyring away first"}}},
+          Restore);
+  restore.add_option("--from", options->copy, "The backup's file")->required();
+  restore.add_option("--from-key", options->copy_key, "The file of the backup's key")->required();
+  CLI::App& convert =
+      add({.name = "convert",
+           .summary = "Convert a domain's old pseudonyms in a text to its newest epoch",
+           .examples = {{"keys convert" + files + " --domain intelligence old.jsonl > new.jsonl",
+                         "JSON lines, CSV or any text; exit code 1: some epoch isn't active"}}},
+          Convert);
+  of_domain(convert);
+  convert.add_option("file", options->input, "The text; - for standard input");
+  for (CLI::App* command : {&added, &rotate, &retire, &destroy, &backup, &restore, &convert})
+    recorded(*command);
+}
+
+}  // namespace sluice::ctl

@@ -1,0 +1,124 @@
+#include "services/ctl/keyring_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <fstream>
+
+#include "common/privacy/keyring.h"
+#include "common/privacy/local_pseudonymiser.h"
+#include "common/privacy/pseudonym.h"
+#include "services/ctl/testing.h"
+#include "tests/support/temp_dir.h"
+
+namespace sluice::ctl {
+namespace {
+
+using ::testing::HasSubstr;
+
+class KeyringCommand : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(Keys("init", {"--domain", "intelligence=int", "--domain", "public=pub"}).code, 0);
+  }
+  Ended Keys(const std::string& command, std::vector<std::string> more,
+             const std::string& in = "") {
+    std::vector<std::string> call = {"keys", command, "--keyring", keyring_, "--key-encryption-key",
+                                     kek_};
+    call.insert(call.end(), more.begin(), more.end());
+    return RunCtl(std::move(call), in);
+  }
+  std::string Pseudonym() {
+    auto pseudonymiser =
+        privacy::LocalPseudonymiser::Create(*privacy::Keyring::Load(keyring_, kek_));
+    privacy::PseudonymBatch batch;
+    privacy::PseudonymAnswer answer;
+    batch.Add(contract::v1::PHONE, "+447700900123", std::array<uint16_t, 1>{0});
+    EXPECT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
+    char block[privacy::kBlockTextBytes];
+    privacy::WriteBlock(answer.blocks[0], block);
+    return privacy::PseudonymPrefix(answer.domains[0]) + std::string(block, sizeof(block));
+  }
+  std::string Read(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }
+
+  std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("ctl-keyring");
+  std::string keyring_ = folder_->path() + "/keyring";
+  std::string kek_ = folder_->path() + "/kek";
+  std::string trail_ = folder_->path() + "/audit.jsonl";
+};
+
+TEST_F(KeyringCommand, ARotationFromItsBeginningToItsEnd) {
+  std::string old = Pseudonym();
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  std::string now = Pseudonym();
+  EXPECT_TRUE(now.starts_with("int2-"));
+  Ended converted =
+      Keys("convert", {"--domain", "intelligence"}, "{\"phone\":\"" + old + "\"}\nend");
+  EXPECT_EQ(converted.code, 0) << converted.err;
+  EXPECT_EQ(converted.out, "{\"phone\":\"" + now + "\"}\nend");
+  EXPECT_THAT(converted.err, HasSubstr("1 pseudonyms converted"));
+  EXPECT_THAT(Keys("destroy", {"--domain", "intelligence", "--epoch", "1"}).err,
+              HasSubstr("convert what it made, and retire it"));
+  ASSERT_EQ(Keys("retire", {"--domain", "intelligence", "--epoch", "1"}).code, 0);
+  EXPECT_EQ(Keys("convert", {"--domain", "intelligence"}, old).code, 1);
+  ASSERT_EQ(Keys("destroy", {"--domain", "intelligence", "--epoch", "1"}).code, 0);
+  Ended list = Keys("list", {});
+  EXPECT_THAT(list.out, HasSubstr("destroyed"));
+  EXPECT_THAT(list.out, HasSubstr("newest"));
+  EXPECT_EQ(Pseudonym(), now);
+}
+
+TEST_F(KeyringCommand, ABackupComesBackAndOverwritesNothing) {
+  std::string backup = folder_->path() + "/backup", backup_key = folder_->path() + "/backup-kek";
+  base::SystemRandom random;
+  ASSERT_TRUE(privacy::Keyring::CreateKeyFile(backup_key, random).ok());
+  std::string before = Pseudonym();
+  ASSERT_EQ(Keys("backup", {"--to", backup, "--to-key", backup_key}).code, 0);
+  EXPECT_EQ(Keys("backup", {"--to", backup, "--to-key", backup_key}).code, 2);
+  std::vector<std::string> from = {"--from", backup, "--from-key", backup_key};
+  std::ofstream(keyring_, std::ios::trunc) << "damaged";
+  Ended refused = Keys("restore", from);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("nothing was overwritten"));
+  EXPECT_EQ(Read(keyring_), "damaged");
+  ASSERT_EQ(std::remove(keyring_.c_str()), 0);
+  EXPECT_EQ(Keys("restore", from).code, 0);
+  EXPECT_EQ(Pseudonym(), before);
+}
+
+TEST_F(KeyringCommand, ActsAndRefusalsAreOnTheTrailAndATamperedTrailStopsThem) {
+  std::vector<std::string> recorded = {"--domain", "intelligence", "--trail", trail_};
+  ASSERT_EQ(Keys("rotate", recorded).code, 0);
+  recorded.insert(recorded.end(), {"--epoch", "2"});
+  EXPECT_EQ(Keys("retire", recorded).code, 2);
+  std::string lines = Read(trail_);
+  EXPECT_THAT(lines, HasSubstr("\"action\":\"RotateDomain\",\"outcome\":\"done\""));
+  EXPECT_THAT(lines, HasSubstr("\"action\":\"RetireEpoch\",\"outcome\":\"refused\""));
+  Ended whole = RunCtl({"trail", "verify", trail_});
+  EXPECT_EQ(whole.code, 0) << whole.out;
+  EXPECT_THAT(whole.out, HasSubstr("2 lines of 'sluicectl'"));
+  std::string first = lines.substr(0, lines.find('\n') + 1);
+  std::string head = whole.out.substr(whole.out.find("head ") + 5);
+  head.pop_back();
+  EXPECT_EQ(RunCtl({"trail", "verify", trail_, "--head", head}).code, 0);
+  std::ofstream(trail_, std::ios::trunc) << first;
+  Ended cut = RunCtl({"trail", "verify", trail_, "--head", head});
+  EXPECT_EQ(cut.code, 1);
+  EXPECT_THAT(cut.out, HasSubstr("its end was cut off"));
+  lines.replace(lines.find("intelligence"), 12, "Intelligence");
+  std::ofstream(trail_, std::ios::trunc) << lines;
+  Ended changed = RunCtl({"trail", "verify", trail_});
+  EXPECT_EQ(changed.code, 1);
+  EXPECT_THAT(changed.out, HasSubstr("line 1: was changed"));
+  // What can't be recorded isn't done.
+  std::string keyring = Read(keyring_);
+  EXPECT_NE(Keys("rotate", {"--domain", "intelligence", "--trail", trail_}).code, 0);
+  EXPECT_EQ(Read(keyring_), keyring);
+}
+
+}  // namespace
+}  // namespace sluice::ctl

@@ -1,0 +1,66 @@
+#include "services/ctl/trail_command.h"
+
+#include <fstream>
+#include <iterator>
+
+#include "common/base/strings.h"
+#include "common/trail/chain.h"
+#include "services/ctl/json.h"
+
+namespace sluice::ctl {
+namespace {
+
+using base::StrCat;
+
+struct Options {
+  std::string file;
+  std::string head;
+};
+
+absl::StatusOr<ExitCode> Verify(const Options& options, Output& output) {
+  std::ifstream in(options.file, std::ios::binary);
+  if (!in.is_open())
+    return absl::NotFoundError(StrCat(options.file, ": can't be read: does it exist?"));
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  trail::Head head;
+  std::string writer, wrong;
+  absl::Status verified = trail::Verify(text, writer, head);
+  if (!verified.ok()) {
+    wrong = base::View(verified.message());
+  } else if (!options.head.empty() && options.head != StrCat(head.sequence, ':', head.hash)) {
+    wrong = StrCat("ends with ", head.sequence, ':', head.hash,
+                   ", not with the head that was expected: its end was cut off, or lines followed");
+  }
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject().Member("whole", wrong.empty()).Member("writer", writer);
+    json.Member("lines", head.sequence).Member("head", StrCat(head.sequence, ':', head.hash));
+    json.Member("wrong", wrong).EndObject();
+    output.out() << std::move(json).Finish();
+  } else if (wrong.empty()) {
+    output.out() << options.file << ": " << head.sequence << " lines of '" << writer
+                 << "' follow on each other\nhead " << head.sequence << ':' << head.hash << "\n";
+  } else {
+    output.out() << options.file << ": " << output.Paint(Colour::kRed, wrong) << "\n";
+  }
+  return wrong.empty() ? ExitCode::kOk : ExitCode::kFound;
+}
+
+}  // namespace
+
+void AddTrailCommand(Program& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App& trail = program.Group("trail", "Check audit trails");
+  CLI::App& verify = program.Add(
+      trail,
+      {.name = "verify",
+       .summary = "Check that every line of an audit trail follows on the one before",
+       .examples = {{"trail verify audit.jsonl", "Names the first broken link; prints the head"},
+                    {"trail verify audit.jsonl --head 17:4be1...",
+                     "Also finds an end that was cut off, by the head of an earlier check"}}},
+      [options](Output& output) { return Verify(*options, output); });
+  verify.add_option("file", options->file, "The trail, JSON lines")->required();
+  verify.add_option("--head", options->head, "sequence:hash that it must end with");
+}
+
+}  // namespace sluice::ctl

@@ -4,7 +4,6 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
-#include "services/ctl/rows.h"
 
 namespace sluice::ctl {
 namespace {
@@ -133,12 +132,14 @@ std::unique_ptr<EventReader> EventReader::JsonLines(std::istream& in, std::strin
 }
 
 absl::StatusOr<std::unique_ptr<EventReader>> EventReader::Csv(std::istream& in,
-                                                              const std::string& name) {
-  auto rows = RowReader::Create(in, {.csv = true, .row_bytes_max = kLineBytesMax});
-  if (!rows.ok())
+                                                              const std::string& name,
+                                                              RowOptions rows) {
+  auto reader = RowReader::Create(in, std::move(rows));
+  if (!reader.ok()) {
     return absl::InvalidArgumentError(
-        base::StrCat(name, ": ", base::View(rows.status().message())));
-  return std::make_unique<CsvReader>(*std::move(rows));
+        base::StrCat(name, ": ", base::View(reader.status().message())));
+  }
+  return std::make_unique<CsvReader>(*std::move(reader));
 }
 
 }  // namespace sluice::ctl

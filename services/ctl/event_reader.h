@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/ctl/rows.h"
 
 namespace sluice::ctl {
 
@@ -41,8 +42,8 @@ class EventReader {
   static std::unique_ptr<EventReader> JsonLines(std::istream& in, std::string name);
   // Column `subject.name` becomes the member `name` of the object `subject`; every cell is text
   // (see rows.h).
-  static absl::StatusOr<std::unique_ptr<EventReader>> Csv(std::istream& in,
-                                                          const std::string& name);
+  static absl::StatusOr<std::unique_ptr<EventReader>> Csv(std::istream& in, const std::string& name,
+                                                          RowOptions rows);
 };
 
 }  // namespace sluice::ctl

@@ -8,42 +8,27 @@
 #include "common/base/strings.h"
 #include "services/ctl/import.h"
 #include "services/ctl/json.h"
+#include "services/ctl/row_options.h"
 
 namespace sluice::ctl {
 namespace {
 
 struct Options {
   std::string config;
-  std::vector<std::string> files, names;
-  std::string format = "auto";
+  std::vector<std::string> files;
+  RowFileOptions rows;
   bool check = false;
   ImportOptions import;
 };
-
-absl::StatusOr<bool> IsCsv(const std::string& format, const std::string& file) {
-  if (format != "auto") return format == "csv";
-  if (file.ends_with(".csv")) return true;
-  if (file.ends_with(".jsonl") || file.ends_with(".ndjson")) return false;
-  return absl::InvalidArgumentError(
-      base::StrCat(file, ": its name doesn't say what it is; give --format csv or --format jsonl"));
-}
 
 absl::StatusOr<ExitCode> Import(Options options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
   if (!options.import.manifest.empty() && options.files.size() > 1)
     return absl::InvalidArgumentError(
         "--manifest is one file's: import one at a time, or leave it");
-  for (const std::string& text : options.names) {
-    size_t equals = text.rfind('=');
-    if (equals == std::string::npos || equals == 0) {
-      return absl::InvalidArgumentError(
-          base::StrCat("--name ", text, ": write Column=name; Column= leaves the column out"));
-    }
-    options.import.rows.names[text.substr(0, equals)] = text.substr(equals + 1);
-  }
   std::vector<ImportReport> reports;
   for (const std::string& file : options.files) {
-    SLUICE_ASSIGN_OR_RETURN(options.import.rows.csv, IsCsv(options.format, file));
+    SLUICE_RETURN_IF_ERROR(options.rows.Apply(file, options.import.rows));
     Progress progress(output, file, 0);
     options.import.progress = [&progress](uint64_t bytes) { progress.Set(bytes); };
     auto report = options.check ? CheckFile(site, file, options.import)
@@ -105,13 +90,7 @@ void AddImportCommand(Program& program) {
       [options](Output& output) { return Import(*options, output); });
   command.add_option("files", options->files, "CSV with a header line, or JSON lines")->required();
   command.add_option("--config", options->config, "The processor's configuration")->required();
-  command.add_option("--format", options->format, "auto goes by the file's name")
-      ->check(CLI::IsMember({"auto", "csv", "jsonl"}))
-      ->capture_default_str();
-  command.add_option(
-      "--name", options->names,
-      "Column=name: what a column is called in the event; a dot nests; empty leaves it "
-      "out; repeatable");
+  options->rows.AddTo(command);
   command.add_option("--key", options->import.rows.key_column,
                      "The column whose cell is the record's key");
   command.add_option("--id-field", options->import.id_field,

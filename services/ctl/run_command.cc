@@ -15,6 +15,7 @@
 #include "services/ctl/config_options.h"
 #include "services/ctl/event_reader.h"
 #include "services/ctl/json.h"
+#include "services/ctl/row_options.h"
 
 namespace sluice::ctl {
 namespace {
@@ -25,7 +26,7 @@ struct Options {
   EngineOptions engine;
   std::string in;
   std::string out;
-  std::string format;
+  RowFileOptions rows;
   bool strict = false;
 };
 
@@ -231,10 +232,10 @@ std::string Summary(const engine::Pipeline& pipeline, const FileSink& sink, cons
 }
 
 absl::StatusOr<std::unique_ptr<EventReader>> Open(const Options& options, std::istream& in) {
-  std::string format = options.format;
-  if (format.empty()) format = options.in.ends_with(".csv") ? "csv" : "json";
+  RowOptions rows;
+  SLUICE_RETURN_IF_ERROR(options.rows.Apply(options.in, rows));
   std::string name = options.in == "-" ? "standard input" : options.in;
-  if (format == "csv") return EventReader::Csv(in, name);
+  if (rows.csv) return EventReader::Csv(in, name, std::move(rows));
   return EventReader::JsonLines(in, name);
 }
 
@@ -327,9 +328,7 @@ void AddRunCommand(Program& program) {
   options->engine.AddTo(command);
   command.add_option("--in", options->in, "JSON lines or CSV; - is standard input")->required();
   command.add_option("--out", options->out, "Folder for the results; new, or empty")->required();
-  command
-      .add_option("--format", options->format, "json (one event a line) or csv; by the file's name")
-      ->check(CLI::IsMember({"json", "csv"}));
+  options->rows.AddTo(command);
   command.add_flag("--strict", options->strict,
                    "End with 1 when anything went to quarantine or was refused");
 }

@@ -132,6 +132,17 @@ TEST_F(RunCommand, CsvColumnsAreTheSourcesOfTheContract) {
   EXPECT_THAT(Out("out/analysis.jsonl"), Not(HasSubstr("Canary")));
 }
 
+TEST_F(RunCommand, ColumnsAreRenamedAsForAnImport) {
+  std::string csv = "Ref,When,Shop,Remarks\n6f9619ff-8b86-4011-b42d-100000000000,";
+  Ended ended = Run(Write("in.csv", csv + "2026-03-04T05:06:07Z,AB,Canary\n"), "out",
+                    {"--name", "Ref=visit_id", "--name", "When=arrived_at", "--name",
+                     "Shop=station", "--name", "Remarks="});
+  EXPECT_THAT(ended.out, HasSubstr("in 1 = clean 1")) << ended.err;
+  ended = Run(Write("in.txt", csv), "other");
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.err, HasSubstr("give --format csv or --format jsonl"));
+}
+
 TEST_F(RunCommand, RowsThatCannotBeEventsAreRefusedWithTheirLines) {
   std::string csv = "visit_id,arrived_at,station\n";
   for (int i = 0; i < 500; ++i)

@@ -38,12 +38,14 @@ struct Family {
 absl::Status RunEngine(const Options& options, Report& report);
 absl::Status RunPipeline(const Options& options, Report& report);
 absl::Status RunLatency(const Options& options, Report& report);
+absl::Status RunReference(const Options& options, Report& report);
 absl::Status RunCtlRun(const Options& options, Report& report);
 
 inline const std::vector<Family> kFamilies = {
     {"engine", "the engine alone, on one core", RunEngine},
     {"pipeline", "the processor beside a bare mirror, on a real Kafka", RunPipeline},
     {"latency", "from produce to a read_committed reader", RunLatency},
+    {"reference", "a worker while other versions of its reference sets come", RunReference},
     {"ctl_run", "sluicectl run over a file, CPU seconds of the whole process", RunCtlRun},
 };
 

@@ -6,12 +6,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 
 #include "common/base/random.h"
+#include "common/base/sha256.h"
 #include "common/base/strings.h"
 #include "common/kafka/admin.h"
 #include "common/kafka/reader.h"
@@ -75,16 +78,22 @@ class ProcessorKafkaTest : public ::testing::Test {
 
   // Writes a replica's configuration and reads it back.
   std::optional<processor::Setup> LoadConfig(const std::string& instance) {
+    return LoadConfig(instance, suffix_, 200);
+  }
+  std::optional<processor::Setup> LoadConfig(const std::string& instance, const std::string& group,
+                                             int commit_events) {
     std::string root = Environment("SLUICE_SOURCE_DIR");
+    if (!std::filesystem::exists(sets())) {
+      std::filesystem::copy_file(root + "/deploy/config/boroughs.csv", sets());
+    }
     std::ofstream config(folder_->path() + "/" + instance + ".yaml");
-    config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << suffix_
-           << ", instance: " << suffix_ << "-" << instance
+    config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << group
+           << ", instance: " << group << "-" << instance
            << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
-           << "commit: {events: 200}\n"
+           << "commit: {events: " << commit_events << "}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
-           << "/deploy/config/boroughs.csv\", key: code}]}}\n"
+           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
            << "pipeline:\n";
     std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
     for (std::string line; std::getline(pipeline, line);) {
@@ -121,6 +130,7 @@ class ProcessorKafkaTest : public ::testing::Test {
     EXPECT_TRUE(process.ok()) << process.status();
     return *std::move(process);
   }
+  std::string sets() const { return folder_->path() + "/boroughs.csv"; }
   std::string log() const { return folder_->path() + "/log"; }
 
   void Produce(int events) {
@@ -318,6 +328,112 @@ TEST_F(ProcessorKafkaTest, ASecondReplicaJoinsAndLeaves) {
   Produce(2000);
   ExpectConserved();
   StopCleanly(*first);
+}
+
+// Where each partition's events were joined to which version: by offset, the header `sluice-ref`.
+using Joined = std::map<int32_t, std::map<int64_t, std::string>>;
+
+TEST_F(ProcessorKafkaTest, ASwapUnderLoadHasOneBorderInEachPartition) {
+  ASSERT_TRUE(LoadConfig("second").has_value());
+  ASSERT_TRUE(LoadConfig("third").has_value());
+  std::vector<std::unique_ptr<ChildProcess>> replicas;
+  for (const char* instance : {"first", "second", "third"}) replicas.push_back(Start(instance));
+  for (const auto& replica : replicas) ASSERT_TRUE(replica->WaitForOutput("http_port", 60s).ok());
+  Produce(2000);
+  ExpectConserved();  // all have joined and work by now, so that no partition moves later
+  std::string csv = test_support::ReadFile(sets());
+  size_t camden = csv.find("Camden");
+  ASSERT_NE(camden, std::string::npos);
+  std::ofstream(sets() + ".new") << csv.replace(camden, 6, "Kamden");
+  std::filesystem::rename(sets() + ".new", sets());
+  std::string after = LoadConfig("first")->pipeline->tables()[0]->id();
+  // Events flow until every partition has some of the new version.
+  auto joined = [&] {
+    Joined found;
+    absl::Status read =
+        kafka::TopicReader({Connection()})
+            .Read(
+                std::vector<std::string>{setup_->pipeline->streams()[0].topic},
+                [&](const kafka::ReadRecord& record) {
+                  std::string source, version;
+                  for (const auto& header : record.headers) {
+                    if (header.name == "sluice-src") source = header.value;
+                    if (header.name == "sluice-ref") version = header.value;
+                  }
+                  size_t slash = source.rfind('/');
+                  size_t partition = source.rfind('/', slash - 1) + 1;
+                  found[std::stoi(source.substr(partition))][std::stoll(source.substr(slash + 1))] =
+                      version;
+                  return absl::OkStatus();
+                });
+    EXPECT_TRUE(read.ok()) << read;
+    return found;
+  };
+  Joined found;
+  ASSERT_TRUE(test_support::WaitUntil(60s, [&] {
+    Produce(400);
+    found = joined();
+    size_t swapped = 0;
+    for (const auto& [partition, offsets] : found)
+      swapped += offsets.rbegin()->second == "boroughs=" + after;
+    return swapped == 4;
+  }));
+  ExpectConserved();
+  for (const auto& [partition, offsets] : joined()) {
+    std::vector<std::string> versions;
+    for (const auto& [offset, version] : offsets) {
+      if (versions.empty() || versions.back() != version) versions.push_back(version);
+    }
+    EXPECT_THAT(versions, ::testing::ElementsAre("boroughs=" + setup_->pipeline->tables()[0]->id(),
+                                                 "boroughs=" + after))
+        << "partition " << partition;
+  }
+  for (const auto& replica : replicas) StopCleanly(*replica);
+}
+
+TEST_F(ProcessorKafkaTest, AReplayWithTheSameVersionsGivesTheSameBytes) {
+  constexpr int kEvents = 150'000;
+  Produce(kEvents);
+  std::vector<std::string> clean = OutputTopics(*setup_->pipeline);
+  clean.pop_back();  // a sealed payload is different every time
+  // By hash, how often a record is there. Two groups write to the same topics: the plan is the
+  // same, and what partitions are interleaved by isn't part of the promise.
+  std::map<std::string, int> records;
+  std::vector<std::string> digests;
+  for (const char* group : {"once", "again"}) {
+    ASSERT_TRUE(LoadConfig(group, base::StrCat(suffix_, ".", group), 20'000).has_value());
+    std::filesystem::remove(log());  // it names the port
+    auto process = Start(group);
+    EXPECT_TRUE(test_support::WaitUntil(120s, [&] {
+      return Metrics(*process).find(base::StrCat("sluice_events_in_total ", kEvents, "\n")) !=
+             std::string::npos;
+    }));
+    StopCleanly(*process);
+    std::map<std::string, int> now;
+    ASSERT_TRUE(kafka::TopicReader({Connection()})
+                    .Read(clean,
+                          [&](const kafka::ReadRecord& record) {
+                            base::Sha256 hash;
+                            hash.AddPart(record.topic);
+                            hash.AddPart(record.key.value_or(""));
+                            hash.AddPart(record.value.value_or(""));
+                            for (const auto& header : record.headers) {
+                              hash.AddPart(header.name);
+                              hash.AddPart(header.value);
+                            }
+                            ++now[hash.Hex()];
+                            return absl::OkStatus();
+                          })
+                    .ok());
+    base::Sha256 digest;
+    for (const auto& [record, count] : now) {
+      for (int added = count - records[record]; added > 0; --added) digest.AddPart(record);
+    }
+    EXPECT_GT(now.size(), static_cast<size_t>(kEvents));
+    digests.push_back(digest.Hex());
+    records = std::move(now);
+  }
+  EXPECT_EQ(digests[0], digests[1]);
 }
 
 TEST_F(ProcessorKafkaTest, PoisonAndOversizeRecordsDoNotStopTheFlow) {

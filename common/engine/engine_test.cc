@@ -206,15 +206,15 @@ TEST_F(EngineTest, EveryStreamGetsItsOwnForm) {
   ASSERT_EQ(out.clean.size(), 2u);
   EXPECT_EQ(
       out.clean[0].value,
-      R"({"event_id":"e-1","occurred_at":"2026-03-04T05:06:07.500Z","subject":{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq",)"
-      R"("phone":"int1-s2j6e5eq72cwavk4ddfzhwakhi","pnc_id":"int1-ozuttykzugqbnlf6j2wp4c7gom","age_band":"18-24"},)"
+      R"({"event_id":"e-1","occurred_at":"2026-03-04T05:06:07.500Z","subject":{"name":"int1-3bdwcpewqtqi6v6lxtx4ggptum",)"
+      R"("phone":"int1-xgf3zighrfr7l6iy2ycbeea7a4","pnc_id":"int1-nlbu3isy6bvmulw5674lx2wkqi","age_band":"18-24"},)"
       R"("location":{"latitude":51.512345,"longitude":-0.123456,"postcode":"SW1A"},"borough_code":"E07","outcome":"arrest",)"
-      R"("others":[{"name":"int1-y4ewnqahhusz2l23wqlevxh2eq"}],"linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
+      R"("others":[{"name":"int1-3bdwcpewqtqi6v6lxtx4ggptum"}],"linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
   EXPECT_EQ(
       out.clean[1].value,
-      R"({"event_id":"pub1-6sa4xlxofs6yguprl2iygtn4uy","occurred_at":"2026-03","subject":{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka",)"
+      R"({"event_id":"pub1-45bdeb6pyemk2os4ock24nlnea","occurred_at":"2026-03","subject":{"name":"pub1-2paq2u74x6zkeuoc4p5v3qojry",)"
       R"("pnc_id":"************U","date_of_birth":"2004"},"location":{"latitude":51.508574,"longitude":-0.122819,"postcode":"SW"},)"
-      R"("borough_code":"E07","outcome":"arrest","others":[{"name":"pub1-epkt3b3urhgaomuqmbrqsq6hka"}],"narrative":"[removed]",)"
+      R"("borough_code":"E07","outcome":"arrest","others":[{"name":"pub1-2paq2u74x6zkeuoc4p5v3qojry"}],"narrative":"[removed]",)"
       R"("linked":false,"notes":{"a":"b"},"borough":{"name":"Camden"}})");
 }
 

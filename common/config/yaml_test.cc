@@ -201,16 +201,17 @@ TEST(ParseYaml, ShapesThatDontFitSayWhatDoes) {
             "`pseudonymise`?");
   EXPECT_EQ(ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: hash}")),
             "p.yaml:7: streams[1].treat[PHONE]: unknown value `hash`; one of keep, drop, "
-            "pseudonymise, encrypt, format_preserve");
+            "pseudonymise, encrypt, format_preserve, scrub");
   EXPECT_EQ(ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: {pseudonymise: {linkage: period, "
                                              "every: quarter}}}")),
             "");
   EXPECT_EQ(ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: mask}")),
             "p.yaml:7: streams[1].treat[PHONE]: `mask` needs a value: write {mask: ...}");
-  EXPECT_EQ(ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: [keep]}")),
-            "p.yaml:7: streams[1].treat[PHONE]: must be one of keep, drop, pseudonymise, "
-            "encrypt, format_preserve, or a mapping with the keys keep, drop, constant, mask, "
-            "pseudonymise, generalise, encrypt, format_preserve, shift, as");
+  EXPECT_EQ(
+      ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: [keep]}")),
+      "p.yaml:7: streams[1].treat[PHONE]: must be one of keep, drop, pseudonymise, "
+      "encrypt, format_preserve, scrub, or a mapping with the keys keep, drop, constant, mask, "
+      "pseudonymise, generalise, encrypt, format_preserve, shift, scrub, as");
   EXPECT_EQ(ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: {keep: yes}}")),
             "p.yaml:7: streams[1].treat[PHONE].keep: has no content: write {}");
   EXPECT_EQ(ErrorOf<v1::Pipeline>(WithStream("treat: {PHONE: {keep: {a: 1}}}")),

@@ -116,12 +116,14 @@ void Tally::Add(const Tally& other) {
   for (const auto& [rule, count] : other.violations) violations[rule] += count;
   repairs.resize(std::max(repairs.size(), other.repairs.size()));
   for (size_t i = 0; i < other.repairs.size(); ++i) repairs[i] += other.repairs[i];
+  for (size_t i = 0; i < scrubbed.size(); ++i) scrubbed[i] += other.scrubbed[i];
 }
 
 void Tally::Clear() {
   in = clean = quarantined = suppressed = unknown_fields = 0;
   for (auto& [rule, count] : violations) count = 0;
   std::fill(repairs.begin(), repairs.end(), 0);
+  scrubbed.fill(0);
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Pipeline> pipeline,
@@ -179,6 +181,8 @@ void Engine::Read(std::span<const InputRecord> records) {
   batch_.Clear();
   first_targets_.clear();
   rows_.clear();
+  texts_.clear();
+  found_.clear();
   if (entries_.size() < records.size()) entries_.resize(records.size());
   for (size_t i = 0; i < records.size(); ++i) ReadOne(records[i], entries_[i]);
 }
@@ -190,6 +194,8 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   entry.identifier_count = 0;
   entry.first_identifier = static_cast<uint32_t>(first_targets_.size());
   entry.first_row = rows_.size();
+  entry.first_text = texts_.size();
+  entry.text_count = 0;
   entry.position = Position(record);
 
   if (!record.value) {
@@ -211,7 +217,12 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
       entry.has_time = true;
       entry.seconds = time->seconds;
     }
+    if (pipeline_->scrubs()) {
+      int64_t day = Truncated(entry.seconds, Part::kDay) / 86400;
+      scrubber_.NextEvent(entry.has_time ? event::CivilFromDays(day).year : 0);
+    }
     CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
+    FindInTexts(entry);
     Join(entry);
   }
   if (!entry.event.violations.empty()) {
@@ -290,6 +301,20 @@ void Engine::CollectIdentifiers(const IdentifierNode& parent, Value* record, Ent
 
 void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& entry) {
   const Node& node = pipeline_->contract().node(identifier.node);
+  switch (identifier.role) {
+    case IdentifierNode::Role::kIdentifier:
+      break;
+    case IdentifierNode::Role::kName:
+      scrubber_.AddName(value.text());
+      break;
+    case IdentifierNode::Role::kBirth:
+      return scrubber_.AddBirth(value.text());
+    case IdentifierNode::Role::kText:
+      if (texts_.size() - entry.first_text == kIdentifiersMax)
+        return Violate(entry, "sluice.too_many_identifiers", node.id);
+      texts_.push_back({&value, node.id, PathOf(node)});
+      return;
+  }
   char digits[24];
   std::string_view text;
   if (value.kind == ValueKind::kText) {
@@ -319,22 +344,89 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
       identifier_domains_[&identifier - pipeline_->identifiers().data()];
   if (!domains.empty()) {
     batch_.AddTargets(node.classification.identifier, domains);
-  } else if (!AddRequests(identifier, node, before, entry)) {
+  } else if (!AddRequests(identifier.requests, node.classification.identifier,
+                          identifier.requests.back().scope >= Scope::kValue ? PathOf(node)
+                                                                            : std::string_view(),
+                          before, entry)) {
     Violate(entry, "sluice.untreatable", node.id);
   }
 }
 
-bool Engine::AddRequests(const IdentifierNode& identifier, const Node& node, size_t begin,
-                         const Entry& entry) {
-  const auto kind = node.classification.identifier;
-  const std::vector<Request>& requests = identifier.requests;
+std::string_view Engine::PathOf(const Node& node) {
+  return event::RenderPath(node, indexes_.data(), indexes_.size(), arena_);
+}
+
+void Engine::FindInTexts(Entry& entry) {
+  entry.text_count = texts_.size() - entry.first_text;
+  const auto& requests = pipeline_->scrub_requests();
+  for (size_t i = 0; i < entry.text_count; ++i) {
+    Text& text = texts_[entry.first_text + i];
+    text.value->identifier = static_cast<uint16_t>(i + 1);
+    text.first_found = found_.size();
+    for (const privacy::Finding& finding : scrubber_.Find(text.value->text())) {
+      Found& found = found_.emplace_back(Found{finding, std::nullopt});
+      std::string_view canonical = scrubber_.canonical(finding);
+      if (canonical.empty() || requests.empty() || requests[finding.kind].empty()) continue;
+      found.target = batch_.targets().size();
+      size_t begin = batch_.bytes().size();
+      batch_.bytes() += canonical;
+      // Each place in the text is a value of its own where nothing is to be linked.
+      std::string_view path = text.path;
+      if (requests[finding.kind].back().scope == Scope::kValue) {
+        char* at = arena_.Allocate(path.size() + 21);
+        std::memcpy(at, path.data(), path.size());
+        at[path.size()] = '#';
+        char* end = std::to_chars(at + path.size() + 1, at + path.size() + 21, finding.begin).ptr;
+        path = {at, static_cast<size_t>(end - at)};
+      }
+      if (!AddRequests(requests[finding.kind], finding.kind, path, begin, entry)) {
+        if (entry.event.violations.size() < event::kViolationsMax)
+          entry.event.violations.push_back({"sluice.untreatable", text.path});
+        found.target = std::nullopt;
+      }
+    }
+    text.found_count = found_.size() - text.first_found;
+  }
+}
+
+void Engine::AppendScrubbed(const OutputNode& node, const Text& text, std::string& out) {
+  std::string_view raw = text.value->text();
+  size_t done = 0;
+  for (size_t i = 0; i < text.found_count; ++i) {
+    const Found& found = found_[text.first_found + i];
+    const auto kind = found.finding.kind;
+    out.append(raw, done, found.finding.begin - done);
+    done = found.finding.end;
+    int32_t request = node.scrub_requests.empty() ? -1 : node.scrub_requests[kind];
+    if (found.target && request >= 0) {
+      size_t target = *found.target + static_cast<size_t>(request);
+      const auto& asked = batch_.targets()[target];
+      size_t before = out.size();
+      if (asked.form == privacy::Form::kBlock) {
+        out += PseudonymText(target);
+      } else if (asked.form == privacy::Form::kEncrypted) {
+        privacy::AppendEncrypted(answer_.domains[asked.domain], answer_.text(target), out);
+      } else {
+        out += answer_.text(target);
+      }
+      if (out.size() > before) continue;
+    }
+    base::StrAppend(
+        out, '[',
+        kind == 0 ? std::string("DATE_OF_BIRTH") : contract::v1::IdentifierKind_Name(kind), ']');
+  }
+  out.append(raw, done);
+}
+
+bool Engine::AddRequests(const std::vector<Request>& requests, privacy::IdentifierKind kind,
+                         std::string_view path, size_t begin, const Entry& entry) {
   std::string& bytes = batch_.bytes();
   scratch_.assign(bytes, begin);
   bytes.resize(begin);
   for (size_t i = 0; i < requests.size();) {
     const Scope scope = requests[i].scope;
     if (scope != Scope::kDomain) {
-      if (!SetScope(scope, node, entry)) return false;
+      if (!SetScope(scope, path, entry)) return false;
       batch_.BeginScope(scope_);
     }
     bytes += scratch_;
@@ -346,7 +438,7 @@ bool Engine::AddRequests(const IdentifierNode& identifier, const Node& node, siz
 }
 
 // Each begins with a letter of its own, so that no two scopes are alike.
-bool Engine::SetScope(Scope scope, const Node& node, const Entry& entry) {
+bool Engine::SetScope(Scope scope, std::string_view path, const Entry& entry) {
   scope_.clear();
   switch (scope) {
     case Scope::kDomain:
@@ -369,8 +461,7 @@ bool Engine::SetScope(Scope scope, const Node& node, const Entry& entry) {
       base::StrAppend(scope_, 'e', entry.position);
       return true;
     case Scope::kValue:
-      base::StrAppend(scope_, 'v', entry.position, ' ',
-                      event::RenderPath(node, indexes_.data(), indexes_.size(), arena_));
+      base::StrAppend(scope_, 'v', entry.position, ' ', path);
       return true;
     case Scope::kShift:
       scope_ = "s";
@@ -446,6 +537,11 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
   switch (entry.fate) {
     case Fate::kClean:
       ++tally_.clean;
+      for (size_t i = 0; i < entry.text_count; ++i) {
+        const Text& text = texts_[entry.first_text + i];
+        for (size_t j = 0; j < text.found_count; ++j)
+          ++tally_.scrubbed[found_[text.first_found + j].finding.kind];
+      }
       for (Prepared& prepared : prepared_)
         SLUICE_RETURN_IF_ERROR(sink.Clean(record, prepared.record));
       return absl::OkStatus();
@@ -774,6 +870,13 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       out = Value::Time(seconds, value.nanos);
       return true;
     }
+    case Op::kScrub:
+      if (value.size == 0) return true;
+      if (value.identifier == 0) return untreatable();
+      scratch_.clear();
+      AppendScrubbed(node, texts_[entry.first_text + value.identifier - 1], scratch_);
+      out = Value::Text(arena_.Copy(scratch_));
+      return true;
     case Op::kAgeBand: {
       if (value.size == 0) return true;
       std::optional<event::CivilDate> birth = event::ParseDate(value.text());

@@ -17,6 +17,7 @@
 #include "common/event/json_reader.h"
 #include "common/event/protobuf_reader.h"
 #include "common/privacy/pseudonymiser.h"
+#include "common/privacy/scrub.h"
 #include "common/privacy/seal.h"
 
 namespace sluice::engine {
@@ -67,7 +68,9 @@ class Engine {
     size_t position_target = 0;
     int64_t seconds = 0;  // the event's time
     bool has_time = false;
-    size_t first_row = 0;  // in rows_, one for each join
+    size_t first_row = 0;   // in rows_, one for each join
+    size_t first_text = 0;  // in texts_
+    size_t text_count = 0;
   };
   // A stream's record of the event that is being written.
   struct Prepared {
@@ -75,6 +78,20 @@ class Engine {
     size_t begin = 0;  // of the value, in out_
     size_t end = 0;
     std::array<Header, 10> headers;  // room for all there can be
+  };
+
+  // A value found in a text, and the first of its targets.
+  struct Found {
+    privacy::Finding finding;
+    std::optional<size_t> target;
+  };
+  // A text that is scrubbed.
+  struct Text {
+    event::Value* value = nullptr;
+    contract::NodeId node = contract::kNoNode;
+    std::string_view path;
+    size_t first_found = 0;  // in found_
+    size_t found_count = 0;
   };
 
   Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser,
@@ -86,10 +103,14 @@ class Engine {
   void CollectIdentifiers(const IdentifierNode& parent, event::Value* record, Entry& entry);
   void Identify(const IdentifierNode& identifier, event::Value& value, Entry& entry);
   // Ends the batch's value that begins at `begin` and adds what is asked of it, in the scopes that
-  // apply. False: there is a period, and the event has no time.
-  bool AddRequests(const IdentifierNode& identifier, const contract::Node& node, size_t begin,
-                   const Entry& entry);
-  bool SetScope(Scope scope, const contract::Node& node, const Entry& entry);
+  // apply; `path` is the value's. False: there is a period, and the event has no time.
+  bool AddRequests(const std::vector<Request>& requests, privacy::IdentifierKind kind,
+                   std::string_view path, size_t begin, const Entry& entry);
+  bool SetScope(Scope scope, std::string_view path, const Entry& entry);
+  // Finds what identifies in the event's texts, once all its names are known.
+  void FindInTexts(Entry& entry);
+  void AppendScrubbed(const OutputNode& node, const Text& text, std::string& out);
+  std::string_view PathOf(const contract::Node& node);
   void Join(Entry& entry);
   void Violate(Entry& entry, std::string_view rule, contract::NodeId node);
 
@@ -158,6 +179,9 @@ class Engine {
   std::vector<Prepared> prepared_;
   std::string scratch_;
   std::string scope_;  // of the value at hand
+  privacy::Scrubber scrubber_;
+  std::vector<Text> texts_;
+  std::vector<Found> found_;
   Tally tally_;
 };
 

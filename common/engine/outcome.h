@@ -1,6 +1,7 @@
 // What becomes of raw records.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -59,6 +60,8 @@ struct Tally {
   absl::flat_hash_map<std::string_view, uint64_t>
       violations;                 // by rule; keys are static or the pipeline's
   std::vector<uint64_t> repairs;  // by node * kRepairKinds + kind
+  // Found in the scrubbed texts of clean events, by identifier kind; 0: dates of birth.
+  std::array<uint64_t, contract::v1::IdentifierKind_MAX + 1> scrubbed{};
 
   void Add(const Tally& other);
   void Clear();

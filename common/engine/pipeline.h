@@ -29,6 +29,7 @@ enum class Op : uint8_t {
   kFormatPreserve,
   kShiftDate,  // in text
   kShiftTime,
+  kScrub,
   kAgeBand,
   kDatePart,  // of a date in text
   kTimePart,  // of a timestamp
@@ -79,6 +80,9 @@ struct OutputNode {
   std::vector<uint32_t> person_positions;
   contract::NodeId person = contract::kNoNode;
   int32_t shift_days_max = 0;
+  // kScrub: by identifier kind, which of Pipeline::scrub_requests() its findings get, -1 for a
+  // placeholder; empty: placeholders only.
+  std::vector<int32_t> scrub_requests;
   std::string constant;
   config::v1::Mask mask;
   std::vector<int32_t> bands;
@@ -120,8 +124,11 @@ struct StreamPlan {
   std::vector<std::string> treatments;
 };
 
-// An identifier that is checked or pseudonymised, or a message on the way to one.
+// An identifier that is checked or pseudonymised, what scrubbing needs to see, or a message on the
+// way to one.
 struct IdentifierNode {
+  enum class Role : uint8_t { kIdentifier, kName, kBirth, kText };
+  Role role = Role::kIdentifier;  // kName: an identifier that is also looked for in texts
   contract::NodeId node = contract::kNoNode;
   uint32_t position = 0;
   std::vector<Request> requests;  // ascending; empty: only checked
@@ -157,6 +164,10 @@ class Pipeline {
   const std::vector<JoinPlan>& joins() const { return joins_; }
   // identifiers()[0] is the event.
   const std::vector<IdentifierNode>& identifiers() const { return identifiers_; }
+  // Some stream scrubs texts.
+  bool scrubs() const { return scrubs_; }
+  // By identifier kind: what is asked for each value found in a text that is scrubbed.
+  const std::vector<std::vector<Request>>& scrub_requests() const { return scrub_requests_; }
   // Names of all domains that streams pseudonymise in.
   const std::vector<std::string>& domains() const { return domains_; }
   // By index into domains(): those of the streams that aren't internal, which know an event only by
@@ -181,6 +192,8 @@ class Pipeline {
   std::vector<StreamPlan> streams_;
   std::vector<JoinPlan> joins_;
   std::vector<IdentifierNode> identifiers_;
+  bool scrubs_ = false;
+  std::vector<std::vector<Request>> scrub_requests_;
   std::vector<std::string> domains_;
   std::vector<uint32_t> position_domains_;
   std::vector<uint32_t> time_positions_;

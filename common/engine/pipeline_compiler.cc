@@ -121,6 +121,8 @@ std::string InWords(const Treatment& treatment) {
       return "format_preserve";
     case Treatment::kShift:
       return base::StrCat("shift: by ", treatment.shift().person());
+    case Treatment::kScrub:
+      return base::StrCat("scrub: ", config::v1::Scrub::Replace_Name(treatment.scrub().replace()));
     case Treatment::kGeneralise:
       return GeneraliseInWords(treatment.generalise());
     case Treatment::HOW_NOT_SET:
@@ -520,6 +522,8 @@ class PipelineCompiler {
         return ApplyForm(node, "format-preserved", {.form = privacy::Form::kFormatPreserved}, out);
       case Treatment::kShift:
         return ApplyShift(node, treatment.shift(), out);
+      case Treatment::kScrub:
+        return ApplyScrub(node, treatment.scrub(), out);
       case Treatment::kGeneralise:
         return ApplyGeneralise(node, treatment.generalise(), out);
       case Treatment::kDrop:
@@ -545,6 +549,35 @@ class PipelineCompiler {
     request.domain = stream_->domain;
     out.request = RequestRank(node.id, request);
     out.field.SetType(Type::kString);
+    return true;
+  }
+
+  bool ApplyScrub(const Node& node, const config::v1::Scrub& scrub, OutputNode& out) {
+    if (!node.classification.free_text || node.type != Type::kString)
+      return Refuse(node, "can't be scrubbed: it isn't a text marked as free_text");
+    pipeline_->scrubs_ = true;
+    out.op = Op::kScrub;
+    if (scrub.replace() == config::v1::Scrub::placeholders) return true;
+    out.scrub_requests.assign(contract::v1::IdentifierKind_MAX + 1, -1);
+    pipeline_->scrub_requests_.resize(contract::v1::IdentifierKind_MAX + 1);
+    for (const auto& [name, treatment] : config_stream_->treat()) {
+      contract::v1::IdentifierKind kind;
+      if (!contract::v1::IdentifierKind_Parse(name, &kind) || kind == 0) continue;
+      Request request;
+      if (treatment.has_pseudonymise()) {
+        request.scope = ScopeOf(treatment.pseudonymise());
+      } else if (treatment.has_encrypt()) {
+        request.form = privacy::Form::kEncrypted;
+      } else if (treatment.has_format_preserve()) {
+        request.form = privacy::Form::kFormatPreserved;
+      } else {
+        continue;
+      }
+      if (!NeedsDomain(node, "scrubbed with pseudonyms")) return false;
+      request.domain = stream_->domain;
+      out.scrub_requests[kind] =
+          static_cast<int32_t>(RankIn(pipeline_->scrub_requests_[kind], request));
+    }
     return true;
   }
 
@@ -696,7 +729,10 @@ class PipelineCompiler {
   // The place of a request among those of an identifier, in the order in which they are found.
   uint32_t RequestRank(NodeId node, const Request& request) {
     if (requests_.empty()) requests_.resize(plan_.nodes().size());
-    auto& requests = requests_[node];
+    return RankIn(requests_[node], request);
+  }
+
+  static uint32_t RankIn(std::vector<Request>& requests, const Request& request) {
     auto found = std::find(requests.begin(), requests.end(), request);
     if (found == requests.end()) found = requests.insert(found, request);
     return static_cast<uint32_t>(found - requests.begin());
@@ -707,15 +743,23 @@ class PipelineCompiler {
     if (requests_.empty()) requests_.resize(plan_.nodes().size());
     std::vector<std::vector<Request>> sorted = requests_;
     for (auto& requests : sorted) std::sort(requests.begin(), requests.end());
+    std::vector<std::vector<Request>> sorted_scrub = pipeline_->scrub_requests_;
+    for (auto& requests : sorted_scrub) std::sort(requests.begin(), requests.end());
     for (StreamPlan& stream : pipeline_->streams_) {
       for (OutputNode& node : stream.nodes) {
+        for (size_t kind = 0; kind < node.scrub_requests.size(); ++kind) {
+          int32_t& rank = node.scrub_requests[kind];
+          if (rank < 0) continue;
+          Request request = pipeline_->scrub_requests_[kind][static_cast<size_t>(rank)];
+          rank = static_cast<int32_t>(RankIn(sorted_scrub[kind], request));
+        }
         NodeId of = node.person != kNoNode ? node.person : node.node;
         if (of == kNoNode || node.request >= requests_[of].size()) continue;
         const Request& request = requests_[of][node.request];
-        node.request = static_cast<uint32_t>(
-            std::find(sorted[of].begin(), sorted[of].end(), request) - sorted[of].begin());
+        node.request = RankIn(sorted[of], request);
       }
     }
+    pipeline_->scrub_requests_ = std::move(sorted_scrub);
     requests_ = std::move(sorted);
   }
 
@@ -782,8 +826,20 @@ class PipelineCompiler {
     CompileIdentifiers(0, plan_.root());
   }
 
+  IdentifierNode::Role RoleOf(const Node& node) const {
+    using Role = IdentifierNode::Role;
+    const Classification& is = node.classification;
+    if (!pipeline_->scrubs_ || node.type != Type::kString) return Role::kIdentifier;
+    if (is.free_text) return Role::kText;
+    if (is.identifier == contract::v1::PERSON_NAME) return Role::kName;
+    return is.quasi == contract::v1::DATE_OF_BIRTH ? Role::kBirth : Role::kIdentifier;
+  }
+
   bool HasIdentifiers(const Node& node) const {
-    if (!node.is_message()) return node.check_identifier || !requests_[node.id].empty();
+    if (!node.is_message()) {
+      return node.check_identifier || !requests_[node.id].empty() ||
+             RoleOf(node) != IdentifierNode::Role::kIdentifier;
+    }
     for (const Node& child : plan_.children(node)) {
       if (HasIdentifiers(child)) return true;
     }
@@ -798,6 +854,7 @@ class PipelineCompiler {
       identifier.node = child.id;
       identifier.position = plan_.position(child);
       identifier.requests = requests_[child.id];
+      identifier.role = RoleOf(child);
       pipeline_->identifiers_.push_back(std::move(identifier));
     }
     size_t count = pipeline_->identifiers_.size() - first;

@@ -340,6 +340,57 @@ TEST_F(TreatmentsTest, ShiftDoesNotFollowFromThePseudonym) {
   EXPECT_NE(DaysBetween("1990-01-01", Field(Subject(json), "born")), days < 0 ? days : days + 1);
 }
 
+constexpr std::string_view kTold =
+    R"({"id":"e","at":"2026-03-04T00:00:00Z","subject":{"name":"Ann Archer","phone":"07700 900123",)"
+    R"("born":"2001-02-03"},"grounds":"ARCHER, Ann (03/02/2001) on +44 7700 900123; Ann's car AB12 CDE."})";
+
+TEST_F(TreatmentsTest, ScrubbedTextAgreesWithFields) {
+  Make(Config(Treat("PERSON_NAME", "pseudonymise {}") + Treat("PHONE", "encrypt {}") +
+              Treat("PNC_ID", "drop {}") + Treat("UPRN", "drop {}") +
+              Treat("DATE_OF_BIRTH", "drop {}") + Treat("EVENT_TIME", "drop {}") +
+              Treat("VRM", "format_preserve {}") + Treat("FREE_TEXT", "scrub {}")));
+  Json json = Run(kTold);
+  std::string name = Field(Subject(json), "name"), phone = Field(Subject(json), "phone");
+  std::string grounds = Field(json, "grounds");
+  EXPECT_THAT(grounds,
+              StartsWith(base::StrCat(name, " ([DATE_OF_BIRTH]) on ", phone, "; ", name, " car ")));
+  EXPECT_THAT(grounds, ::testing::Not(HasSubstr("CDE")));
+  EXPECT_THAT(grounds, ::testing::Not(HasSubstr("[VRM]")));
+  EXPECT_EQ(engine_->tally().scrubbed[contract::v1::PERSON_NAME], 2u);
+  EXPECT_EQ(engine_->tally().scrubbed[contract::v1::PHONE], 1u);
+  EXPECT_EQ(engine_->tally().scrubbed[contract::v1::VRM], 1u);
+  EXPECT_EQ(engine_->tally().scrubbed[0], 1u);
+  Json again = Run(kTold);
+  EXPECT_EQ(Field(again, "grounds"), grounds);
+  Json two = Run(kTold, 0, true);
+  EXPECT_THAT(Field(two, "grounds"), StartsWith(Field(Subject(two), "name")));
+}
+
+TEST_F(TreatmentsTest, WhatTheStreamDoesNotPseudonymiseGetsAPlaceholder) {
+  Make(Config(TreatOnly("FREE_TEXT", "scrub {}")));
+  EXPECT_EQ(Field(Run(kTold), "grounds"),
+            "[PERSON_NAME] ([DATE_OF_BIRTH]) on [PHONE]; [PERSON_NAME] car [VRM].");
+  Make(Config(Treat("PERSON_NAME", "pseudonymise {}") + Treat("PHONE", "pseudonymise {}") +
+              Treat("PNC_ID", "drop {}") + Treat("UPRN", "drop {}") +
+              Treat("DATE_OF_BIRTH", "drop {}") + Treat("EVENT_TIME", "drop {}") +
+              Treat("FREE_TEXT", "scrub { replace: placeholders }")));
+  EXPECT_EQ(Field(Run(kTold), "grounds"),
+            "[PERSON_NAME] ([DATE_OF_BIRTH]) on [PHONE]; [PERSON_NAME] car [VRM].");
+}
+
+TEST_F(TreatmentsTest, ScrubbedTextFollowsTheLinkage) {
+  Make(Config(Treat("PERSON_NAME", "pseudonymise { linkage: none }") + Treat("PHONE", "drop {}") +
+              Treat("PNC_ID", "drop {}") + Treat("UPRN", "drop {}") +
+              Treat("DATE_OF_BIRTH", "drop {}") + Treat("EVENT_TIME", "drop {}") +
+              Treat("FREE_TEXT", "scrub {}")));
+  Json json = Run(kTold);
+  std::string grounds = Field(json, "grounds");
+  size_t second = grounds.rfind("one1-");
+  ASSERT_NE(second, grounds.find("one1-"));
+  EXPECT_NE(grounds.substr(0, 31), grounds.substr(second, 31));
+  EXPECT_EQ(grounds.find(Field(Subject(json), "name")), std::string::npos);
+}
+
 std::string ErrorOf(std::string_view treatments) {
   auto pipeline = Pipeline::Compile(Options(Config(treatments)));
   return pipeline.ok() ? "" : std::string(base::View(pipeline.status().message()));
@@ -356,6 +407,7 @@ TEST(Treatments, MisuseIsRefusedAtLoadWithItsPlace) {
   EXPECT_THAT(error("DATE_OF_BIRTH", "format_preserve {}"), HasSubstr("only identifiers can"));
   EXPECT_THAT(error("DATE_OF_BIRTH", "encrypt {}"), HasSubstr("only identifiers can"));
   EXPECT_THAT(error("FREE_TEXT", "encrypt {}"), HasSubstr("only identifiers can"));
+  EXPECT_THAT(error("PHONE", "scrub {}"), HasSubstr("can't be scrubbed"));
   EXPECT_THAT(error("PHONE", "pseudonymise { every: year }"), HasSubstr("for linkage: period"));
   EXPECT_THAT(error("PHONE", "pseudonymise { linkage: event every: month }"),
               HasSubstr("for linkage: period"));

@@ -40,6 +40,8 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
                                      "Untidy values read as the contract says.",
                                      {"field", "kind"},
                                      1000});
+  scrubbed_ = registry.CounterFamily(
+      {"sluice_scrubbed_total", "Identifiers found in free text and replaced.", {"kind"}});
   transactions_ = registry.NewCounter("sluice_transactions_total", "Transactions committed.");
   aborts_ = registry.CounterFamily(
       {"sluice_transaction_aborts_total",
@@ -159,6 +161,13 @@ void Probe::Events(const contract::Plan& contract, const engine::Tally& tally,
         contract.node(static_cast<contract::NodeId>(i / event::kRepairKinds));
     auto kind = static_cast<event::RepairKind>(i % event::kRepairKinds);
     repairs_.With({node.path, event::RepairName(kind)}).Add(static_cast<double>(tally.repairs[i]));
+  }
+  for (size_t kind = 0; kind < tally.scrubbed.size(); ++kind) {
+    if (tally.scrubbed[kind] == 0) continue;
+    scrubbed_
+        .With({kind == 0 ? std::string("DATE_OF_BIRTH")
+                         : contract::v1::IdentifierKind_Name(static_cast<int>(kind))})
+        .Add(static_cast<double>(tally.scrubbed[kind]));
   }
   telemetry::HistogramTally latencies(telemetry::SecondsBuckets());
   for (int64_t timestamp : timestamps_ms) {

@@ -73,7 +73,7 @@ class Probe {
   const std::string contract_;
   const std::string group_;
   telemetry::Counter clean_, quarantined_, suppressed_, unknown_fields_, in_;
-  telemetry::Family<telemetry::Counter> violations_, repairs_, aborts_, recreations_;
+  telemetry::Family<telemetry::Counter> violations_, repairs_, scrubbed_, aborts_, recreations_;
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,

@@ -268,6 +268,14 @@ class PipelineCompiler {
       // Numbers far above a contract's own, by the enrichment's place: adding one at the end
       // changes no other.
       join.field = event::OutputField::Make(enrich.into(), 15000 + i, Type::kMessage);
+      if ((*table)->schema().kind() != reference::v1::Schema::exact ||
+          (*table)->schema().key().size() != 1 ||
+          (*table)->schema().key()[0].type != reference::v1::Column::text) {
+        Error(path + ".set",
+              base::StrCat("'", enrich.set(),
+                           "' isn't a set of the kind exact with one text as its key"));
+        continue;
+      }
       CompileColumns(path, enrich, **table, join);
       pipeline_->tables_.push_back(*table);
       pipeline_->joins_.push_back(std::move(join));

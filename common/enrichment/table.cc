@@ -23,7 +23,7 @@ absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
     default:
       break;
   }
-  return absl::InvalidArgumentError(base::StrCat("the set '", set, "' has no known kind"));
+  return absl::InvalidArgumentError(base::StrCat("the set '", set, "' is of a kind that there is no table for"));
 }
 
 }  // namespace sluice::enrichment

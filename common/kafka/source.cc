@@ -46,8 +46,8 @@ absl::Status CheckOptions(const SourceOptions& options) {
     return absl::InvalidArgumentError(base::StrCat(
         range.name, " is ", range.value, "; it must be between ", range.low, " and ", range.high));
   }
-  if (options.group.empty() || options.instance.empty() || options.topics.empty()) {
-    return absl::InvalidArgumentError("a source needs a group, an instance and at least one topic");
+  if (options.group.empty() || options.topics.empty()) {
+    return absl::InvalidArgumentError("a source needs a group and at least one topic");
   }
   return absl::OkStatus();
 }
@@ -142,7 +142,6 @@ absl::Status KafkaSource::Connect() {
   const SourceOptions& o = options_;
   Settings settings = {
       {"group.id", o.group},
-      {"group.instance.id", o.instance},
       // Eager: a cooperative rebalance with open transactions loses the assignment before 2.10.
       {"partition.assignment.strategy", "range,roundrobin"},
       {"session.timeout.ms", std::to_string(o.session_timeout_ms)},
@@ -165,6 +164,7 @@ absl::Status KafkaSource::Connect() {
       {"fetch.error.backoff.ms", "100"},
       {"statistics.interval.ms", "1000"},
   };
+  if (!o.instance.empty()) settings.emplace_back("group.instance.id", o.instance);
   SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(o.connection, settings, &context_));
   rd_kafka_conf_set_rebalance_cb(conf.get(), Callbacks::Rebalance);
   rd_kafka_conf_set_stats_cb(conf.get(), Callbacks::Statistics);

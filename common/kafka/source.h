@@ -1,4 +1,4 @@
-// stream::Source over a librdkafka consumer: a static member of a group, read_committed, that
+// stream::Source over a librdkafka consumer: a member of a group, read_committed, that
 // commits nothing by itself.
 #pragma once
 
@@ -28,7 +28,9 @@ class GroupMember {
 struct SourceOptions {
   ConnectionOptions connection;
   std::string group;
-  std::string instance;  // stable across restarts, unique among the group's live members
+  // Of a static member: stable across restarts, unique among the group's live members. Empty: a
+  // dynamic member, which leaves the group in Leave().
+  std::string instance;
   std::vector<std::string> topics;
   int session_timeout_ms =
       30'000;  // 6,000 to 1,800,000: a silent member loses its partitions after it

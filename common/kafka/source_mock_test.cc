@@ -106,6 +106,26 @@ TEST_F(SourceMockTest, HandsOutAtMostWhatWasAskedForAndThePositionsBehindIt) {
   EXPECT_THAT(values, ElementsAre("0", "1", "2", "3", "4"));
 }
 
+TEST_F(SourceMockTest, ADynamicMemberTellsTheGroupThatItLeavesAndAStaticOneDoesNot) {
+  constexpr int16_t kLeaveGroup = 13;
+  Write(3);
+  for (const char* instance : {"", "a"}) {
+    first_ = Join(instance);
+    ASSERT_TRUE(Await<stream::Records>(*first_, 10)) << instance;
+    rd_kafka_mock_start_request_tracking(cluster_);
+    first_->Leave();
+    size_t count = 0;
+    rd_kafka_mock_request_t** requests = rd_kafka_mock_get_requests(cluster_, &count);
+    bool told = false;
+    for (size_t i = 0; i < count; ++i)
+      told |= rd_kafka_mock_request_api_key(requests[i]) == kLeaveGroup;
+    rd_kafka_mock_request_destroy_array(requests, count);
+    rd_kafka_mock_stop_request_tracking(cluster_);
+    EXPECT_EQ(told, *instance == '\0');
+    first_.reset();
+  }
+}
+
 TEST_F(SourceMockTest, RecordsStayValidWhileOnlyTheMembershipIsPolled) {
   Write(3);
   first_ = Join("a");

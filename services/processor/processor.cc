@@ -80,7 +80,7 @@ absl::Status Processor::AddWorker(size_t index) {
   kafka::SourceOptions source;
   source.connection = Connection(kafka, base::StrCat("sluice-", name));
   source.group = kafka.group();
-  source.instance = name;
+  if (kafka.membership() == config::v1::static_) source.instance = name;
   source.topics = {config_.pipeline().input().topic()};
   source.session_timeout_ms = Or(kafka.session_timeout_ms(), source.session_timeout_ms);
   source.read_ahead_kib = Or(kafka.read_ahead_kib(), source.read_ahead_kib);

@@ -37,6 +37,9 @@ int main(int argc, char** argv) {
   app.add_option("--config", config, "The processor's configuration, YAML")->required();
   app.add_flag("--check", check,
                "Check the configuration and all that it names, without Kafka, and end");
+  std::string instance;
+  app.add_option("--instance", instance,
+                 "This replica's name, such as its pod's; stands above kafka.instance");
   std::string schema;
   app.add_option("--schema", schema,
                  "Print the .proto of this stream's records, for its subscribers, and end");
@@ -54,7 +57,13 @@ int main(int argc, char** argv) {
 
   auto setup = sluice::processor::LoadSetup(config);
   if (!setup.ok()) return Fail(setup.status());
+  if (!instance.empty()) setup->config.mutable_kafka()->set_instance(instance);
   if (!schema.empty()) return PrintSchema(*setup->pipeline, schema);
+  if (setup->config.kafka().instance().empty()) {
+    return Fail(absl::InvalidArgumentError(config +
+                                           ": kafka.instance: name this replica, here or with "
+                                           "--instance"));
+  }
   if (check) {
     std::printf("ok: plan %s\n", setup->pipeline->fingerprint().c_str());
     return 0;

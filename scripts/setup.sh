@@ -3,6 +3,7 @@
 # protovalidate's rules, Prometheus and what dashboards are generated with. Each step is skipped where its result is there; an interrupted step leaves none.
 #   --verbose  say also what is there already      --lint  with the formatter and the linter
 #   --dashboards  with the browser that draws pictures of dashboards
+#   --deploy   with what tests/deploy checks the chart with
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/versions.sh
@@ -15,10 +16,15 @@ packages=(g++ cmake ninja-build ccache pkg-config git protobuf-compiler protobuf
   libutf8proc-dev libjemalloc-dev libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev tzdata unzip
   openjdk-17-jre-headless maven dpkg-dev make zsh fish python3-jsonschema python3-venv)
 verbose=
+deploy=
 for argument in "$@"; do
   case "$argument" in
     --verbose) verbose=yes ;;
     --dashboards) packages+=(chromium fonts-dejavu-core) ;;
+    --deploy)
+      deploy=yes
+      command -v go >/dev/null || packages+=(golang-go)
+      ;;
     --lint) packages+=(clang-format-16 clang-tidy-16) ;;
     *) echo "setup: unknown argument $argument" >&2 && exit 2 ;;
   esac
@@ -177,3 +183,4 @@ fetch_kafka
 fetch_protovalidate
 fetch_prometheus
 make_observe_environment
+[[ -z "$deploy" ]] || scripts/deploy_tools.sh >/dev/null

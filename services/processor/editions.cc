@@ -194,6 +194,9 @@ void Editions::ReadAgain() {
   if (!next.ok()) {
     refused = next.status();
   } else {
+    // Given on the command line.
+    if (next->config.kafka().instance().empty())
+      next->config.mutable_kafka()->set_instance(running.setup->config.kafka().instance());
     refused = CanReplace(*running.setup, *next);
     if (refused.ok()) refused = CheckShrinkage(*running.pipeline, *next);
   }

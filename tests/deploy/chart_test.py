@@ -158,9 +158,8 @@ class ChartTest(unittest.TestCase):
                 self.assertEqual(rules[f"site-sluice-{name}"], yaml.safe_load(source))
         shown = {name: board for d in text if "-dashboard-" in d["metadata"]["name"]
                  for name, board in d["data"].items()}
-        folder = f"{ROOT}/deploy/grafana/dashboards"
-        boards = [name for name in os.listdir(folder) if name.endswith(".json")] \
-            if os.path.isdir(folder) else []
+        folder = f"{ROOT}/deploy/grafana"
+        boards = [name for name in os.listdir(folder) if name.endswith(".json")]
         self.assertEqual(sorted(shown), sorted(boards))
         for name in boards:
             with open(f"{folder}/{name}", encoding="utf-8") as source:

@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
                "Check the configuration and all that it names, without Kafka, and end");
   std::string instance;
   app.add_option("--instance", instance,
-                 "This replica's name, such as its pod's; stands above kafka.instance");
+                 "This replica's name, such as its pod's, where kafka.instance is left out");
   std::string schema;
   app.add_option("--schema", schema,
                  "Print the .proto of this stream's records, for its subscribers, and end");
@@ -57,6 +57,11 @@ int main(int argc, char** argv) {
 
   auto setup = sluice::processor::LoadSetup(config);
   if (!setup.ok()) return Fail(setup.status());
+  if (!instance.empty() && !setup->config.kafka().instance().empty()) {
+    return Fail(absl::InvalidArgumentError(config +
+                                           ": kafka.instance: --instance names this replica too; "
+                                           "drop one of them"));
+  }
   if (!instance.empty()) setup->config.mutable_kafka()->set_instance(instance);
   if (!schema.empty()) return PrintSchema(*setup->pipeline, schema);
   if (setup->config.kafka().instance().empty()) {

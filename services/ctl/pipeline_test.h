@@ -154,16 +154,23 @@ message Report {
   };
   std::vector<Seen> ReadAll(const std::string& topic) {
     std::vector<Seen> all;
+    // The log's ends, not the last stable offsets: a transaction that was committed a moment ago
+    // may still wait for its markers.
+    auto ends = admin_->LogEnds(topic);
+    EXPECT_TRUE(ends.ok()) << ends.status();
+    if (!ends.ok()) return all;
+    std::vector<kafka::ReadRange> ranges;
+    for (size_t partition = 0; partition < ends->size(); ++partition)
+      ranges.push_back({topic, static_cast<int32_t>(partition), 0, (*ends)[partition]});
     absl::Status read =
-        kafka::TopicReader({site_.connection})
-            .Read(std::vector<std::string>{topic}, [&](const kafka::ReadRecord& record) {
-              Seen& seen = all.emplace_back();
-              seen.key = std::string(record.key.value_or("(null)"));
-              seen.value = std::string(record.value.value_or("(null)"));
-              for (const auto& header : record.headers)
-                seen.headers[std::string(header.name)] = std::string(header.value);
-              return absl::OkStatus();
-            });
+        kafka::TopicReader({site_.connection}).Read(ranges, [&](const kafka::ReadRecord& record) {
+          Seen& seen = all.emplace_back();
+          seen.key = std::string(record.key.value_or("(null)"));
+          seen.value = std::string(record.value.value_or("(null)"));
+          for (const auto& header : record.headers)
+            seen.headers[std::string(header.name)] = std::string(header.value);
+          return absl::OkStatus();
+        });
     EXPECT_TRUE(read.ok()) << read;
     return all;
   }

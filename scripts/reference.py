@@ -175,7 +175,10 @@ def main():
                 os.makedirs(folder, exist_ok=True)
                 with open(path, "w", encoding="utf-8") as page:
                     page.write(text)
-    stale += sorted(there - set(wanted))
+    for name in sorted(there - set(wanted)):  # a page that was written here and isn't any more
+        with open(os.path.join(folder, name), encoding="utf-8") as page:
+            if page.readline().startswith(NOTE.split("{")[0]):
+                stale.append(name)
     if "--check" in sys.argv and stale:
         sys.exit(f"docs/reference isn't current: {', '.join(stale)}; ./run docs writes it anew")
 

@@ -200,10 +200,17 @@ TEST_F(TransactionMockTest, AForbiddenGroupHalts) {
   EXPECT_EQ(Run().verdict, Verdict::kHalt);
 }
 
+// The refusal can overtake the offsets' request, which then fails with an error that names no
+// cause: that is an abort, and the next try halts.
 TEST_F(TransactionMockTest, AForbiddenTopicHalts) {
-  Start();
-  Inject(kAddPartitions, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-  stream::Result result = Run();
+  constexpr int kTries = 5;
+  stream::Result result;
+  for (int i = 0; i < kTries && result.verdict != Verdict::kHalt; ++i) {
+    Start();
+    Inject(kAddPartitions, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    result = Run();
+    ASSERT_THAT(result.verdict, testing::AnyOf(Verdict::kHalt, Verdict::kAbort)) << result.text;
+  }
   EXPECT_EQ(result.verdict, Verdict::kHalt) << result.text;
 }
 

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "common/base/strings.h"
+#include "common/base/testing.h"
 #include "common/contract/testing.h"
 #include "common/engine/output_schema.h"
 #include "common/enrichment/exact_table.h"
@@ -142,18 +143,6 @@ class Collected final : public OutcomeSink {
   size_t bytes_max = 1'000'000;
 };
 
-// The same bytes every time.
-class CountingRandom final : public base::RandomSource {
- public:
-  bool Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) byte = next_++;
-    return true;
-  }
-
- private:
-  uint8_t next_ = 1;
-};
-
 class EngineTest : public ::testing::Test {
  protected:
   void SetUp() override { Make(ParsePipeline(kPipeline)); }
@@ -194,7 +183,7 @@ class EngineTest : public ::testing::Test {
            out.quarantined[0].header("sluice-path");
   }
 
-  CountingRandom random_;
+  base::CountingRandom random_;
   std::unique_ptr<privacy::LocalPseudonymiser> pseudonymiser_;
   privacy::SealingKeys keys_;
   std::unique_ptr<privacy::Sealer> sealer_;

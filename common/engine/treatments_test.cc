@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common/base/strings.h"
+#include "common/base/testing.h"
 #include "common/contract/testing.h"
 #include "common/engine/engine.h"
 #include "common/event/time_text.h"
@@ -79,17 +80,6 @@ Pipeline::Options Options(const std::string& text) {
   return options;
 }
 
-class CountingRandom final : public base::RandomSource {
- public:
-  bool Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) byte = next_++;
-    return true;
-  }
-
- private:
-  uint8_t next_ = 1;
-};
-
 class TreatmentsTest : public ::testing::Test, private OutcomeSink {
  protected:
   using Json = google::protobuf::Struct;
@@ -140,7 +130,7 @@ class TreatmentsTest : public ::testing::Test, private OutcomeSink {
   }
   void Suppressed(const InputRecord&) override {}
 
-  CountingRandom random_;
+  base::CountingRandom random_;
   privacy::Keyring keyring_ = *privacy::Keyring::Create({{"one", "one"}, {"two", "two"}}, random_);
   std::unique_ptr<privacy::Sealer> sealer_ =
       *privacy::Sealer::Create(privacy::NewSealingKeys(random_)->public_pem, random_);

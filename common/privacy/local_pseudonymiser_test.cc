@@ -11,6 +11,7 @@
 
 #include "absl/strings/escaping.h"
 #include "common/base/strings.h"
+#include "common/base/testing.h"
 #include "common/privacy/identifier.h"
 #include "common/privacy/pseudonym.h"
 
@@ -40,20 +41,8 @@ namespace {
 
 using namespace contract::v1;
 
-// Bytes 0, 1, 2, ...: the root secret of the known answers below, then the epochs' secrets.
-class CountingRandom final : public base::RandomSource {
- public:
-  bool Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) byte = next_++;
-    return true;
-  }
-
- private:
-  uint8_t next_ = 0;
-};
-
 Keyring FixedKeyring(uint32_t epochs = 1) {
-  CountingRandom random;
+  base::CountingRandom random(0);  // the root secret, then the epochs' secrets
   Keyring keyring = *Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random);
   for (uint32_t epoch = 2; epoch <= epochs; ++epoch)
     EXPECT_EQ(*keyring.Rotate("intelligence", random), epoch);

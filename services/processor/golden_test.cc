@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "common/base/strings.h"
+#include "common/base/testing.h"
 #include "common/privacy/seal.h"
 #include "common/telemetry/metrics.h"
 #include "services/processor/probe.h"
@@ -17,18 +18,6 @@
 
 namespace sluice::processor {
 namespace {
-
-// The same "random" bytes every time: the keys of this test must not change.
-class Counting final : public base::RandomSource {
- public:
-  bool Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) byte = next_++;
-    return true;
-  }
-
- private:
-  uint8_t next_ = 1;
-};
 
 std::string Root() { return std::getenv("SLUICE_SOURCE_DIR"); }
 
@@ -117,7 +106,7 @@ class GoldenTest : public ::testing::Test, private engine::OutcomeSink {
   void Suppressed(const engine::InputRecord&) override { out_ += "suppressed\n"; }
 
   std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("golden");
-  Counting random_;
+  base::CountingRandom random_;
   std::unique_ptr<privacy::Unsealer> unsealer_;
   std::unique_ptr<processor::Setup> setup_;
   std::string out_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "common/privacy/fold.h"
@@ -62,6 +63,9 @@ constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun"
 constexpr std::string_view kRanks[] = {"pc",  "ps", "dc",   "ds",      "wpc",       "pcso",
                                        "sgt", "sc", "insp", "officer", "constable", "sergeant"};
 constexpr std::string_view kBorn[] = {"dob", "born", "birth", "birthday", "b"};
+
+// The bit of a run's names that stands for more than one.
+constexpr uint32_t kLastName = 63;
 
 // 1 to 12; 0: no month. The first three letters say it, as long as the rest is the month's too.
 int32_t MonthOf(std::string_view word) {
@@ -213,40 +217,38 @@ void Scrubber::LookAtName(const Word& word) {
   AppendFolded(In(word), scratch_);
   if (scratch_.ends_with("'s")) scratch_.resize(scratch_.size() - 2);
   std::erase(scratch_, '\'');
-  const NamePart* found = nullptr;
-  bool shared = false, of_run = false;
+  uint64_t names = 0;
+  for (const NamePart& part : parts_) {
+    if (std::string_view(name_bytes_).substr(part.begin, part.end - part.begin) == scratch_)
+      names |= uint64_t{1} << std::min(part.name, kLastName);
+  }
+  if (names == 0) return;
   const bool near = run_.words > 0 && word.begin - run_.end <= 3 &&
                     text_.substr(run_.end, word.begin - run_.end).find_first_not_of(" ,-.") ==
                         std::string_view::npos;
-  for (const NamePart& part : parts_) {
-    if (std::string_view(name_bytes_).substr(part.begin, part.end - part.begin) != scratch_)
-      continue;
-    shared = shared || (found != nullptr && found->name != part.name);
-    of_run = of_run || (near && part.name == run_.name);
-    if (found == nullptr) found = &part;
-  }
-  if (found == nullptr) return;
   const char first = text_[word.begin];
   bool alone = scratch_.size() >= 3 && (IsUpper(first) || ClassOf(first) == kLetter);
   if (!IsUpper(first) && static_cast<unsigned char>(first) < 0x80)
     alone = scratch_.size() >= 4 && !OneOf(scratch_, kWords);
   if (auto next = Behind(word, " "); next && OneOf(In(*next), kStreets)) alone = false;
-  if (of_run) {
+  if (near && (run_.names & names) != 0) {
     run_.end = word.end;
+    run_.names &= names;
     ++run_.words;
     run_.alone = run_.alone || alone;
-    run_.shared = run_.shared && shared;
     return;
   }
   EndRun();
-  run_ = {word.begin, word.end, found->name, 1, alone, shared};
+  run_ = {word.begin, word.end, names, 1, alone};
 }
 
 void Scrubber::EndRun() {
   if (run_.words >= 2 || (run_.words == 1 && run_.alone)) {
     Finding finding{run_.begin, run_.end, PERSON_NAME, static_cast<uint32_t>(canonical_.size()), 0};
-    if (!run_.shared) {
-      const Name& name = names_[run_.name];
+    // Whose of several people's it is can't be told.
+    const auto which = static_cast<uint32_t>(std::countr_zero(run_.names));
+    if (std::has_single_bit(run_.names) && which < kLastName) {
+      const Name& name = names_[which];
       canonical_.append(name_bytes_, name.begin, name.end - name.begin);
     }
     finding.canonical_end = static_cast<uint32_t>(canonical_.size());

@@ -65,10 +65,9 @@ class Scrubber {
   // Words of one person's name, one after the other.
   struct Run {
     uint32_t begin = 0, end = 0;
-    uint32_t name = 0;
+    uint64_t names = 0;  // bit i: all words are of names_[i]; the last bit is all names from 63 on
     uint32_t words = 0;
-    bool alone = false;   // one of them is enough
-    bool shared = false;  // all of them are also another person's
+    bool alone = false;  // one of them is enough
   };
 
   Word WordAt(size_t at) const;

@@ -55,6 +55,27 @@ TEST_F(ScrubTest, FindsNamesInAnyCaseAndOrder) {
   EXPECT_EQ(Marked("Cy Bell said"), "<PERSON_NAME cy bell> said");
 }
 
+TEST_F(ScrubTest, ReadsAFullNameAsThePersonWhoHasAllOfIt) {
+  scrubber_.NextEvent(2026);
+  scrubber_.AddName("Casey Ashdown");
+  scrubber_.AddName("Casey Brown");
+  scrubber_.AddName("Ellis Brown");
+  EXPECT_EQ(Marked("saw Casey Brown run"), "saw <PERSON_NAME casey brown> run");
+  EXPECT_EQ(Marked("BROWN, Casey"), "<PERSON_NAME casey brown>");
+  EXPECT_EQ(Marked("Casey said"), "<PERSON_NAME> said");
+  EXPECT_EQ(Marked("Casey Brown, Ellis"), "<PERSON_NAME casey brown>, <PERSON_NAME ellis brown>");
+}
+
+TEST_F(ScrubTest, TellsNobodyApartBehindTheSixtyThirdName) {
+  scrubber_.NextEvent(2026);
+  for (char a = 'a'; a < 'a' + 13; ++a) {
+    for (char b : {'b', 'c', 'd', 'f', 'g'})
+      scrubber_.AddName(base::StrCat(std::string{a, b}, "xx"));
+  }
+  EXPECT_EQ(Marked("Abxx"), "<PERSON_NAME abxx>");
+  EXPECT_EQ(Marked("Mgxx"), "<PERSON_NAME>");
+}
+
 TEST_F(ScrubTest, LeavesWordsThatAreNoNames) {
   for (const char* text : {"a young man, the king of it", "at King Street", "on Bell Road",
                            "Annual leave", "an annoyed caller", "he was yelling"})

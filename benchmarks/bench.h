@@ -40,6 +40,8 @@ absl::Status RunPipeline(const Options& options, Report& report);
 absl::Status RunLatency(const Options& options, Report& report);
 absl::Status RunReference(const Options& options, Report& report);
 absl::Status RunCtlRun(const Options& options, Report& report);
+absl::Status RunPseudonym(const Options& options, Report& report);
+absl::Status RunScrub(const Options& options, Report& report);
 
 inline const std::vector<Family> kFamilies = {
     {"engine", "the engine alone, on one core", RunEngine},
@@ -47,6 +49,8 @@ inline const std::vector<Family> kFamilies = {
     {"latency", "from produce to a read_committed reader", RunLatency},
     {"reference", "a worker while other versions of its reference sets come", RunReference},
     {"ctl_run", "sluicectl run over a file, CPU seconds of the whole process", RunCtlRun},
+    {"pseudonym", "pseudonyms made with keys at hand, as the engine asks for them", RunPseudonym},
+    {"scrub", "identifiers in free text: how fast, how many, how rightly", RunScrub},
 };
 
 }  // namespace sluice::bench

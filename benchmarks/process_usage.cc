@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -27,6 +28,12 @@ ProcessUsage UsageOf(pid_t pid) {
     if (line.starts_with("VmHWM:")) usage.peak_kib = std::atof(line.c_str() + 6);
   }
   return usage;
+}
+
+double ThreadCpuSeconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
 }  // namespace sluice::bench

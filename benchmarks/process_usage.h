@@ -1,4 +1,4 @@
-// What a process that runs has used so far.
+// What a process, or a thread of this one, has used so far.
 #pragma once
 
 #include <sys/types.h>
@@ -11,5 +11,8 @@ struct ProcessUsage {
 };
 
 ProcessUsage UsageOf(pid_t pid);
+
+// CPU time of the calling thread: what other processes do on the same core is no part of it.
+double ThreadCpuSeconds();
 
 }  // namespace sluice::bench

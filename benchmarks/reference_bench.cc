@@ -1,10 +1,10 @@
 // What a worker pays when other versions of the reference sets come while it works.
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <vector>
 
 #include "benchmarks/bench.h"
+#include "benchmarks/process_usage.h"
 #include "benchmarks/site.h"
 #include "benchmarks/workload.h"
 #include "common/base/random.h"
@@ -14,13 +14,6 @@
 
 namespace sluice::bench {
 namespace {
-
-// Of this thread's own work: another process on the same core is no part of a swap.
-double CpuMilliseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
 
 class Discard final : public stream::Output {
   absl::Status Produce(const stream::OutputRecord&) override { return absl::OkStatus(); }
@@ -62,10 +55,10 @@ absl::Status RunReference(const Options&, Report& report) {
   Discard output;
   size_t next = 0;
   auto chunk = [&]() -> absl::StatusOr<double> {
-    double start = CpuMilliseconds();
+    double start = ThreadCpuSeconds() * 1e3;
     SLUICE_RETURN_IF_ERROR(
         transform.Process(std::span(records).subspan(next % kChunks * kChunk, kChunk), output));
-    double took = CpuMilliseconds() - start;
+    double took = ThreadCpuSeconds() * 1e3 - start;
     ++next;
     transform.Committed();
     return took;

@@ -28,13 +28,12 @@ constexpr const char* kEthnicities[] = {"W1", "W2", "W9", "M1", "A1", "A3", "B1"
 constexpr const char* kObserved[] = {"White", "Black", "Asian", "Mixed", "Other"};
 constexpr const char* kDistricts[] = {"SW1A", "N1",  "E8",   "SE15", "W12",
                                       "NW3",  "CR0", "EC2M", "BR1",  "HA1"};
-constexpr uint32_t kPeople = 60'000;
 constexpr uint32_t kOfficers = 9'000;
 
 }  // namespace
 
 // Year and serial of a person's PNC id, with the check letter of their number modulo 23.
-std::string Generator::Pnc(uint32_t person) const {
+std::string Generator::Pnc(uint32_t person) {
   constexpr char kLetters[] = "ZABCDEFGHJKLMNPQRTUVWXY";
   uint64_t year = 1975 + person % 45, serial = 1 + person * 37ull % 9'000'000;
   char text[16];

@@ -18,9 +18,12 @@ class Generator {
   // The next event's JSON. Valid until the next call.
   const std::string& Next();
 
+  // Everybody there is: person i, less than kPeople, has this PNC id.
+  static constexpr uint32_t kPeople = 60'000;
+  static std::string Pnc(uint32_t person);
+
  private:
   uint32_t Below(uint32_t bound) { return static_cast<uint32_t>(random_() % bound); }
-  std::string Pnc(uint32_t person) const;
 
   std::mt19937_64 random_;
   uint64_t count_ = 0;

@@ -31,6 +31,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
 pkg_check_modules(yaml-cpp REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(pqxx REQUIRED IMPORTED_TARGET libpqxx)
 find_package(CLI11 CONFIG REQUIRED)
 
 # For processes that hand many small pieces of memory from one thread to another, as librdkafka does with every

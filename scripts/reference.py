@@ -142,7 +142,8 @@ def pages(root, binaries):
 
     result = {
         "configuration.md": page_of_protos(root, "Configuration", [
-            file for file in reversed(protos("config/v1")) if not file.endswith("options.proto")]),
+            *(file for file in reversed(protos("config/v1")) if not file.endswith("options.proto")),
+            "proto/sluice/reference/v1/schema.proto"]),
         "contract.md": page_of_protos(root, "Contract options", ["proto/sluice/contract/v1/options.proto"]),
         "sluicectl.md": page_of_program(os.path.join(binaries, "services/ctl/sluicectl"), "sluicectl"),
     }

@@ -94,6 +94,20 @@ Value CellOfRow(const char* bytes, size_t column) {
   }
 }
 
+bool ReadRow(std::string_view bytes, std::span<Value> row) {
+  for (Value& value : row) {
+    if (bytes.empty()) return false;
+    auto kind = static_cast<ValueKind>(bytes[0]);
+    if (kind > ValueKind::kTime) return false;
+    if (kind == ValueKind::kText && bytes.size() < 5) return false;
+    size_t size = 1 + SizeOf(kind, bytes.data() + 1);
+    if (bytes.size() < size) return false;
+    value = CellOfRow(bytes.data(), 0);
+    bytes.remove_prefix(size);
+  }
+  return bytes.empty();
+}
+
 RowSet::Builder::Builder(std::shared_ptr<const Schema> schema)
     : schema_(std::move(schema)), set_(new RowSet()) {}
 

@@ -95,6 +95,8 @@ class RowSet::Builder final : public RowSink {
 void AppendRow(std::span<const event::Value> row, std::string& out);
 // One column of what AppendRow wrote. Texts are views of the bytes.
 event::Value CellOfRow(const char* bytes, size_t column);
+// All columns of what AppendRow may have written: false where the bytes aren't one row of so many.
+bool ReadRow(std::string_view bytes, std::span<event::Value> row);
 
 // The id of a version: told its rows in their order.
 class SnapshotId {

@@ -66,6 +66,7 @@ class Schema {
   static absl::StatusOr<std::shared_ptr<const Schema>> OfTexts(
       const std::vector<std::string>& columns, std::string_view key);
 
+  const reference::v1::Schema& definition() const { return definition_; }
   Kind kind() const { return definition_.kind(); }
   const std::vector<Column>& columns() const { return columns_; }
   const std::vector<KeyPart>& key() const { return key_; }

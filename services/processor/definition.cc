@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -11,7 +12,9 @@
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
 #include "common/contract/loader.h"
-#include "common/enrichment/exact_table.h"
+#include "common/reference/guards.h"
+#include "common/reference/tables.h"
+#include "services/processor/connection.h"
 
 namespace sluice::processor {
 namespace {
@@ -29,6 +32,13 @@ std::string_view ParentOf(std::string_view path) {
 bool Within(std::string_view path, std::string_view whole) {
   return path.starts_with(whole) &&
          (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
+}
+
+std::string PathOfSet(int index) { return base::StrCat("reference.local.sets[", index, "]"); }
+
+// The key under which a set names its source.
+std::string SourceField(const config::v1::ReferenceSet& set) {
+  return set.GetDescriptor()->FindFieldByNumber(set.source_case())->name();
 }
 
 // A pipeline's file has `contract` at its top, a processor's `pipeline`.
@@ -145,10 +155,10 @@ class Loader {
       Problem("pseudonymiser", "give local: {keyring: ..., key_encryption_key: ...}");
     for (int i = 0; i < config().reference().local().sets_size(); ++i) {
       const config::v1::ReferenceSet& set = config().reference().local().sets(i);
-      std::string path = base::StrCat("reference.local.sets[", i, "]");
-      if (set.rows_min() < 0) Problem(path + ".rows_min", "can't be negative");
-      if (set.shrink_percent_max() < 0 || set.shrink_percent_max() > 100)
-        Problem(path + ".shrink_percent_max", "must be 0 to 100");
+      std::string path = PathOfSet(i);
+      reference::CheckSet(set, [&](std::string_view inner, std::string_view what) {
+        Problem(inner.empty() ? path : base::StrCat(path, ".", inner), what);
+      });
     }
     if (config().contracts().empty())
       Problem("contracts", "name at least one folder with .proto files");
@@ -185,25 +195,40 @@ class Loader {
   }
 
   void LoadTables(engine::Pipeline::Options& options) {
-    for (int i = 0; i < config().reference().local().sets_size(); ++i) {
-      const config::v1::ReferenceSet& set = config().reference().local().sets(i);
-      std::string path = base::StrCat("reference.local.sets[", i, "]");
-      auto text = ReadFile(definition_.Resolve(set.csv()));
-      absl::Status status = text.status();
-      if (text.ok()) {
-        auto table = enrichment::ExactTable::FromCsv(set.name(), set.key(), *text, set.csv());
-        status = table.status();
-        if (table.ok() && static_cast<int64_t>((*table)->size()) < set.rows_min()) {
-          status = absl::FailedPreconditionError(
-              base::StrCat(set.csv(), ": has ", (*table)->size(), " rows, rows_min is ",
-                           set.rows_min(), ": complete the file, or lower rows_min"));
-        }
-        if (status.ok()) options.tables.push_back(*std::move(table));
-      } else {
-        path += ".csv";
+    reference::SourceOptions sources;
+    sources.resolve = [this](const std::string& path) { return definition_.Resolve(path); };
+    sources.kafka = Connection(config().kafka(), "sluice-reference");
+    std::map<std::string, reference::RowsPtr> rows;
+    auto sets = config().reference().local().sets();
+    std::vector<absl::Status> problems(static_cast<size_t>(sets.size()));
+    for (int i = 0; i < sets.size(); ++i) {
+      const config::v1::ReferenceSet& set = sets[i];
+      if (Follows(PathOfSet(i))) continue;
+      auto source = reference::MakeSource(set, sources);
+      absl::Status& status = problems[static_cast<size_t>(i)];
+      status = source.status();
+      if (!status.ok()) continue;
+      auto read = (*source)->Read();
+      status = read.status();
+      if (status.ok()) rows[set.name()] = *std::move(read);
+    }
+    auto tables = reference::MakeTables(rows);
+    if (!tables.ok()) Problem("reference.local.sets", base::View(tables.status().message()));
+    for (int i = 0; i < sets.size(); ++i) {
+      const config::v1::ReferenceSet& set = sets[i];
+      absl::Status& status = problems[static_cast<size_t>(i)];
+      bool made = tables.ok() && tables->contains(set.name());
+      if (status.ok() && made) status = reference::CheckVersion(set, *tables->at(set.name()));
+      if (status.ok() && made) {
+        options.tables.push_back(tables->at(set.name()));
+        continue;
       }
-      if (status.ok()) continue;
-      Add(definition_.At(path, status));
+      if (!status.ok()) {
+        std::string path = PathOfSet(i);
+        if (absl::IsNotFound(status) && !reference::SourceFile(set).empty())
+          base::StrAppend(path, ".", SourceField(set));
+        Add(definition_.At(path, status));
+      }
       for (int join = 0; join < config().pipeline().enrich_size(); ++join) {
         if (config().pipeline().enrich(join).set() == set.name())
           mistaken_.insert(base::StrCat("pipeline.enrich[", join, "].set"));

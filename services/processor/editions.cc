@@ -9,6 +9,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/reference/source.h"
 #include "services/processor/engine_transform.h"
 
 namespace sluice::processor {
@@ -118,8 +119,8 @@ absl::Status CheckShrinkage(const engine::Pipeline& running, const Setup& next) 
     int64_t allowed = set.has_shrink_percent_max() ? set.shrink_percent_max() : kShrinkPercentMax;
     if ((before - after) * 100 <= before * allowed) continue;
     return absl::FailedPreconditionError(base::StrCat(
-        set.csv(), ": reference set '", set.name(), "' has ", after, " rows, the version in use ",
-        before, ": more than shrink_percent_max (", allowed,
+        reference::SourceName(set), ": reference set '", set.name(), "' has ", after,
+        " rows, the version in use ", before, ": more than shrink_percent_max (", allowed,
         ") are missing; complete the file, or raise the limit if they are meant to go"));
   }
   return absl::OkStatus();

@@ -2,22 +2,10 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
-#include "common/telemetry/log.h"
+#include "services/processor/connection.h"
 
 namespace sluice::processor {
 namespace {
-
-kafka::ConnectionOptions Connection(const config::v1::Kafka& kafka, std::string client_id) {
-  kafka::ConnectionOptions options;
-  options.brokers.assign(kafka.brokers().begin(), kafka.brokers().end());
-  options.client_id = std::move(client_id);
-  options.properties.insert(kafka.properties().begin(), kafka.properties().end());
-  options.log = [](int severity, std::string_view facility, std::string_view text) {
-    Log(severity <= 3 ? telemetry::Severity::kError : telemetry::Severity::kWarning, "kafka_client",
-        {{"facility", telemetry::SafeText(facility)}, {"text", telemetry::SafeText(text)}});
-  };
-  return options;
-}
 
 constexpr std::string_view kVersion = SLUICE_VERSION;
 // For calls under way when the process ends.

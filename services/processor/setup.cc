@@ -3,6 +3,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/local_pseudonymiser.h"
+#include "common/reference/source.h"
 
 namespace sluice::processor {
 namespace {
@@ -13,7 +14,7 @@ std::vector<std::string> FilesOf(const Definition& definition) {
   const config::v1::LocalPseudonymiser& keys = config.pseudonymiser().local();
   std::vector<std::string> named(config.contracts().begin(), config.contracts().end());
   for (const config::v1::ReferenceSet& set : config.reference().local().sets())
-    named.push_back(set.csv());
+    if (std::string file = reference::SourceFile(set); !file.empty()) named.push_back(file);
   for (const std::string& file :
        {config.pipeline().quarantine().public_key(), keys.keyring(), keys.key_encryption_key()})
     named.push_back(file);

@@ -26,6 +26,7 @@ LIBRARIES = {
     "common/rpc": ["common/base", "common/telemetry"],
     "common/config": ["common/base"],
     "common/trail": ["common/base", "common/telemetry"],
+    "common/reference": ["common/base", "common/event", "common/enrichment", "common/kafka"],
     "tests/support": ["common/base"],
 }
 # Processes compose libraries; beyond that they use only what is named here.
@@ -47,6 +48,7 @@ DOORS = [
     (r"simdjson", ["common/event", "services/processor", "services/ctl"]),
     (r"re2/", ["common/validation", "common/contract", "common/enrichment"]),
     (r"yaml-cpp/", ["common/config"]),
+    (r"pqxx/", ["common/reference", "tests/support"]),
     (r"CLI/", ["services", "demo", "benchmarks"]),
 ]
 # The engine and what it uses: no thread, no clock, no network. Files are read only where a contract

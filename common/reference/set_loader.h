@@ -1,0 +1,45 @@
+// One set's way from its source to a version that may be used.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/reference/source.h"
+
+namespace sluice::reference {
+
+// Looks at the source and reads it where it is another; what the rows are held to is the caller's.
+// Single-threaded.
+class SetLoader {
+ public:
+  // `clock` outlives it.
+  SetLoader(config::v1::ReferenceSet config, std::unique_ptr<Source> source,
+            const base::Clock& clock)
+      : config_(std::move(config)), source_(std::move(source)), clock_(clock) {}
+
+  const config::v1::ReferenceSet& config() const { return config_; }
+
+  // Whether it is time to look.
+  bool Due() const { return clock_.Now() >= look_at_; }
+  // Rows where the source is another than when it was last read, and stands still; null: it isn't,
+  // or doesn't yet. `anyway`: reads it as it is. An error is told once for each state of the
+  // source, and again at each look while the source is away.
+  absl::StatusOr<RowsPtr> Look(bool anyway);
+  // The state that was last read is to be read again.
+  void Forget() { read_.reset(); }
+
+ private:
+  const config::v1::ReferenceSet config_;
+  const std::unique_ptr<Source> source_;
+  const base::Clock& clock_;
+  std::chrono::steady_clock::time_point look_at_{};
+  // Marks: of what was last read, and of the last look.
+  std::optional<std::string> read_, seen_;
+};
+
+}  // namespace sluice::reference

@@ -1,0 +1,163 @@
+#include "common/reference/shelf.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/reference/snapshot.h"
+
+namespace sluice::reference {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kMagic = "SLUICEREFERENCE1";
+constexpr std::string_view kSuffix = ".snapshot";
+
+absl::Status Failed(const std::string& path, std::string_view what) {
+  return absl::UnavailableError(
+      base::StrCat(path, ": ", what, ": ", std::strerror(errno), "; is the disk full?"));
+}
+
+bool WriteAll(int file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = write(file, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+// Whole or not at all.
+absl::Status WriteFile(const std::string& path, std::initializer_list<std::string_view> parts) {
+  std::string temporary = path + ".new";
+  int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0) return Failed(temporary, "can't be written");
+  bool well = true;
+  for (std::string_view part : parts) well = well && WriteAll(file, part);
+  well = well && fsync(file) == 0;
+  well = close(file) == 0 && well;
+  if (!well || rename(temporary.c_str(), path.c_str()) != 0) {
+    absl::Status failed = Failed(path, "can't be written");
+    unlink(temporary.c_str());
+    return failed;
+  }
+  int folder = open(fs::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    fsync(folder);
+    close(folder);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadWhole(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  if (!in) return absl::NotFoundError(base::StrCat(path, ": isn't there"));
+  return std::move(text).str();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Shelf>> Shelf::Open(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  std::string path = folder + "/.lock";
+  int lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock < 0) return Failed(path, "can't be written");
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    close(lock);
+    return absl::FailedPreconditionError(base::StrCat(
+        folder, ": another process keeps its versions here; give each its own folder"));
+  }
+  return std::unique_ptr<Shelf>(new Shelf(folder, lock));
+}
+
+Shelf::~Shelf() { close(lock_); }
+
+std::string Shelf::PathOf(const std::string& set, const std::string& id) const {
+  return base::StrCat(folder_, "/", set, "/", id, kSuffix);
+}
+
+absl::Status Shelf::Put(const std::string& set, const enrichment::RowSet& rows) {
+  std::string path = PathOf(set, rows.id());
+  std::error_code error;
+  if (fs::exists(path, error)) return absl::OkStatus();
+  fs::create_directories(fs::path(path).parent_path(), error);
+  Snapshot snapshot = WriteSnapshot(set, rows);
+  std::string head = snapshot.head.SerializeAsString();
+  auto size = static_cast<uint32_t>(head.size());
+  return WriteFile(
+      path, {kMagic, {reinterpret_cast<const char*>(&size), sizeof(size)}, head, snapshot.body});
+}
+
+absl::StatusOr<RowsPtr> Shelf::Get(const std::string& set, const std::string& id) const {
+  std::string path = PathOf(set, id);
+  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWhole(path));
+  auto broken = [&] { return absl::DataLossError(base::StrCat(path, ": is damaged; remove it")); };
+  std::string_view rest = text;
+  uint32_t size = 0;
+  if (!rest.starts_with(kMagic) || rest.size() < kMagic.size() + sizeof(size)) return broken();
+  rest.remove_prefix(kMagic.size());
+  std::memcpy(&size, rest.data(), sizeof(size));
+  rest.remove_prefix(sizeof(size));
+  Snapshot snapshot;
+  if (rest.size() < size || !snapshot.head.ParseFromArray(rest.data(), static_cast<int>(size)) ||
+      snapshot.head.set() != set || snapshot.head.id() != id)
+    return broken();
+  snapshot.body = rest.substr(size);
+  auto rows = ReadSnapshot(snapshot);
+  if (!rows.ok()) return broken();
+  return rows;
+}
+
+std::vector<Kept> Shelf::List(const std::string& set) const {
+  std::vector<Kept> kept;
+  std::error_code error;
+  for (fs::directory_iterator at(base::StrCat(folder_, "/", set), error), end; !error && at != end;
+       at.increment(error)) {
+    if (at->path().extension() != kSuffix) continue;
+    auto changed = at->last_write_time(error);
+    auto time = std::chrono::file_clock::to_sys(changed).time_since_epoch();
+    kept.push_back({at->path().stem().string(),
+                    std::chrono::duration_cast<std::chrono::milliseconds>(time).count()});
+  }
+  std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) {
+    return std::tie(b.kept_unix_ms, a.id) < std::tie(a.kept_unix_ms, b.id);
+  });
+  return kept;
+}
+
+void Shelf::Prune(const std::string& set, size_t count, const std::set<std::string>& in_use) {
+  size_t kept = 0;
+  for (const Kept& version : List(set)) {
+    if (in_use.contains(version.id) || ++kept <= count) continue;
+    unlink(PathOf(set, version.id).c_str());
+  }
+}
+
+absl::Status Shelf::PutState(const google::protobuf::Message& state) {
+  return WriteFile(folder_ + "/state", {state.SerializeAsString()});
+}
+
+absl::StatusOr<bool> Shelf::GetState(google::protobuf::Message& state) const {
+  auto text = ReadWhole(folder_ + "/state");
+  if (absl::IsNotFound(text.status())) return false;
+  SLUICE_RETURN_IF_ERROR(text.status());
+  if (!state.ParseFromString(*text))
+    return absl::DataLossError(base::StrCat(folder_, "/state: is damaged; remove the folder"));
+  return true;
+}
+
+}  // namespace sluice::reference

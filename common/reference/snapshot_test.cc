@@ -1,0 +1,150 @@
+// What is written is what is read, whole and as a difference; what is broken is found.
+#include "common/reference/snapshot.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "common/base/sha256.h"
+#include "common/base/strings.h"
+#include "common/enrichment/testing.h"
+#include "common/reference/guards.h"
+#include "common/reference/shelf.h"
+#include "common/reference/testing.h"
+#include "tests/support/temp_dir.h"
+
+namespace sluice::reference {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kUnits =
+    R"(kind: as_of columns {name: "unit"} columns {name: "name"} columns {name: "from" type: date}
+       columns {name: "to" type: date} columns {name: "strength" type: integer}
+       columns {name: "share" type: number} columns {name: "open" type: boolean}
+       columns {name: "at" type: time} key {column: "unit"} valid {from: "from" to: "to"})";
+
+RowsPtr Random(std::mt19937& random, int units) {
+  std::string csv = "unit,name,from,to,strength,share,open,at\n";
+  for (int i = 0; i < units; ++i) {
+    if (random() % 4 == 0) continue;
+    base::StrAppend(csv, "U", i, ",", random() % 3, ",,2025-01-01,", random() % 2, ",0.5,true,\n");
+    if (random() % 2 == 0)
+      base::StrAppend(csv, "U", i, ",b,2025-01-01,,,,false,2026-03-04T05:06:07.5Z\n");
+  }
+  base::StrAppend(csv, "last,,,,,,,\n");
+  auto rows = enrichment::RowsFromText(kUnits, csv);
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  return *rows;
+}
+
+TEST(Snapshot, IsReadBackWholeAndAsADifference) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 100; ++round) {
+    RowsPtr a = Random(random, 30), b = Random(random, 30);
+    auto whole = ReadSnapshot(WriteSnapshot("units", *b));
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    EXPECT_EQ((*whole)->id(), b->id());
+    auto patched = ReadSnapshot(WriteSnapshot("units", *b, a.get()), a.get());
+    ASSERT_TRUE(patched.ok()) << patched.status();
+    EXPECT_EQ((*patched)->id(), b->id());
+    EXPECT_EQ((*patched)->size(), b->size());
+  }
+}
+
+TEST(Snapshot, ADifferenceHoldsOnlyWhatIsDifferent) {
+  std::string csv = "unit,name,from,to,strength,share,open,at\n";
+  for (int i = 0; i < 1000; ++i) base::StrAppend(csv, "U", i, ",n,,,,,,\n");
+  auto a = *enrichment::RowsFromText(kUnits, csv);
+  auto b = *enrichment::RowsFromText(kUnits, csv + "V,n,,,,,,\n");
+  EXPECT_LT(WriteSnapshot("units", *b, a.get()).body.size(), 100u);
+  EXPECT_EQ(WriteSnapshot("units", *a, a.get()).body.size(), 5u);
+}
+
+TEST(Snapshot, WhatIsBrokenIsFound) {
+  std::mt19937 random(9);
+  RowsPtr a = Random(random, 10), b = Random(random, 10);
+  Snapshot snapshot = WriteSnapshot("units", *b, a.get());
+  EXPECT_THAT(ReadSnapshot(snapshot).status().ToString(), HasSubstr("another version"));
+  EXPECT_FALSE(ReadSnapshot(snapshot, b.get()).ok());
+  // A hash that fits doesn't help: whatever is read has the rows of the id.
+  auto refused_or_equal = [&](const Snapshot& damaged) {
+    auto read = ReadSnapshot(damaged, a.get());
+    return !read.ok() || RowsInBoth(**read, *b) == b->size();
+  };
+  for (size_t i = 0; i < snapshot.body.size(); ++i) {
+    for (char flip : {'\x01', '\x80', '\xFF'}) {
+      Snapshot broken = snapshot;
+      broken.body[i] = static_cast<char>(broken.body[i] ^ flip);
+      EXPECT_FALSE(ReadSnapshot(broken, a.get()).ok());
+      base::Sha256 hash;
+      hash.Add(broken.body);
+      broken.head.set_body_sha256(hash.Hex());
+      EXPECT_TRUE(refused_or_equal(broken)) << "at " << i;
+    }
+    Snapshot cut = snapshot;
+    cut.body.resize(i);
+    base::Sha256 hash;
+    hash.Add(cut.body);
+    cut.head.set_body_sha256(hash.Hex());
+    cut.head.set_bytes(i);
+    EXPECT_TRUE(refused_or_equal(cut)) << "cut at " << i;
+  }
+}
+
+class ShelfTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Shelf> Open() {
+    auto shelf = Shelf::Open(folder_->path() + "/shelf");
+    EXPECT_TRUE(shelf.ok()) << shelf.status();
+    return *std::move(shelf);
+  }
+  std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("shelf");
+  std::mt19937 random_{3};
+};
+
+TEST_F(ShelfTest, KeepsVersionsOverARestart) {
+  RowsPtr rows = Random(random_, 20);
+  {
+    auto shelf = Open();
+    ASSERT_EQ(shelf->Put("units", *rows), absl::OkStatus());
+    EXPECT_THAT(Shelf::Open(folder_->path() + "/shelf").status().ToString(),
+                HasSubstr("another process keeps its versions here"));
+  }
+  auto shelf = Open();
+  auto read = shelf->Get("units", rows->id());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ((*read)->id(), rows->id());
+  EXPECT_TRUE(absl::IsNotFound(shelf->Get("units", "0123").status()));
+  EXPECT_TRUE(absl::IsNotFound(shelf->Get("wards", rows->id()).status()));
+}
+
+TEST_F(ShelfTest, ADamagedFileIsNoVersion) {
+  RowsPtr rows = Random(random_, 20);
+  auto shelf = Open();
+  ASSERT_EQ(shelf->Put("units", *rows), absl::OkStatus());
+  std::string path = folder_->path() + "/shelf/units/" + rows->id() + ".snapshot";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  EXPECT_TRUE(absl::IsDataLoss(shelf->Get("units", rows->id()).status()));
+}
+
+TEST_F(ShelfTest, PrunesTheOldestButWhatIsInUse) {
+  auto shelf = Open();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) {
+    RowsPtr rows = Random(random_, 20);
+    ids.push_back(rows->id());
+    ASSERT_EQ(shelf->Put("units", *rows), absl::OkStatus());
+    std::filesystem::last_write_time(folder_->path() + "/shelf/units/" + rows->id() + ".snapshot",
+                                     std::filesystem::file_time_type(std::chrono::hours(i)));
+  }
+  shelf->Prune("units", 2, {ids[0]});
+  std::set<std::string> kept;
+  for (const Kept& version : shelf->List("units")) kept.insert(version.id);
+  EXPECT_EQ(kept, (std::set<std::string>{ids[0], ids[3], ids[4]}));
+  EXPECT_EQ(shelf->List("units").front().id, ids[4]);
+}
+
+}  // namespace
+}  // namespace sluice::reference

@@ -1,0 +1,58 @@
+// Where a reference set's rows come from: files, a database, a topic.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/enrichment/row_set.h"
+#include "common/kafka/connection.h"
+#include "sluice/config/v1/reference_set.pb.h"
+
+namespace sluice::reference {
+
+using RowsPtr = std::shared_ptr<const enrichment::RowSet>;
+
+// Single-threaded. Errors: kUnavailable: the source is away or was just being written, so that
+// trying again may help; any other: what it has is wrong, and stays so until it is changed.
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  // Tells one state of the source from another without reading its rows. Empty: that can't be told.
+  virtual absl::StatusOr<std::string> Mark() = 0;
+  // All rows as they are now.
+  virtual absl::StatusOr<RowsPtr> Read() = 0;
+  virtual std::chrono::milliseconds look_interval() const = 0;
+  // A state counts once two looks in a row have seen it: it may be half written.
+  virtual bool settles() const { return false; }
+};
+
+struct SourceOptions {
+  // A path of the configuration as this process reaches it.
+  std::function<std::string(const std::string&)> resolve;
+  // Of topics.
+  kafka::ConnectionOptions kafka;
+  // Of files.
+  std::chrono::milliseconds look_interval{1000};
+};
+
+// `set` has been found right by CheckSet.
+absl::StatusOr<std::unique_ptr<Source>> MakeSource(const config::v1::ReferenceSet& set,
+                                                   SourceOptions options);
+
+// What a set is read from, in a few words without a secret: `boroughs.csv`, `topic units`.
+std::string SourceName(const config::v1::ReferenceSet& set);
+
+// The files and folders that a set is read from, as the configuration names them; empty: none.
+std::string SourceFile(const config::v1::ReferenceSet& set);
+
+// Tells every mistake in a set's configuration by its path below the set, such as `rows_min`.
+void CheckSet(const config::v1::ReferenceSet& set,
+              const std::function<void(std::string_view path, std::string_view what)>& problem);
+
+}  // namespace sluice::reference

@@ -1,0 +1,134 @@
+// Files and folders as sources, and what is said of a set that is configured wrongly.
+#include "common/reference/source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "common/base/strings.h"
+#include "common/reference/set_loader.h"
+#include "common/reference/testing.h"
+#include "tests/support/temp_dir.h"
+
+namespace sluice::reference {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kSchema =
+    R"(schema {columns {name: "code"} columns {name: "name"} key {column: "code"}})";
+
+class SourceTest : public ::testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return folder_->path() + "/" + name; }
+  std::string Set(std::string_view source, std::string_view file, std::string_view rest = kSchema) {
+    return base::StrCat("name: 's' ", source, ": '", file, "' ", rest);
+  }
+  std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("source");
+};
+
+TEST_F(SourceTest, EqualRowsAreOneVersionWhateverTheFormat) {
+  WriteText(path("a.csv"), "name,code\nOne,1\nTwo,2\n");
+  WriteText(path("a.jsonl"),
+            "{\"code\":\"2\",\"name\":\"Two\"}\n{\"code\":\"1\",\"name\":\"One\",\"x\":0}\n");
+  auto csv = SourceFromText(Set("csv", path("a.csv")))->Read();
+  auto jsonl = SourceFromText(Set("json_lines", path("a.jsonl")))->Read();
+  ASSERT_TRUE(csv.ok()) << csv.status();
+  ASSERT_TRUE(jsonl.ok()) << jsonl.status();
+  EXPECT_EQ((*csv)->id(), (*jsonl)->id());
+  EXPECT_EQ((*csv)->size(), 2u);
+}
+
+TEST_F(SourceTest, AFoldersFilesAreOneSet) {
+  std::filesystem::create_directory(path("f"));
+  WriteText(path("f/b.csv"), "code,name\n2,Two\n");
+  WriteText(path("f/a.csv"), "code,name\n1,One\n");
+  WriteText(path("f/notes.txt"), "not a row");
+  WriteText(path("whole.csv"), "code,name\n1,One\n2,Two\n");
+  auto folder = SourceFromText(Set("csv", path("f"), "key: 'code'"))->Read();
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ((*folder)->id(),
+            (*SourceFromText(Set("csv", path("whole.csv"), "key: 'code'"))->Read())->id());
+  WriteText(path("f/c.csv"), "code,name\n1,Uno\n");
+  auto doubled = SourceFromText(Set("csv", path("f"), "key: 'code'"))->Read();
+  EXPECT_THAT(doubled.status().ToString(), HasSubstr("f/c.csv: line 2: this key stands in "));
+}
+
+TEST_F(SourceTest, AFolderWithoutFilesAndAFileThatIsNotThereAreErrors) {
+  std::filesystem::create_directory(path("f"));
+  EXPECT_THAT(SourceFromText(Set("geojson", path("f")))->Mark().status().ToString(),
+              HasSubstr("has no *.geojson files"));
+  EXPECT_TRUE(absl::IsNotFound(SourceFromText(Set("csv", path("x.csv")))->Read().status()));
+}
+
+TEST_F(SourceTest, AnEmptyFileIsNoVersion) {
+  WriteText(path("a.jsonl"), "");
+  EXPECT_THAT(SourceFromText(Set("json_lines", path("a.jsonl")))->Read().status().ToString(),
+              HasSubstr("a.jsonl: there are no rows"));
+  WriteText(path("a.csv"), "");
+  EXPECT_FALSE(SourceFromText(Set("csv", path("a.csv"), "key: 'code'"))->Read().ok());
+}
+
+TEST_F(SourceTest, AChangedFileIsReadOnceItHasStoodStillForALook) {
+  base::ManualClock clock;
+  WriteText(path("a.csv"), "code,name\n1,One\n");
+  std::string set = Set("csv", path("a.csv"));
+  SetLoader loader(SetFromText(set), SourceFromText(set), clock);
+  auto first = loader.Look(/*anyway=*/true);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_NE(*first, nullptr);
+  EXPECT_EQ(*loader.Look(false), nullptr) << "nothing is new";
+  WriteText(path("a.csv"), "code,name\n1,One\n2,Two\n");
+  EXPECT_EQ(*loader.Look(false), nullptr) << "it may still grow";
+  auto second = loader.Look(false);
+  ASSERT_TRUE(second.ok()) << second.status();
+  ASSERT_NE(*second, nullptr);
+  EXPECT_EQ((*second)->size(), 2u);
+}
+
+TEST_F(SourceTest, AWrongFileIsToldOfOnceUntilItIsAnother) {
+  base::ManualClock clock;
+  WriteText(path("a.csv"), "code,name\n1,One\n1,Two\n");
+  std::string set = Set("csv", path("a.csv"));
+  SetLoader loader(SetFromText(set), SourceFromText(set), clock);
+  EXPECT_THAT(loader.Look(true).status().ToString(), HasSubstr("this key stands in"));
+  auto again = loader.Look(false);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(*again, nullptr);
+}
+
+std::vector<std::string> Mistakes(std::string_view text) {
+  std::vector<std::string> mistakes;
+  CheckSet(SetFromText(text), [&](std::string_view path, std::string_view what) {
+    mistakes.push_back(base::StrCat(path, ": ", what));
+  });
+  return mistakes;
+}
+
+TEST(CheckSet, NamesEveryMistake) {
+  EXPECT_THAT(Mistakes("name: 'a' csv: 'a.csv' key: 'k'"), IsEmpty());
+  EXPECT_THAT(Mistakes("name: '../a' csv: 'a.csv' key: 'k'"), ElementsAre(HasSubstr("name: must")));
+  EXPECT_THAT(Mistakes("name: 'a' key: 'k'"), ElementsAre(HasSubstr("name a source")));
+  EXPECT_THAT(Mistakes("name: 'a' csv: 'a.csv'"), ElementsAre(HasSubstr("give schema, or key")));
+  EXPECT_THAT(Mistakes("name: 'a' json_lines: 'a' key: 'k'"),
+              ElementsAre(HasSubstr("key: only a CSV source")));
+  EXPECT_THAT(Mistakes(base::StrCat("name: 'a' csv: 'a' key: 'k' ", kSchema)),
+              ElementsAre(HasSubstr("key: the schema has a key")));
+  EXPECT_THAT(Mistakes(base::StrCat("name: 'a' csv: 'a' rows_min: -1 shrink_percent_max: 101 "
+                                    "change_percent_max: -1 rises: 'name' ",
+                                    kSchema)),
+              ElementsAre(HasSubstr("rows_min"), HasSubstr("shrink_percent_max"),
+                          HasSubstr("change_percent_max"), HasSubstr("rises: the column must be")));
+  EXPECT_THAT(
+      Mistakes(base::StrCat(
+          "name: 'a' postgres {connection: 'host=x password=y' query: 'q' look_interval_ms: 1} ",
+          kSchema)),
+      ElementsAre(HasSubstr("postgres.connection: write keyword=value pairs"),
+                  HasSubstr("postgres.look_interval_ms")));
+}
+
+}  // namespace
+}  // namespace sluice::reference

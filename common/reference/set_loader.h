@@ -30,6 +30,8 @@ class SetLoader {
   // or doesn't yet. `anyway`: reads it as it is. An error is told once for each state of the
   // source, and again at each look while the source is away.
   absl::StatusOr<RowsPtr> Look(bool anyway);
+  // The source is another than when it was last read, and was seen so only once.
+  bool Settling() const { return settling_; }
   // The state that was last read is to be read again.
   void Forget() { read_.reset(); }
 
@@ -40,6 +42,7 @@ class SetLoader {
   std::chrono::steady_clock::time_point look_at_{};
   // Marks: of what was last read, and of the last look.
   std::optional<std::string> read_, seen_;
+  bool settling_ = false;
 };
 
 }  // namespace sluice::reference

@@ -6,7 +6,7 @@
 namespace sluice::reference {
 
 absl::StatusOr<std::map<std::string, TablePtr>> MakeTables(
-    const std::map<std::string, RowsPtr>& sets) {
+    const std::map<std::string, RowsPtr>& sets, const std::map<std::string, TablePtr>& before) {
   std::map<std::string, TablePtr> tables;
   // Areas first: points may keep to their borders.
   for (bool within : {false, true}) {
@@ -23,6 +23,11 @@ absl::StatusOr<std::map<std::string, TablePtr>> MakeTables(
                            "', which isn't there"));
         }
         areas = found->second;
+      }
+      if (auto old = before.find(name); old != before.end() && old->second->id() == rows->id() &&
+                                        old->second->within() == areas.get()) {
+        tables[name] = old->second;
+        continue;
       }
       auto table = enrichment::MakeTable(name, rows, std::move(areas));
       if (!table.ok()) {

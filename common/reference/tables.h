@@ -13,8 +13,9 @@ namespace sluice::reference {
 
 using TablePtr = std::shared_ptr<const enrichment::Table>;
 
-// By set. The error names the set, and what it needs that isn't there.
+// By set. What is in `before` with the same rows is taken from there. The error names the set, and
+// what it needs that isn't there.
 absl::StatusOr<std::map<std::string, TablePtr>> MakeTables(
-    const std::map<std::string, RowsPtr>& sets);
+    const std::map<std::string, RowsPtr>& sets, const std::map<std::string, TablePtr>& before = {});
 
 }  // namespace sluice::reference

@@ -33,12 +33,13 @@ LIBRARIES = {
 PROCESSES = {
     "services/processor": [],
     "services/audit": ["services/processor"],
+    "services/reference": [],
     "services/ctl": ["services/processor", "services/audit"],
     "demo": ["services/processor", "services/audit", "tests/support"],
     "benchmarks": ["services/processor", "tests/support"],
 }
 # Tests may also use the fixtures, and these.
-TESTS_ALSO = {"services/processor": ["services/audit", "demo"]}
+TESTS_ALSO = {"services/processor": ["services/audit", "services/reference", "demo"]}
 
 # Third-party headers with one door.
 DOORS = [

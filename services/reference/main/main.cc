@@ -1,0 +1,51 @@
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "common/rpc/library.h"
+#include "common/telemetry/log.h"
+#include "services/reference/server.h"
+
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "sluice-reference: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Loads, checks, versions and serves reference sets.");
+  std::string config;
+  bool check = false;
+  app.add_option("--config", config, "The service's configuration, YAML")->required();
+  app.add_flag("--check", check, "Check the configuration, without its sources, and end");
+  CLI11_PARSE(app, argc, argv);
+  // Signals are taken here; every other thread is made after they are blocked.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  sluice::rpc::InitialiseLibrary();
+  sluice::telemetry::ConfigureLog({.component = "reference"});
+
+  auto settings = sluice::reference::LoadSettings(config);
+  if (!settings.ok()) return Fail(settings.status());
+  if (check) {
+    std::puts("ok");
+    return 0;
+  }
+  auto server = sluice::reference::Server::Create(*std::move(settings));
+  if (!server.ok()) return Fail(server.status());
+  if (absl::Status started = (*server)->Start(); !started.ok()) return Fail(started);
+  sluice::telemetry::Log(
+      sluice::telemetry::Severity::kInfo, "started",
+      {{"http_port", (*server)->http_port()}, {"grpc_port", (*server)->grpc_port()}});
+  int signal = 0;
+  sigwait(&signals, &signal);
+  (*server)->Stop();
+  return 0;
+}

@@ -1,0 +1,57 @@
+// The reference service: the one file that names the concrete classes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/config/source_map.h"
+#include "common/reference/shelf.h"
+#include "common/rpc/server.h"
+#include "common/telemetry/http_server.h"
+#include "services/reference/access.h"
+#include "services/reference/catalog.h"
+#include "services/reference/probe.h"
+#include "services/reference/service.h"
+
+namespace sluice::reference {
+
+struct Settings {
+  config::v1::ReferenceService config;
+  std::string config_file;
+};
+
+// Every mistake at once, a line each: `file:line: path: what to change`.
+absl::StatusOr<Settings> LoadSettings(const std::string& config_file);
+
+// Life: Create, Start, Stop. Stop once, from any thread.
+class Server {
+ public:
+  static absl::StatusOr<std::unique_ptr<Server>> Create(Settings settings);
+  ~Server();
+
+  absl::Status Start();
+  void Stop();
+
+  int http_port() const { return http_->port(); }
+  int grpc_port() const { return rpc_->port(); }
+
+ private:
+  explicit Server(Settings settings);
+  telemetry::Health Ready() const;
+  void Collect();
+
+  const Settings settings_;
+  const base::SystemClock clock_;
+  telemetry::Registry registry_;
+  Probe probe_;
+  Access access_;
+  std::unique_ptr<Shelf> shelf_;
+  std::unique_ptr<trail::Chain> trail_;
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<telemetry::HttpServer> http_;
+  std::unique_ptr<rpc::Server> rpc_;
+};
+
+}  // namespace sluice::reference

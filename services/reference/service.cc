@@ -1,0 +1,280 @@
+#include "services/reference/service.h"
+
+#include <algorithm>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/reference/guards.h"
+#include "common/reference/question.h"
+#include "common/rpc/status.h"
+#include "common/rpc/tls.h"
+
+namespace sluice::reference {
+namespace {
+
+constexpr int kQuestionsMax = 1000;
+constexpr size_t kJustificationBytesMax = 1000;
+
+}  // namespace
+
+std::string Service::CallerOf(const grpc::ServerContext& context) {
+  return rpc::PeerOf(*context.auth_context()).Name();
+}
+
+grpc::Status Service::Count(std::string_view method, const absl::Status& status) const {
+  grpc::Status told = rpc::ToGrpc(status);
+  probe_.Call(method, rpc::CodeName(told.error_code()));
+  return told;
+}
+
+absl::Status Service::Authorise(const std::string& caller, Right right, std::string_view method,
+                                const std::string& set) const {
+  if (set.empty() ? access_.May(caller, right) : access_.May(caller, right, set))
+    return absl::OkStatus();
+  probe_.Denied(method, caller);
+  absl::Status denied = absl::PermissionDeniedError(
+      base::StrCat("access doesn't let '", caller, "' ", config::v1::Access::Right_Name(right),
+                   set.empty() ? "" : base::StrCat(" the set '", set, "'")));
+  RecordRefusal(caller, method, set, base::View(denied.message()));
+  return denied;
+}
+
+void Service::RecordRefusal(const std::string& caller, std::string_view action,
+                            const std::string& set, std::string_view reason) const {
+  // Refused whether or not this can be written.
+  trail_
+      .Append({.who = caller,
+               .operation = trail::Operation::kAlteration,
+               .action = std::string(action),
+               .outcome = trail::Outcome::kRefused,
+               .reason = std::string(reason),
+               .subject = set})
+      .IgnoreError();
+}
+
+Catalog::Record Service::Recorder(const std::string& caller, std::string_view action,
+                                  const std::string& set, const std::string& justification) const {
+  return [this,
+          entry = trail::Entry{.who = caller,
+                               .operation = trail::Operation::kAlteration,
+                               .action = std::string(action),
+                               .justification = justification},
+          set](const std::string& id) {
+    trail::Entry done = entry;
+    done.subject = base::StrCat(set, "=", id);
+    return trail_.Append(done);
+  };
+}
+
+template <typename Act>
+grpc::Status Service::Do(const grpc::ServerContext& context, std::string_view method,
+                         const std::string& set, const std::string& justification,
+                         bool needs_reason, Act act) {
+  std::string caller = CallerOf(context);
+  absl::Status status = Authorise(caller, config::v1::Access::manage, method, set);
+  if (!status.ok()) return Count(method, status);
+  if (set.empty()) {
+    status = absl::InvalidArgumentError("set: name one");
+  } else if (needs_reason && justification.empty()) {
+    status = absl::InvalidArgumentError("justification: is required for this");
+  } else if (justification.size() > kJustificationBytesMax) {
+    status = absl::InvalidArgumentError(
+        base::StrCat("justification: is longer than ", kJustificationBytesMax, " bytes"));
+  } else {
+    status = act(Recorder(caller, method, set, justification));
+  }
+  if (!status.ok()) RecordRefusal(caller, method, set, base::View(status.message()));
+  return Count(method, status);
+}
+
+grpc::Status Service::ListSets(grpc::ServerContext* context, const v1::ListSetsRequest*,
+                               v1::ListSetsResponse* response) {
+  std::string caller = CallerOf(*context);
+  absl::Status status = Authorise(caller, config::v1::Access::read, "ListSets", "");
+  if (!status.ok()) return Count("ListSets", status);
+  auto view = catalog_.view();
+  response->set_activation(view->activation);
+  for (const std::string& name : catalog_.names()) {
+    if (!access_.May(caller, config::v1::Access::read, name)) continue;
+    v1::ListSetsResponse::Set& set = *response->add_sets();
+    set.set_name(name);
+    set.set_group(catalog_.Find(name)->group());
+    if (auto active = view->rows.find(name); active != view->rows.end())
+      *set.mutable_schema() = active->second->schema().definition();
+    for (v1::Version& version : catalog_.Versions(name)) *set.add_versions() = std::move(version);
+  }
+  return Count("ListSets", absl::OkStatus());
+}
+
+absl::StatusOr<std::shared_ptr<const Snapshot>> Service::SnapshotFor(
+    const v1::GetSnapshotRequest& request) {
+  std::string id = request.id();
+  if (id.empty()) {
+    auto view = catalog_.view();
+    auto active = view->rows.find(request.set());
+    if (active == view->rows.end())
+      return absl::NotFoundError(base::StrCat("the set '", request.set(), "' has no version yet"));
+    id = active->second->id();
+  }
+  // One at a time: a snapshot takes as much memory as its rows.
+  base::MutexLock lock(mutex_);
+  auto key = std::tuple(request.set(), id, request.base_id());
+  std::erase_if(snapshots_, [](const auto& entry) { return entry.second.expired(); });
+  if (auto found = snapshots_.find(key); found != snapshots_.end()) {
+    if (auto snapshot = found->second.lock()) return snapshot;
+  }
+  SLUICE_ASSIGN_OR_RETURN(RowsPtr rows, catalog_.Find(request.set(), id));
+  RowsPtr base;
+  if (!request.base_id().empty() && request.base_id() != id) {
+    auto found = catalog_.Find(request.set(), request.base_id());
+    // Where less than half stays, the whole is no larger.
+    if (found.ok() && (*found)->schema().identity() == rows->schema().identity() &&
+        RowsInBoth(**found, *rows) * 2 >= rows->size())
+      base = *std::move(found);
+  }
+  auto snapshot = std::make_shared<const Snapshot>(WriteSnapshot(request.set(), *rows, base.get()));
+  snapshots_[key] = snapshot;
+  return snapshot;
+}
+
+absl::Status Service::SendSnapshot(const v1::GetSnapshotRequest& request,
+                                   grpc::ServerWriter<v1::GetSnapshotResponse>& writer) {
+  SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot, SnapshotFor(request));
+  if (request.offset() > snapshot->body.size())
+    return absl::OutOfRangeError("offset: is behind the snapshot's end");
+  v1::GetSnapshotResponse response;
+  *response.mutable_head() = snapshot->head;
+  if (!writer.Write(response)) return absl::CancelledError("the caller has gone");
+  for (size_t at = request.offset(); at < snapshot->body.size(); at += options_.chunk_bytes) {
+    response.set_chunk(snapshot->body.substr(at, options_.chunk_bytes));
+    if (!writer.Write(response)) return absl::CancelledError("the caller has gone");
+    probe_.Sent(request.set(), !snapshot->head.base_id().empty(), response.chunk().size());
+  }
+  return absl::OkStatus();
+}
+
+grpc::Status Service::GetSnapshot(grpc::ServerContext* context,
+                                  const v1::GetSnapshotRequest* request,
+                                  grpc::ServerWriter<v1::GetSnapshotResponse>* writer) {
+  absl::Status status =
+      Authorise(CallerOf(*context), config::v1::Access::read, "GetSnapshot", request->set());
+  if (status.ok() && catalog_.Find(request->set()) == nullptr)
+    status = absl::NotFoundError(base::StrCat("there is no set '", request->set(), "'"));
+  if (status.ok()) status = SendSnapshot(*request, *writer);
+  return Count("GetSnapshot", status);
+}
+
+grpc::Status Service::Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
+                            grpc::ServerWriter<v1::WatchResponse>* writer) {
+  std::string caller = CallerOf(*context);
+  std::vector<std::string> sets(request->sets().begin(), request->sets().end());
+  absl::Status status;
+  if (sets.empty()) status = absl::InvalidArgumentError("sets: name at least one");
+  for (const std::string& set : sets) {
+    if (status.ok()) status = Authorise(caller, config::v1::Access::read, "Watch", set);
+    if (status.ok() && catalog_.Find(set) == nullptr)
+      status = absl::NotFoundError(base::StrCat("there is no set '", set, "'"));
+  }
+  if (!status.ok()) return Count("Watch", status);
+  probe_.Watchers(1);
+  ++watchers_;
+  while (!context->IsCancelled() && !catalog_.stopped()) {
+    v1::WatchResponse response;
+    *response.mutable_active() = catalog_.view()->Active(sets);
+    if (!writer->Write(response)) break;
+    catalog_.WaitBeyond(response.active().activation(), options_.beat);
+  }
+  --watchers_;
+  probe_.Watchers(-1);
+  return Count("Watch", absl::CancelledError("the call was ended"));
+}
+
+absl::Status Service::Answer(const v1::LookupRequest& request, v1::LookupResponse& response) const {
+  if (request.questions_size() > kQuestionsMax) {
+    return absl::InvalidArgumentError(
+        base::StrCat("questions: are more than ", kQuestionsMax, ": ask them in several calls"));
+  }
+  auto view = catalog_.view();
+  TablePtr table;
+  if (auto active = view->tables.find(request.set()); active != view->tables.end())
+    table = active->second;
+  if (!request.id().empty() && (table == nullptr || table->id() != request.id())) {
+    SLUICE_ASSIGN_OR_RETURN(RowsPtr rows, catalog_.Find(request.set(), request.id()));
+    // With the other sets as they are now.
+    std::map<std::string, RowsPtr> sets = view->rows;
+    sets[request.set()] = rows;
+    SLUICE_ASSIGN_OR_RETURN(auto tables, MakeTables(sets, view->tables));
+    table = tables.at(request.set());
+  }
+  if (table == nullptr)
+    return absl::NotFoundError(base::StrCat("the set '", request.set(), "' has no version"));
+  response.set_id(table->id());
+  for (int i = 0; i < request.questions_size(); ++i) {
+    auto row = Ask(*table, request.questions(i), clock_.UnixMillis() / 1000);
+    if (!row.ok()) {
+      return absl::InvalidArgumentError(
+          base::StrCat("questions[", i, "]: ", base::View(row.status().message())));
+    }
+    v1::LookupResponse::Row& answer = *response.add_rows();
+    answer.set_found(*row != enrichment::kNoRow);
+    if (!answer.found()) continue;
+    for (auto& [column, value] : RowTexts(*table, *row)) (*answer.mutable_values())[column] = value;
+  }
+  return absl::OkStatus();
+}
+
+grpc::Status Service::Lookup(grpc::ServerContext* context, const v1::LookupRequest* request,
+                             v1::LookupResponse* response) {
+  absl::Status status =
+      Authorise(CallerOf(*context), config::v1::Access::read, "Lookup", request->set());
+  if (status.ok()) status = Answer(*request, *response);
+  return Count("Lookup", status);
+}
+
+grpc::Status Service::Load(grpc::ServerContext* context, const v1::LoadRequest* request,
+                           v1::LoadResponse* response) {
+  return Do(*context, "Load", request->set(), request->justification(), request->accept_change(),
+            [&](const Catalog::Record& record) -> absl::Status {
+              SLUICE_ASSIGN_OR_RETURN(
+                  std::string id, catalog_.Load(request->set(), request->accept_change(), record));
+              response->set_id(id);
+              *response->mutable_active() = catalog_.view()->Active({request->set()});
+              return absl::OkStatus();
+            });
+}
+
+grpc::Status Service::Activate(grpc::ServerContext* context, const v1::ActivateRequest* request,
+                               v1::ActivateResponse* response) {
+  return Do(*context, request->release() ? "Release" : "Activate", request->set(),
+            request->justification(), true, [&](const Catalog::Record& record) -> absl::Status {
+              SLUICE_RETURN_IF_ERROR(
+                  request->release() ? catalog_.Release(request->set(), record)
+                                     : catalog_.Activate(request->set(), request->id(), record));
+              *response->mutable_active() = catalog_.view()->Active({request->set()});
+              return absl::OkStatus();
+            });
+}
+
+grpc::Status Service::Rollback(grpc::ServerContext* context, const v1::RollbackRequest* request,
+                               v1::RollbackResponse* response) {
+  return Do(*context, "Rollback", request->set(), request->justification(), true,
+            [&](const Catalog::Record& record) -> absl::Status {
+              SLUICE_ASSIGN_OR_RETURN(std::string id, catalog_.Rollback(request->set(), record));
+              response->set_id(id);
+              *response->mutable_active() = catalog_.view()->Active({request->set()});
+              return absl::OkStatus();
+            });
+}
+
+grpc::Status Service::GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*,
+                                v1::GetStatusResponse* response) {
+  absl::Status status = Authorise(CallerOf(*context), config::v1::Access::look, "GetStatus", "");
+  if (status.ok()) {
+    response->set_version(options_.version);
+    response->set_watchers(static_cast<uint32_t>(watchers_));
+    catalog_.FillStatus(*response);
+  }
+  return Count("GetStatus", status);
+}
+
+}  // namespace sluice::reference

@@ -1,0 +1,93 @@
+// sluice.reference.v1 over gRPC.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/reference/snapshot.h"
+#include "common/trail/chain.h"
+#include "services/reference/access.h"
+#include "services/reference/catalog.h"
+#include "services/reference/probe.h"
+#include "sluice/reference/v1/reference.grpc.pb.h"
+
+namespace sluice::reference {
+
+// Thread-safe.
+class Service final : public v1::Reference::Service {
+ public:
+  struct Options {
+    std::string version;
+    // Watch tells what is active at least this often.
+    std::chrono::milliseconds beat{2000};
+    size_t chunk_bytes = 1024 * 1024;
+  };
+  // All outlive the service.
+  Service(Options options, Catalog& catalog, const Access& access, trail::Chain& trail,
+          Probe& probe, const base::Clock& clock)
+      : options_(std::move(options)),
+        catalog_(catalog),
+        access_(access),
+        trail_(trail),
+        probe_(probe),
+        clock_(clock) {}
+
+  grpc::Status ListSets(grpc::ServerContext* context, const v1::ListSetsRequest*,
+                        v1::ListSetsResponse* response) override;
+  grpc::Status GetSnapshot(grpc::ServerContext* context, const v1::GetSnapshotRequest* request,
+                           grpc::ServerWriter<v1::GetSnapshotResponse>* writer) override;
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
+                     grpc::ServerWriter<v1::WatchResponse>* writer) override;
+  grpc::Status Lookup(grpc::ServerContext* context, const v1::LookupRequest* request,
+                      v1::LookupResponse* response) override;
+  grpc::Status Load(grpc::ServerContext* context, const v1::LoadRequest* request,
+                    v1::LoadResponse* response) override;
+  grpc::Status Activate(grpc::ServerContext* context, const v1::ActivateRequest* request,
+                        v1::ActivateResponse* response) override;
+  grpc::Status Rollback(grpc::ServerContext* context, const v1::RollbackRequest* request,
+                        v1::RollbackResponse* response) override;
+  grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*,
+                         v1::GetStatusResponse* response) override;
+
+ private:
+  static std::string CallerOf(const grpc::ServerContext& context);
+  // OK, or the refusal, which is on the trail. An empty set: at least one.
+  absl::Status Authorise(const std::string& caller, Right right, std::string_view method,
+                         const std::string& set) const;
+  // Writes acts down before they are done.
+  Catalog::Record Recorder(const std::string& caller, std::string_view action,
+                           const std::string& set, const std::string& justification) const;
+  void RecordRefusal(const std::string& caller, std::string_view action, const std::string& set,
+                     std::string_view reason) const;
+  // An act of a person's: authorised, done, and a refusal written down.
+  template <typename Act>
+  grpc::Status Do(const grpc::ServerContext& context, std::string_view method,
+                  const std::string& set, const std::string& justification, bool needs_reason,
+                  Act act);
+  // What calls at the same time share.
+  absl::StatusOr<std::shared_ptr<const Snapshot>> SnapshotFor(
+      const v1::GetSnapshotRequest& request);
+  absl::Status SendSnapshot(const v1::GetSnapshotRequest& request,
+                            grpc::ServerWriter<v1::GetSnapshotResponse>& writer);
+  absl::Status Answer(const v1::LookupRequest& request, v1::LookupResponse& response) const;
+  grpc::Status Count(std::string_view method, const absl::Status& status) const;
+
+  const Options options_;
+  Catalog& catalog_;
+  const Access& access_;
+  trail::Chain& trail_;
+  Probe& probe_;
+  const base::Clock& clock_;
+  std::atomic<int> watchers_ = 0;
+  base::Mutex mutex_;
+  // By set, id and base.
+  std::map<std::tuple<std::string, std::string, std::string>, std::weak_ptr<const Snapshot>>
+      snapshots_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace sluice::reference

@@ -4,6 +4,7 @@
 #include "common/enrichment/area_table.h"
 #include "common/enrichment/exact_table.h"
 #include "common/enrichment/interval_table.h"
+#include "common/enrichment/nearest_table.h"
 
 namespace sluice::enrichment {
 
@@ -11,7 +12,7 @@ using SchemaProto = reference::v1::Schema;
 
 absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
                                                        std::shared_ptr<const RowSet> rows,
-                                                       std::shared_ptr<const Table>) {
+                                                       std::shared_ptr<const Table> within) {
   switch (rows->schema().kind()) {
     case SchemaProto::exact:
       return std::make_shared<const ExactTable>(set, std::move(rows));
@@ -20,10 +21,22 @@ absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
       return std::make_shared<const IntervalTable>(set, std::move(rows));
     case SchemaProto::area:
       return std::make_shared<const AreaTable>(set, std::move(rows));
+    case SchemaProto::nearest: {
+      const std::string& name = rows->schema().point().within();
+      if (name.empty()) return std::make_shared<const NearestTable>(set, std::move(rows), nullptr);
+      auto error = [&](std::string_view what) {
+        return absl::InvalidArgumentError(
+            base::StrCat("the set '", set, "' keeps within '", name, "', which ", what));
+      };
+      if (within == nullptr) return error("isn't there");
+      if (within->schema().kind() != SchemaProto::area) return error("isn't a set of areas");
+      if (within->schema().has_interval()) return error("has areas that change in time");
+      return std::make_shared<const NearestTable>(set, std::move(rows), std::move(within));
+    }
     default:
       break;
   }
-  return absl::InvalidArgumentError(base::StrCat("the set '", set, "' is of a kind that there is no table for"));
+  return absl::InternalError(base::StrCat("the set '", set, "' is of no kind"));
 }
 
 }  // namespace sluice::enrichment

@@ -36,6 +36,7 @@ struct Family {
 };
 
 absl::Status RunEngine(const Options& options, Report& report);
+absl::Status RunLookup(const Options& options, Report& report);
 absl::Status RunPipeline(const Options& options, Report& report);
 absl::Status RunLatency(const Options& options, Report& report);
 absl::Status RunReference(const Options& options, Report& report);
@@ -45,6 +46,7 @@ absl::Status RunScrub(const Options& options, Report& report);
 
 inline const std::vector<Family> kFamilies = {
     {"engine", "the engine alone, on one core", RunEngine},
+    {"lookup", "one look-up in each kind of reference table", RunLookup},
     {"pipeline", "the processor beside a bare mirror, on a real Kafka", RunPipeline},
     {"latency", "from produce to a read_committed reader", RunLatency},
     {"reference", "a worker while other versions of its reference sets come", RunReference},

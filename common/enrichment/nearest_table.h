@@ -1,4 +1,4 @@
-// Which point is nearest: a grid over the map whose cells have the points in them.
+// Which point is nearest: the map halved, and halved again, until a few points are left.
 #pragma once
 
 #include <cstdint>
@@ -41,17 +41,28 @@ class NearestTable final : public MemoryTable {
     RowId row = kNoRow;
   };
 
-  // Looks at the cells from `left` to `right`, both included, of one row of the grid.
-  void Look(int64_t y, int64_t left, int64_t right, const Question& question, RowId area,
-            int64_t cosine, Best& best) const;
+  // Where a part of the map is halved.
+  struct Halving {
+    int32_t at = 0;
+    bool by_y = false;
+  };
+  // A part of the map that is yet to be looked at, and how far away it is at least.
+  struct Part {
+    size_t number;
+    int64_t x, y;
+  };
+
+  void Halve(size_t part, size_t begin, size_t count);
+  void Look(size_t leaf, const Question& question, RowId area, int64_t cosine, Best& best) const;
+  // The halves of part n are 2n and 2n + 1; the whole map is 1. Those from leaves_ on aren't halved
+  // again.
+  size_t LeafBegin(size_t leaf) const { return places_.size() * leaf / leaves_; }
 
   const std::shared_ptr<const Table> within_;
   Square limit_;
-  GridPoint min_, max_;
-  int cell_shift_ = 0;
-  int64_t width_ = 0, height_ = 0;
-  std::vector<uint32_t> cell_begins_;  // in places_; one more than there are cells
-  std::vector<Place> places_;          // cell by cell
+  size_t leaves_ = 1;              // a power of two
+  std::vector<Halving> halvings_;  // by part
+  std::vector<Place> places_;      // leaf by leaf
 };
 
 }  // namespace sluice::enrichment

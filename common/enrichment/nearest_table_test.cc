@@ -16,8 +16,9 @@ using ::testing::HasSubstr;
 std::string Points(std::string_view more, int metres = 1000) {
   return base::StrCat(R"(kind: nearest columns { name: "id" type: integer }
       columns { name: "lat" type: number } columns { name: "long" type: number }
-      key { column: "id" } )", more, R"( point { latitude: "lat" longitude: "long" max_metres: )",
-                      metres, more.find("within") == more.npos ? "" : R"( within: "areas")", " }");
+      key { column: "id" } )",
+                      more, R"( point { latitude: "lat" longitude: "long" max_metres: )", metres,
+                      more.find("within") == more.npos ? "" : R"( within: "areas")", " }");
 }
 
 int64_t IdAt(const Table& table, double latitude, double longitude, int64_t at = 0) {
@@ -42,8 +43,8 @@ TEST(NearestTable, JoinsTheNearestPointAndNoneThatIsTooFarAway) {
 
 TEST(NearestTable, PointsThatAreEquallyNearAreDecidedByTheirKeys) {
   // The keys' order is that of their bytes, which for small integers is the numbers'.
-  auto table = TableFromText("points", Points(""),
-                             "id,lat,long\n7,51.5,-0.1\n3,51.5,-0.1\n9,51.502,-0.1\n");
+  auto table =
+      TableFromText("points", Points(""), "id,lat,long\n7,51.5,-0.1\n3,51.5,-0.1\n9,51.502,-0.1\n");
   EXPECT_EQ(IdAt(*table, 51.5, -0.1), 3);
   EXPECT_EQ(IdAt(*table, 51.501, -0.1), 3);
 }
@@ -58,8 +59,10 @@ TEST(NearestTable, PointsHaveTheirTimes) {
 }
 
 std::shared_ptr<const Table> TwoSquares(std::string_view more = "") {
-  return TableFromText("areas", base::StrCat(R"(kind: area columns { name: "code" }
-      columns { name: "shape" type: area } key { column: "code" } )", more),
+  return TableFromText("areas",
+                       base::StrCat(R"(kind: area columns { name: "code" }
+      columns { name: "shape" type: area } key { column: "code" } )",
+                                    more),
                        R"({"type":"FeatureCollection","features":[
       {"properties":{"code":"W"},"geometry":{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}},
       {"properties":{"code":"E"},"geometry":{"type":"Polygon","coordinates":[[[1,0],[2,0],[2,1],[1,1],[1,0]]]}}]})",
@@ -83,7 +86,8 @@ TEST(NearestTable, RefusesABoundaryThatIsNone) {
   EXPECT_THAT(MakeTable("points", *rows).status().ToString(),
               HasSubstr("the set 'points' keeps within 'areas', which isn't there"));
   auto other = TableFromText("areas", R"(columns { name: "a" } key { column: "a" })", "a\nx\n");
-  EXPECT_THAT(MakeTable("points", *rows, other).status().ToString(), HasSubstr("isn't a set of areas"));
+  EXPECT_THAT(MakeTable("points", *rows, other).status().ToString(),
+              HasSubstr("isn't a set of areas"));
   auto moving = TwoSquares(R"(columns { name: "from" type: date } columns { name: "to" type: date }
                               valid { from: "from" to: "to" })");
   EXPECT_THAT(MakeTable("points", *rows, moving).status().ToString(), HasSubstr("change in time"));
@@ -114,8 +118,8 @@ TEST(NearestTable, AgreesWithEveryPointOfRandomMaps) {
       auto best = table.limit();
       for (size_t row = 0; row < (*rows)->size(); ++row) {
         auto cells = (*rows)->row(row);
-        auto distance = NearestTable::Distance(
-            question.point, *GridPoint::Of(cells[1].number, cells[2].number));
+        auto distance = NearestTable::Distance(question.point,
+                                               *GridPoint::Of(cells[1].number, cells[2].number));
         if (distance > best) continue;
         if (distance == best && wanted != kNoRow && (*rows)->key(wanted) < (*rows)->key(row))
           continue;

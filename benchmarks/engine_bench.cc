@@ -33,7 +33,7 @@ absl::Status RunEngine(const Options&, Report& report) {
   SLUICE_ASSIGN_OR_RETURN(auto site, Site::Create());
   SLUICE_RETURN_IF_ERROR(site->Configure({}));
   SLUICE_ASSIGN_OR_RETURN(auto setup, processor::LoadSetup(site->config()));
-  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(setup.keyring));
+  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*setup.keyring));
   base::SystemRandom random;
   SLUICE_ASSIGN_OR_RETURN(auto sealer, privacy::Sealer::Create(setup.quarantine_key_pem, random));
   SLUICE_ASSIGN_OR_RETURN(auto engine,

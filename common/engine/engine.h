@@ -45,8 +45,12 @@ class Engine {
   // The three steps.
   absl::Status Process(std::span<const InputRecord> records, OutcomeSink& sink);
 
-  // The next quarantine records are sealed under another key. Call it at every batch border.
-  void NewBatch() { sealer_.NewBatch(); }
+  // The next quarantine records are sealed under another key, and pseudonyms may be of newer
+  // epochs. Call it at every batch border.
+  void NewBatch() {
+    sealer_.NewBatch();
+    pseudonymiser_.NewBatch();
+  }
 
   // What Write has done since the tally was last cleared; the owner clears it.
   Tally& tally() { return tally_; }

@@ -145,8 +145,11 @@ class Pseudonymiser {
   virtual absl::StatusOr<uint16_t> Domain(std::string_view name) = 0;
 
   // Fills `answer` for the whole batch or returns an error: kUnavailable when trying again later
-  // can help. All of one answer is made under one epoch per domain.
+  // can help. All answers between two calls of NewBatch() are made under one epoch per domain.
   virtual absl::Status Pseudonymise(const PseudonymBatch& batch, PseudonymAnswer& answer) = 0;
+
+  // What was answered until here is complete: what follows may be made under newer epochs.
+  virtual void NewBatch() {}
 };
 
 }  // namespace sluice::privacy

@@ -20,6 +20,8 @@ struct ChannelOptions {
   int message_bytes_max = 4 * 1024 * 1024;
   // Longest pause between two attempts to connect.
   int reconnect_backoff_ms_max = 5000;
+  // Not shared with other channels to the same address: who connects anew gets a new connection.
+  bool own_connection = false;
 };
 
 // Doesn't wait for the connection. `option` is what the errors call the options' parent, such as

@@ -308,7 +308,7 @@ class Demo {
                                        const std::string& position) {
     if (stream.internal) return position;
     SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser,
-                            privacy::LocalPseudonymiser::Create(setup_->keyring));
+                            privacy::LocalPseudonymiser::Create(*setup_->keyring));
     SLUICE_ASSIGN_OR_RETURN(uint16_t domain,
                             pseudonymiser->Domain(setup_->pipeline->domains()[stream.domain]));
     privacy::PseudonymBatch batch;
@@ -363,7 +363,7 @@ class Demo {
 
   absl::StatusOr<bool> Prove() {
     SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser,
-                            privacy::LocalPseudonymiser::Create(setup_->keyring));
+                            privacy::LocalPseudonymiser::Create(*setup_->keyring));
     SLUICE_ASSIGN_OR_RETURN(audit::Findings found,
                             audit::Audit({Connection(), setup_->config.kafka().group()},
                                          *setup_->pipeline, *pseudonymiser));

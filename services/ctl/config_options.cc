@@ -66,8 +66,12 @@ absl::StatusOr<processor::Setup> EngineOptions::Load(base::RandomSource& random)
   if (domains.empty()) domains.push_back({"none", "tnone"});
   SLUICE_ASSIGN_OR_RETURN(auto keyring, privacy::Keyring::Create(std::move(domains), random));
   SLUICE_ASSIGN_OR_RETURN(auto sealing, privacy::NewSealingKeys(random));
-  return processor::Setup{std::move(definition.config), std::move(definition.pipeline),
-                          std::move(keyring), std::move(sealing.public_pem)};
+  processor::Setup setup;
+  setup.config = std::move(definition.config);
+  setup.pipeline = std::move(definition.pipeline);
+  setup.keyring = std::move(keyring);
+  setup.quarantine_key_pem = std::move(sealing.public_pem);
+  return setup;
 }
 
 }  // namespace sluice::ctl

@@ -151,8 +151,7 @@ class Loader {
     if (config().kafka().brokers().empty())
       Problem("kafka.brokers", "name at least one, host:port");
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
-    if (!config().has_pseudonymiser() || !config().pseudonymiser().has_local())
-      Problem("pseudonymiser", "give local: {keyring: ..., key_encryption_key: ...}");
+    CheckPseudonymiser();
     for (int i = 0; i < config().reference().local().sets_size(); ++i) {
       const config::v1::ReferenceSet& set = config().reference().local().sets(i);
       std::string path = PathOfSet(i);
@@ -171,6 +170,29 @@ class Loader {
            {tls.mutable_certificate(), tls.mutable_private_key(), tls.mutable_client_ca()}) {
         *file = definition_.Resolve(*file);
       }
+    }
+  }
+
+  void CheckPseudonymiser() {
+    if (config().pseudonymiser().has_local() == config().pseudonymiser().has_remote()) {
+      return Problem("pseudonymiser",
+                     "give either local: {keyring: ..., key_encryption_key: ...} or remote: "
+                     "{address: ..., tls: ...}");
+    }
+    const config::v1::RemotePseudonymiser& remote = config().pseudonymiser().remote();
+    auto check = [&](std::string_view key, int32_t value, int32_t min, int32_t max) {
+      if (value != 0 && (value < min || value > max))
+        Problem(base::StrCat("pseudonymiser.remote.", key),
+                base::StrCat("must be ", min, " to ", max));
+    };
+    check("deadline_ms", remote.deadline_ms(), 10, 10'000);
+    check("in_flight", remote.in_flight(), 1, 64);
+    check("values_per_call", remote.values_per_call(), 1, 10'000);
+    // Its owner waits for an answer with a transaction open.
+    const int32_t timeout_ms = config().kafka().transaction_timeout_ms();
+    if (remote.deadline_ms() * 2 > (timeout_ms == 0 ? 12'000 : timeout_ms)) {
+      Problem("pseudonymiser.remote.deadline_ms",
+              "must be at most half of kafka.transaction_timeout_ms, or transactions expire");
     }
   }
 

@@ -67,6 +67,27 @@ TEST_F(LoadDefinitionTest, ReportsMistakesOfAllKindsAtOnce) {
   EXPECT_THAT(error, Not(HasSubstr("there is no reference set")));
 }
 
+TEST_F(LoadDefinitionTest, WantsKeysEitherHereOrElsewhere) {
+  auto error = [this](const std::string& kafka, const std::string& pseudonymiser) {
+    return ErrorOf(base::StrCat("kafka: {brokers: [\"a:1\"], group: g, instance: i", kafka,
+                                "}\npseudonymiser: {", pseudonymiser, "}\n"));
+  };
+  const std::string local = "local: {keyring: k, key_encryption_key: e}";
+  EXPECT_THAT(error("", "remote: {address: \"localhost:1\"}, " + local),
+              HasSubstr("c.yaml:2: pseudonymiser: give either local"));
+  EXPECT_THAT(error("", "remote: {address: \"localhost:1\"}"), Not(HasSubstr("pseudonymiser")));
+  for (const char* wrong : {"deadline_ms: 9", "deadline_ms: 10001", "in_flight: -1",
+                            "in_flight: 65", "values_per_call: 10001"}) {
+    std::string key = std::string(wrong).substr(0, std::string(wrong).find(':'));
+    EXPECT_THAT(error("", base::StrCat("remote: {address: \"localhost:1\", ", wrong, "}")),
+                HasSubstr(base::StrCat("c.yaml:2: pseudonymiser.remote.", key, ": must be ")));
+  }
+  EXPECT_THAT(
+      error(", transaction_timeout_ms: 3000", "remote: {address: \"a:1\", deadline_ms: 1501}"),
+      HasSubstr("pseudonymiser.remote.deadline_ms: must be at most half of "
+                "kafka.transaction_timeout_ms"));
+}
+
 TEST_F(LoadDefinitionTest, LeavesOutWhatOnlyFollowsFromAnotherMistake) {
   std::string error =
       ErrorOf(base::StrCat("kafka: {brokers: [a:1], group: g, instance: i}\n"

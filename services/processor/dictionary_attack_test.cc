@@ -236,7 +236,7 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
 };
 
 TEST_F(DictionaryAttackTest, RecoversNothingWithoutTheKeys) {
-  auto pseudonymiser = privacy::LocalPseudonymiser::Create(setup_->keyring);
+  auto pseudonymiser = privacy::LocalPseudonymiser::Create(*setup_->keyring);
   Publish(**pseudonymiser);
   EXPECT_EQ(Recovered(), std::set<std::string>());
 

@@ -130,6 +130,7 @@ Editions::Editions(Options options, Setup first, Probe& probe, base::RandomSourc
                    const base::Clock& clock)
     : options_(options), probe_(probe), random_(random), clock_(clock), loaded_at_(clock.Now()) {
   auto setup = std::make_shared<const Setup>(std::move(first));
+  if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
   current_ = {setup, setup->pipeline};
   read_ = seen_ = Look(setup->files);
 }
@@ -203,6 +204,7 @@ void Editions::ReadAgain() {
   }
   if (refused.ok()) {
     auto setup = std::make_shared<const Setup>(*std::move(next));
+    if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
     refused = Replace({setup, setup->pipeline});
     // It may name other files.
     if (refused.ok()) read_ = seen_ = Look(setup->files);
@@ -251,6 +253,8 @@ void Editions::FillStatus(v1::GetStatusResponse& status) const {
 void Editions::Collect() const {
   base::MutexLock lock(mutex_);
   probe_.SnapshotAge(*current_.pipeline, clock_.Now() - loaded_at_);
+  const auto& keys = current_.setup->key_service;
+  probe_.KeyServiceAway(keys != nullptr && keys->away().has_value());
 }
 
 }  // namespace sluice::processor

@@ -115,6 +115,27 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
   reload_refused_ =
       registry.NewGauge("sluice_config_reload_refused",
                         "1: the configuration on disk was refused, and the one before it goes on.");
+  key_service_calls_ = registry.CounterFamily(
+      {"sluice_key_service_calls_total",
+       "Calls to a remote pseudonymiser that have ended, by gRPC's code; BAD_ANSWER: its answer "
+       "didn't fit the question.",
+       {"code"}});
+  key_service_values_ =
+      registry.NewCounter("sluice_key_service_values_total",
+                          "Values that were sent to a remote pseudonymiser, again where again.");
+  key_service_call_ = registry.NewHistogram("sluice_key_service_call_seconds",
+                                            "Time for a call to a remote pseudonymiser.",
+                                            telemetry::SecondsBuckets());
+  key_service_away_ =
+      registry.NewGauge("sluice_key_service_away",
+                        "1: the last batch couldn't be had from the remote pseudonymiser.");
+}
+
+void Probe::KeyServiceCall(std::string_view code, std::chrono::nanoseconds took,
+                           size_t values) const {
+  key_service_calls_.With({code}).Add();
+  key_service_values_.Add(static_cast<double>(values));
+  key_service_call_.Observe(std::chrono::duration<double>(took).count());
 }
 
 void Probe::Running(const engine::Pipeline* before, const engine::Pipeline& now) const {

@@ -16,6 +16,7 @@
 #include "common/kafka/transaction.h"
 #include "common/stream/driver_probe.h"
 #include "common/telemetry/metrics.h"
+#include "services/processor/remote_pseudonymiser.h"
 
 namespace sluice::processor {
 
@@ -35,7 +36,7 @@ struct CommittedOffset {
 };
 
 // Of the whole process; told things per chunk or per transaction. Thread-safe.
-class Probe {
+class Probe final : public KeyServiceProbe {
  public:
   enum StageName { kRead, kPseudonymise, kWrite, kCommit, kStages };
 
@@ -63,6 +64,9 @@ class Probe {
   void Queues(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
               size_t worker) const;
   void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
+  void KeyServiceCall(std::string_view code, std::chrono::nanoseconds took,
+                      size_t values) const override;
+  void KeyServiceAway(bool away) const { key_service_away_.Set(away ? 1 : 0); }
   void SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const;
 
   EventCounts counts() const;
@@ -80,6 +84,10 @@ class Probe {
       queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, plan_info_;
   telemetry::Family<telemetry::Counter> reloads_;
   telemetry::Gauge reload_refused_;
+  telemetry::Family<telemetry::Counter> key_service_calls_;
+  telemetry::Counter key_service_values_;
+  telemetry::Gauge key_service_away_;
+  telemetry::Histogram key_service_call_;
   telemetry::Histogram stages_[kStages];
   telemetry::Histogram latency_, batch_bytes_, swap_;
 };

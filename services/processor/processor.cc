@@ -10,6 +10,9 @@ namespace {
 constexpr std::string_view kVersion = SLUICE_VERSION;
 // For calls under way when the process ends.
 constexpr std::chrono::milliseconds kCallsDrain{1000};
+// Records of a chunk where each chunk's values go over the network: a call costs the same whatever
+// it holds.
+constexpr int kChunkEventsRemote = 512;
 
 template <typename T>
 T Or(T value, T fallback) {
@@ -93,6 +96,7 @@ absl::Status Processor::AddWorker(size_t index) {
   driver.commit_interval_ms = Or(config_.commit().interval_ms(), driver.commit_interval_ms);
   driver.commit_events = Or(config_.commit().events(), driver.commit_events);
   driver.commit_bytes = Or(config_.commit().bytes(), driver.commit_bytes);
+  if (config_.pseudonymiser().has_remote()) driver.chunk_events = kChunkEventsRemote;
   driver.transaction_timeout_ms = transaction_timeout_ms;
   driver.drain_timeout_ms = Or(config_.drain_timeout_ms(), driver.drain_timeout_ms);
   driver.rules.recreate_always = config_.transactions() == config::v1::strict;

@@ -153,7 +153,7 @@ class ProcessorKafkaTest : public ::testing::Test {
   }
 
   audit::Findings Audit() {
-    auto pseudonymiser = privacy::LocalPseudonymiser::Create(setup_->keyring);
+    auto pseudonymiser = privacy::LocalPseudonymiser::Create(*setup_->keyring);
     auto findings = audit::Audit({Connection(), setup_->config.kafka().group()}, *setup_->pipeline,
                                  **pseudonymiser);
     EXPECT_TRUE(findings.ok()) << findings.status();

@@ -1,18 +1,13 @@
 #include "services/processor/service.h"
 
 #include "common/base/strings.h"
+#include "common/rpc/code.h"
 #include "common/rpc/tls.h"
 #include "common/telemetry/log.h"
 #include "services/processor/explain.h"
 
 namespace sluice::processor {
 namespace {
-
-constexpr std::string_view kCodes[] = {
-    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
-    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
-    "DATA_LOSS", "UNAUTHENTICATED"};
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), std::string(base::View(status.message()))};
@@ -35,8 +30,7 @@ Service::Service(const config::v1::Listen& listen, Controls& controls, base::Ran
           {"sluice_rpc_calls_total", "gRPC calls that have ended.", {"method", "code"}})) {}
 
 grpc::Status Service::Count(std::string_view method, grpc::Status status) const {
-  auto code = static_cast<size_t>(status.error_code());
-  calls_.With({method, code < std::size(kCodes) ? kCodes[code] : "UNKNOWN"}).Add();
+  calls_.With({method, rpc::CodeName(status.error_code())}).Add();
   return status;
 }
 
@@ -69,8 +63,13 @@ grpc::Status Service::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest
   for (const auto& table : pipeline.tables())
     (*response->mutable_snapshots())[std::string(table->set())] = table->id();
   for (const std::string& name : pipeline.domains()) {
-    const privacy::KeyringDomain* domain = edition.setup->keyring.Find(name);
-    if (domain != nullptr) (*response->mutable_epochs())[name] = domain->newest();
+    if (uint32_t epoch = edition.setup->EpochOf(name); epoch != 0)
+      (*response->mutable_epochs())[name] = epoch;
+  }
+  if (const auto& keys = edition.setup->key_service; keys != nullptr) {
+    v1::PseudonymiserStatus& status = *response->mutable_pseudonymiser();
+    status.set_address(keys->options().channel.address);
+    status.set_away(keys->away().value_or(""));
   }
   controls_.FillStatus(*response);
   return Count("GetStatus", grpc::Status::OK);

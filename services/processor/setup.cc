@@ -15,15 +15,64 @@ std::vector<std::string> FilesOf(const Definition& definition) {
   std::vector<std::string> named(config.contracts().begin(), config.contracts().end());
   for (const config::v1::ReferenceSet& set : config.reference().local().sets())
     if (std::string file = reference::SourceFile(set); !file.empty()) named.push_back(file);
-  for (const std::string& file :
-       {config.pipeline().quarantine().public_key(), keys.keyring(), keys.key_encryption_key()})
-    named.push_back(file);
+  named.push_back(config.pipeline().quarantine().public_key());
+  if (config.pseudonymiser().has_local()) {
+    named.push_back(keys.keyring());
+    named.push_back(keys.key_encryption_key());
+  }
   std::vector<std::string> files = {definition.config_file};
   for (const std::string& name : named) files.push_back(definition.Resolve(name));
   return files;
 }
 
+absl::Status LoadKeyring(const Definition& definition, Setup& setup) {
+  const config::v1::LocalPseudonymiser& local = setup.config.pseudonymiser().local();
+  auto keyring = privacy::Keyring::Load(definition.Resolve(local.keyring()),
+                                        definition.Resolve(local.key_encryption_key()));
+  if (!keyring.ok()) return definition.At("pseudonymiser.local", keyring.status());
+  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*keyring));
+  config::Problems problems;
+  const config::v1::Pipeline& pipeline = setup.config.pipeline();
+  for (int i = 0; i < pipeline.streams_size(); ++i) {
+    const std::string& name = pipeline.streams(i).domain();
+    if (name.empty()) continue;
+    if (auto domain = pseudonymiser->Domain(name); !domain.ok()) {
+      problems.Add(definition.map, base::StrCat("pipeline.streams[", i, "].domain"),
+                   base::View(domain.status().message()));
+    }
+  }
+  setup.keyring = *std::move(keyring);
+  return problems.ToStatus();
+}
+
+// Whether it can be reached, and has the streams' domains, shows when it is asked.
+absl::Status LoadKeyService(const Definition& definition, Setup& setup) {
+  const config::v1::RemotePseudonymiser& remote = setup.config.pseudonymiser().remote();
+  KeyService::Options options;
+  options.channel.address = remote.address();
+  if (remote.has_tls()) {
+    const config::v1::Tls& tls = remote.tls();
+    options.channel.tls = {definition.Resolve(tls.certificate()),
+                           definition.Resolve(tls.private_key()),
+                           definition.Resolve(tls.client_ca())};
+  }
+  if (remote.deadline_ms() != 0) options.deadline = std::chrono::milliseconds(remote.deadline_ms());
+  if (remote.in_flight() != 0) options.in_flight = static_cast<size_t>(remote.in_flight());
+  if (remote.values_per_call() != 0)
+    options.values_per_call = static_cast<size_t>(remote.values_per_call());
+  auto service = KeyService::Create(std::move(options));
+  if (!service.ok()) return definition.At("pseudonymiser.remote", service.status());
+  setup.key_service = *std::move(service);
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+uint32_t Setup::EpochOf(std::string_view domain) const {
+  if (key_service != nullptr) return key_service->EpochOf(domain);
+  const privacy::KeyringDomain* found = keyring ? keyring->Find(domain) : nullptr;
+  return found == nullptr ? 0 : found->newest();
+}
 
 absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
   SLUICE_ASSIGN_OR_RETURN(Definition definition, LoadDefinition(config_file));
@@ -31,42 +80,34 @@ absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
 }
 
 absl::StatusOr<Setup> LoadKeys(Definition definition) {
-  const config::v1::Processor& config = definition.config;
-  const config::v1::LocalPseudonymiser& local = config.pseudonymiser().local();
-  auto keyring = privacy::Keyring::Load(definition.Resolve(local.keyring()),
-                                        definition.Resolve(local.key_encryption_key()));
-  if (!keyring.ok()) return definition.At("pseudonymiser.local", keyring.status());
-  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*keyring));
-  config::Problems problems;
-  for (int i = 0; i < config.pipeline().streams_size(); ++i) {
-    const std::string& name = config.pipeline().streams(i).domain();
-    if (name.empty()) continue;
-    if (auto domain = pseudonymiser->Domain(name); !domain.ok()) {
-      problems.Add(definition.map, base::StrCat("pipeline.streams[", i, "].domain"),
-                   base::View(domain.status().message()));
-    }
-  }
-  auto pem = ReadFile(definition.Resolve(config.pipeline().quarantine().public_key()));
+  Setup setup;
+  setup.config = definition.config;
+  setup.pipeline = definition.pipeline;
+  setup.config_file = definition.config_file;
+  SLUICE_RETURN_IF_ERROR(setup.config.pseudonymiser().has_remote()
+                             ? LoadKeyService(definition, setup)
+                             : LoadKeyring(definition, setup));
+  auto pem = ReadFile(definition.Resolve(setup.config.pipeline().quarantine().public_key()));
   if (!pem.ok()) return definition.At("pipeline.quarantine.public_key", pem.status());
   base::SystemRandom random;
   if (auto sealer = privacy::Sealer::Create(*pem, random); !sealer.ok()) {
     return definition.At("pipeline.quarantine.public_key", sealer.status());
   }
-  SLUICE_RETURN_IF_ERROR(problems.ToStatus());
-  std::vector<std::string> files = FilesOf(definition);
-  return Setup{std::move(definition.config),
-               std::move(definition.pipeline),
-               *std::move(keyring),
-               *std::move(pem),
-               std::move(definition.config_file),
-               std::move(files)};
+  setup.quarantine_key_pem = *std::move(pem);
+  setup.files = FilesOf(definition);
+  return setup;
 }
 
 absl::StatusOr<KeyedEngine> KeyedEngine::Create(const Setup& setup,
                                                 std::shared_ptr<const engine::Pipeline> pipeline,
                                                 base::RandomSource& random) {
   KeyedEngine keyed;
-  SLUICE_ASSIGN_OR_RETURN(keyed.pseudonymiser, privacy::LocalPseudonymiser::Create(setup.keyring));
+  if (setup.key_service != nullptr) {
+    keyed.pseudonymiser = std::make_unique<RemotePseudonymiser>(setup.key_service, random);
+  } else {
+    SLUICE_ASSIGN_OR_RETURN(keyed.pseudonymiser,
+                            privacy::LocalPseudonymiser::Create(*setup.keyring));
+  }
   SLUICE_ASSIGN_OR_RETURN(keyed.sealer, privacy::Sealer::Create(setup.quarantine_key_pem, random));
   SLUICE_ASSIGN_OR_RETURN(
       keyed.engine,

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -10,6 +12,7 @@
 #include "common/engine/engine.h"
 #include "common/privacy/keyring.h"
 #include "services/processor/definition.h"
+#include "services/processor/remote_pseudonymiser.h"
 #include "sluice/config/v1/processor.pb.h"
 
 namespace sluice::processor {
@@ -19,11 +22,16 @@ namespace sluice::processor {
 struct Setup {
   config::v1::Processor config;
   std::shared_ptr<const engine::Pipeline> pipeline;
-  privacy::Keyring keyring;
+  // With local keys the keyring, with remote ones the service that has them.
+  std::optional<privacy::Keyring> keyring;
+  std::shared_ptr<KeyService> key_service;
   std::string quarantine_key_pem;
   std::string config_file;
   // All files and folders that it was read from.
   std::vector<std::string> files;
+
+  // The newest epoch of a domain, as far as it is known here; 0: it isn't.
+  uint32_t EpochOf(std::string_view domain) const;
 };
 
 // Reads the configuration's file and the files that it names, whose paths are relative to its own.

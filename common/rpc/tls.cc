@@ -108,6 +108,12 @@ std::string Peer::Name() const {
   return common_name;
 }
 
+std::string Peer::AlternativeName() const {
+  if (!authenticated) return "";
+  if (!spiffe_id.empty()) return spiffe_id;
+  return dns_names.empty() ? "" : dns_names[0];
+}
+
 Peer PeerOf(const grpc::AuthContext& context) {
   Peer peer;
   if (!context.IsPeerAuthenticated()) return peer;

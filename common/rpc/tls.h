@@ -47,6 +47,9 @@ struct Peer {
   // What authorisation and audit go by: the SPIFFE id, else the first DNS name, else the first URI,
   // else the common name; "" if unauthenticated.
   std::string Name() const;
+  // The same by names that authorities check, for who decides by them alone: the SPIFFE id, else
+  // the first DNS name; "" if there is neither.
+  std::string AlternativeName() const;
 };
 
 Peer PeerOf(const grpc::AuthContext& context);

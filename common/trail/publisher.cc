@@ -20,9 +20,10 @@ constexpr std::chrono::milliseconds kLook{50};
 
 std::unique_ptr<Forwarder> Forwarder::Start(std::string path, std::string writer,
                                             Publisher& publisher,
-                                            void (*failed)(const absl::Status&), int retry_ms) {
+                                            std::function<void(const absl::Status&)> failed,
+                                            int retry_ms) {
   auto forwarder = std::unique_ptr<Forwarder>(
-      new Forwarder(std::move(path), std::move(writer), publisher, failed, retry_ms));
+      new Forwarder(std::move(path), std::move(writer), publisher, std::move(failed), retry_ms));
   std::ifstream in(forwarder->path_ + ".published");
   uint64_t published = 0;
   if (in >> published) forwarder->published_ = published;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,7 +31,8 @@ class Forwarder {
  public:
   // `publisher` outlives it. `failed` is told each failure; tried again every `retry_ms`.
   static std::unique_ptr<Forwarder> Start(std::string path, std::string writer,
-                                          Publisher& publisher, void (*failed)(const absl::Status&),
+                                          Publisher& publisher,
+                                          std::function<void(const absl::Status&)> failed,
                                           int retry_ms = 500);
   // Publishes what there is, once, and ends.
   ~Forwarder();
@@ -40,11 +42,11 @@ class Forwarder {
 
  private:
   Forwarder(std::string path, std::string writer, Publisher& publisher,
-            void (*failed)(const absl::Status&), int retry_ms)
+            std::function<void(const absl::Status&)> failed, int retry_ms)
       : path_(std::move(path)),
         writer_(std::move(writer)),
         publisher_(publisher),
-        failed_(failed),
+        failed_(std::move(failed)),
         retry_ms_(retry_ms) {}
   void Run();
   // Whether anything was published.
@@ -53,7 +55,7 @@ class Forwarder {
   const std::string path_;
   const std::string writer_;
   Publisher& publisher_;
-  void (*const failed_)(const absl::Status&);
+  const std::function<void(const absl::Status&)> failed_;
   const int retry_ms_;
   std::atomic<uint64_t> published_ = 0;
   std::atomic<bool> stop_ = false;

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/status.h"
 
 namespace sluice::ctl {
 namespace {
@@ -75,8 +76,7 @@ absl::Status Services::Ask(Call call) const {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() +
                        std::chrono::milliseconds(options_.timeout_ms));
-  grpc::Status status = call(context);
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  return rpc::FromGrpc(call(context));
 }
 
 std::vector<ServiceStatus> Services::Statuses() {

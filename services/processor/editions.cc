@@ -1,21 +1,18 @@
 #include "services/processor/editions.h"
 
 #include <google/protobuf/util/message_differencer.h>
-#include <sys/stat.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/config/file_state.h"
 #include "common/reference/source.h"
 #include "services/processor/engine_transform.h"
 
 namespace sluice::processor {
 namespace {
 
-namespace fs = std::filesystem;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
@@ -23,35 +20,6 @@ using google::protobuf::Message;
 constexpr std::chrono::milliseconds kRetireInterval{200};
 
 constexpr int64_t kShrinkPercentMax = 10;
-
-void AppendStat(const std::string& path, std::string& out) {
-  struct stat found {};
-  if (stat(path.c_str(), &found) != 0) {
-    base::StrAppend(out, path, " none\n");
-    return;
-  }
-  base::StrAppend(out, path, ' ', static_cast<uint64_t>(found.st_ino), ' ',
-                  static_cast<int64_t>(found.st_size), ' ',
-                  static_cast<int64_t>(found.st_mtim.tv_sec), '.',
-                  static_cast<int64_t>(found.st_mtim.tv_nsec), '\n');
-}
-
-// What tells one state of the files from another: names, inodes, sizes and times, also of what is
-// in folders.
-std::string Look(const std::vector<std::string>& files) {
-  std::vector<std::string> paths;
-  for (const std::string& file : files) {
-    paths.push_back(file);
-    std::error_code error;
-    for (fs::recursive_directory_iterator at(file, error), end; !error && at != end;
-         at.increment(error))
-      paths.push_back(at->path().string());
-  }
-  std::sort(paths.begin(), paths.end());
-  std::string out;
-  for (const std::string& path : paths) AppendStat(path, out);
-  return out;
-}
 
 // The path of the first field in which the messages differ; empty: in none.
 std::string FirstDifference(const Message& a, const Message& b) {
@@ -132,7 +100,7 @@ Editions::Editions(Options options, Setup first, Probe& probe, base::RandomSourc
   auto setup = std::make_shared<const Setup>(std::move(first));
   if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
   current_ = {setup, setup->pipeline};
-  read_ = seen_ = Look(setup->files);
+  read_ = seen_ = config::FileState(setup->files);
 }
 
 Editions::~Editions() {
@@ -179,7 +147,7 @@ void Editions::Run() {
     DestroyRetired();
     if (options_.look_interval.count() > 0 && clock_.Now() >= look_at) {
       look_at = clock_.Now() + options_.look_interval;
-      std::string found = Look(current().setup->files);
+      std::string found = config::FileState(current().setup->files);
       reload |= found != read_ && found == seen_;
       seen_ = std::move(found);
     }
@@ -190,7 +158,7 @@ void Editions::Run() {
 void Editions::ReadAgain() {
   Edition running = current();
   // Before the files are read: what changes meanwhile is seen at the next look.
-  read_ = Look(running.setup->files);
+  read_ = config::FileState(running.setup->files);
   absl::Status refused;
   auto next = LoadSetup(running.setup->config_file);
   if (!next.ok()) {
@@ -207,7 +175,7 @@ void Editions::ReadAgain() {
     if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
     refused = Replace({setup, setup->pipeline});
     // It may name other files.
-    if (refused.ok()) read_ = seen_ = Look(setup->files);
+    if (refused.ok()) read_ = seen_ = config::FileState(setup->files);
   }
   {
     base::MutexLock lock(mutex_);

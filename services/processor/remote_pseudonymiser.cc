@@ -6,7 +6,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/pseudonym.h"
-#include "common/rpc/code.h"
+#include "common/rpc/status.h"
 
 namespace sluice::processor {
 namespace {

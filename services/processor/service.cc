@@ -1,17 +1,13 @@
 #include "services/processor/service.h"
 
 #include "common/base/strings.h"
-#include "common/rpc/code.h"
+#include "common/rpc/status.h"
 #include "common/rpc/tls.h"
 #include "common/telemetry/log.h"
 #include "services/processor/explain.h"
 
 namespace sluice::processor {
 namespace {
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(base::View(status.message()))};
-}
 
 void SetEvent(const v1::RawEvent& event, base::InputRecord& record) {
   if (event.has_value()) record.value = event.value();
@@ -109,11 +105,11 @@ grpc::Status Service::Explain(const v1::ExplainRequest& request,
   Edition edition = controls_.current();
   const engine::Pipeline& pipeline = *edition.pipeline;
   auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
-  if (!keyed.ok()) return ToGrpc(keyed.status());
+  if (!keyed.ok()) return rpc::ToGrpc(keyed.status());
   base::InputRecord record;
   record.topic = pipeline.config().input().topic();
   SetEvent(request.event(), record);
-  return ToGrpc(ExplainEvent(pipeline, *keyed->engine, record, response));
+  return rpc::ToGrpc(ExplainEvent(pipeline, *keyed->engine, record, response));
 }
 
 grpc::Status Service::Process(
@@ -121,7 +117,7 @@ grpc::Status Service::Process(
   // One edition for the whole call.
   Edition edition = controls_.current();
   auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
-  if (!keyed.ok()) return ToGrpc(keyed.status());
+  if (!keyed.ok()) return rpc::ToGrpc(keyed.status());
   v1::ProcessRequest request;
   v1::ProcessResponse response;
   while (stream.Read(&request)) {
@@ -136,7 +132,7 @@ grpc::Status Service::Process(
     // A key for each event: the seal of one must say nothing of another caller's.
     keyed->engine->NewBatch();
     absl::Status processed = keyed->engine->Process({&record, 1}, sink);
-    if (!processed.ok()) return ToGrpc(processed);
+    if (!processed.ok()) return rpc::ToGrpc(processed);
     if (!stream.Write(response)) return {grpc::StatusCode::CANCELLED, "the caller has gone"};
   }
   return grpc::Status::OK;

@@ -32,14 +32,17 @@ LIBRARIES = {
 # Processes compose libraries; beyond that they use only what is named here.
 PROCESSES = {
     "services/processor": [],
+    "services/pseudonymiser": [],
     "services/audit": ["services/processor"],
     "services/reference": [],
     "services/ctl": ["services/processor", "services/audit"],
     "demo": ["services/processor", "services/audit", "tests/support"],
-    "benchmarks": ["services/processor", "tests/support"],
+    "benchmarks": ["services/processor", "services/pseudonymiser", "tests/support"],
 }
 # Tests may also use the fixtures, and these.
-TESTS_ALSO = {"services/processor": ["services/audit", "services/reference", "demo"]}
+TESTS_ALSO = {"services/processor": ["services/audit", "services/reference",
+                                     "services/pseudonymiser", "demo"],
+              "services/ctl": ["services/pseudonymiser"]}
 
 # Third-party headers with one door.
 DOORS = [

@@ -1,0 +1,33 @@
+// The audit topic: where whoever rewrites the trail's file can't reach.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/kafka/writer.h"
+#include "common/trail/publisher.h"
+
+namespace sluice::pseudonymiser {
+
+// A record for each line, keyed by the writer, so that a writer's lines stay in order.
+class AuditTopic final : public trail::Publisher {
+ public:
+  struct Options {
+    kafka::ConnectionOptions connection;
+    std::string topic;
+  };
+  // Doesn't wait for the brokers.
+  static absl::StatusOr<std::unique_ptr<AuditTopic>> Create(Options options);
+
+  absl::Status Publish(std::string_view writer, std::span<const std::string_view> lines) override;
+
+ private:
+  AuditTopic(std::string topic, std::unique_ptr<kafka::TopicWriter> writer)
+      : topic_(std::move(topic)), writer_(std::move(writer)) {}
+
+  const std::string topic_;
+  const std::unique_ptr<kafka::TopicWriter> writer_;
+};
+
+}  // namespace sluice::pseudonymiser

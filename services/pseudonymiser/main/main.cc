@@ -1,0 +1,58 @@
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include "common/base/secure_memory.h"
+#include "common/rpc/library.h"
+#include "common/telemetry/log.h"
+#include "services/pseudonymiser/config.h"
+#include "services/pseudonymiser/pseudonymiser.h"
+
+namespace {
+
+// 32 bytes for the root and each epoch, a few more for what is derived at a time, and TLS's keys.
+constexpr size_t kSecretHeapBytes = 1024 * 1024;
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "sluice-pseudonymiser: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Holds the keys: makes, rotates and converts pseudonyms, re-identifies by authority.");
+  std::string config_file, instance;
+  app.add_option("--config", config_file, "The pseudonymiser's configuration, YAML")->required();
+  app.add_option("--instance", instance,
+                 "This replica's name in the audit trail, where audit.writer is left out");
+  CLI11_PARSE(app, argc, argv);
+  sluice::base::ForbidCoreDumps();
+  absl::Status memory = sluice::base::LockMemory(kSecretHeapBytes);
+  // Signals are taken by this thread; all others are made after they are blocked.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  sluice::rpc::InitialiseLibrary();
+  sluice::base::SystemClock clock;
+
+  auto config = sluice::pseudonymiser::LoadConfig(config_file, instance);
+  if (!config.ok()) return Fail(config.status());
+  auto process = sluice::pseudonymiser::PseudonymiserProcess::Create(*config, memory, clock);
+  if (!process.ok()) return Fail(process.status());
+  if (absl::Status started = (*process)->Start(); !started.ok()) return Fail(started);
+  sluice::telemetry::Log(
+      sluice::telemetry::Severity::kInfo, "started",
+      {{"http_port", (*process)->http_port()}, {"grpc_port", (*process)->grpc_port()}});
+
+  int signal = 0;
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) (*process)->Reload();
+  (*process)->Stop();
+  return 0;
+}

@@ -1,0 +1,208 @@
+#include "services/pseudonymiser/pseudonymiser.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/telemetry/log.h"
+#include "services/pseudonymiser/audit_topic.h"
+
+namespace sluice::pseudonymiser {
+namespace {
+
+constexpr std::string_view kVersion = SLUICE_VERSION;
+
+Reidentifications::Options GrantOptions(const config::v1::ReidentificationLimits& limits) {
+  Reidentifications::Options options;
+  options.request_valid_ms = int64_t{limits.request_valid_s()} * 1'000;
+  options.grant_valid_ms_max = int64_t{limits.grant_valid_s()} * 1'000;
+  options.values_max = static_cast<uint32_t>(limits.values());
+  options.requests_max = static_cast<size_t>(limits.requests());
+  options.requests_per_caller_max = static_cast<size_t>(limits.requests()) / 10;
+  return options;
+}
+
+}  // namespace
+
+PseudonymiserProcess::PseudonymiserProcess(config::v1::PseudonymiserService config,
+                                           const base::Clock& clock)
+    : config_(std::move(config)),
+      clock_(clock),
+      policy_file_({config_.policy()}),
+      keyring_files_({config_.keyring(), config_.key_encryption_key()}),
+      guard_(clock) {}
+
+absl::StatusOr<std::unique_ptr<PseudonymiserProcess>> PseudonymiserProcess::Create(
+    config::v1::PseudonymiserService config, const absl::Status& memory, const base::Clock& clock) {
+  auto process =
+      std::unique_ptr<PseudonymiserProcess>(new PseudonymiserProcess(std::move(config), clock));
+  if (!memory.ok() && process->config_.memory_lock() == config::v1::PseudonymiserService::require) {
+    return absl::FailedPreconditionError(
+        base::StrCat("memory_lock: require: ", base::View(memory.message())));
+  }
+  if (!memory.ok()) {
+    Log(telemetry::Severity::kWarning, "memory_not_locked",
+        {{"status", telemetry::SafeText(memory)}});
+  }
+  process->probe_.MemoryLocked(memory.ok());
+  SLUICE_RETURN_IF_ERROR(process->Open());
+  return process;
+}
+
+PseudonymiserProcess::~PseudonymiserProcess() { Stop(); }
+
+absl::Status PseudonymiserProcess::Open() {
+  SLUICE_ASSIGN_OR_RETURN(auto policy, Policy::Load(config_.policy()));
+  policy_ = std::make_unique<PolicySlot>(std::move(policy));
+  SLUICE_ASSIGN_OR_RETURN(
+      keys_, KeyStore::Open({config_.keyring(), config_.key_encryption_key()}, random_, probe_));
+  SLUICE_RETURN_IF_ERROR(OpenAudit());
+  reidentifications_ = std::make_unique<Reidentifications>(GrantOptions(config_.reidentification()),
+                                                           clock_, random_);
+  Service::Options options;
+  options.values_per_call_max = static_cast<uint64_t>(config_.limits().values_per_call());
+  service_ = std::make_unique<Service>(options, *keys_, *policy_, guard_, *recorder_,
+                                       *reidentifications_, probe_, clock_, random_);
+  return OpenPorts();
+}
+
+absl::Status PseudonymiserProcess::OpenAudit() {
+  const config::v1::AuditTrail& audit = config_.audit();
+  SLUICE_ASSIGN_OR_RETURN(chain_, trail::Chain::Open({audit.file(), audit.writer()}, clock_));
+  recorder_ = std::make_unique<Recorder>(*chain_, probe_);
+  if (!audit.has_topic()) return absl::OkStatus();
+  AuditTopic::Options topic;
+  topic.topic = audit.topic().topic();
+  topic.connection.brokers.assign(audit.topic().brokers().begin(), audit.topic().brokers().end());
+  topic.connection.client_id = base::StrCat("sluice-pseudonymiser-", audit.writer());
+  topic.connection.properties.insert(audit.topic().properties().begin(),
+                                     audit.topic().properties().end());
+  topic.connection.log = [](int severity, std::string_view facility, std::string_view text) {
+    Log(severity <= 3 ? telemetry::Severity::kError : telemetry::Severity::kWarning, "kafka_client",
+        {{"facility", telemetry::SafeText(facility)}, {"text", telemetry::SafeText(text)}});
+  };
+  SLUICE_ASSIGN_OR_RETURN(publisher_, AuditTopic::Create(std::move(topic)));
+  return absl::OkStatus();
+}
+
+absl::Status PseudonymiserProcess::OpenPorts() {
+  telemetry::SetBuildInfo(registry_, kVersion, "");
+  telemetry::AddProcessMetrics(registry_);
+  registry_.OnCollect([this] { Collect(); });
+  const config::v1::PseudonymiserListen& listen = config_.listen();
+  telemetry::HttpServer::Options http;
+  if (!listen.http().empty()) http.address = listen.http();
+  http.ready = {{"audit_trail", [this] {
+                   absl::Status writable = recorder_->Writable();
+                   return telemetry::Health{writable.ok(), std::string(writable.message())};
+                 }}};
+  SLUICE_ASSIGN_OR_RETURN(http_, telemetry::HttpServer::Create(std::move(http), registry_));
+  rpc::ServerOptions rpc;
+  if (!listen.grpc().empty()) rpc.address = listen.grpc();
+  rpc.tls = {listen.tls().certificate(), listen.tls().private_key(), listen.tls().client_ca()};
+  rpc.message_bytes_max = config_.limits().message_kib() * 1024;
+  rpc.threads_max = config_.limits().calls();
+  SLUICE_ASSIGN_OR_RETURN(rpc_, rpc::Server::Create(std::move(rpc), {service_.get()}));
+  return absl::OkStatus();
+}
+
+absl::Status PseudonymiserProcess::Start() {
+  SLUICE_RETURN_IF_ERROR(recorder_->Done({.who = chain_->writer(),
+                                          .operation = trail::Operation::kConsultation,
+                                          .action = "Start",
+                                          .subject = std::string(kVersion)}));
+  if (publisher_ != nullptr) {
+    forwarder_ = trail::Forwarder::Start(chain_->path(), chain_->writer(), *publisher_,
+                                         [this](const absl::Status& status) {
+                                           probe_.PublishFailed();
+                                           Log(telemetry::Severity::kError, "audit_publish_failed",
+                                               {{"status", telemetry::SafeText(status)}});
+                                         });
+  }
+  SLUICE_RETURN_IF_ERROR(http_->Start());
+  SLUICE_RETURN_IF_ERROR(rpc_->Start());
+  for (const char* service : {"", v1::Pseudonymiser::service_full_name()})
+    rpc_->SetServing(service, true);
+  thread_ = std::thread([this] { Run(); });
+  return absl::OkStatus();
+}
+
+void PseudonymiserProcess::Reload() {
+  {
+    base::MutexLock lock(mutex_);
+    reload_ = true;
+  }
+  changed_.notify_all();
+}
+
+void PseudonymiserProcess::Run() {
+  const auto tally_interval = std::chrono::seconds(config_.audit().tally_interval_s());
+  // What is recorded often is recorded by real time, whatever clock decides about grants.
+  auto tally_at = std::chrono::steady_clock::now() + tally_interval;
+  while (true) {
+    bool reload = false;
+    {
+      base::MutexLock lock(mutex_);
+      lock.WaitFor(changed_, std::chrono::milliseconds(config_.look_interval_ms()),
+                   [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop_ || reload_; });
+      if (stop_) return;
+      reload = std::exchange(reload_, false);
+    }
+    if (policy_file_.Changed(reload)) ReadPolicy();
+    if (keyring_files_.Changed(reload)) ReadKeyring();
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= tally_at || !recorder_->Writable().ok()) {
+      recorder_->Flush();
+      tally_at = now + tally_interval;
+    }
+  }
+}
+
+void PseudonymiserProcess::ReadPolicy() {
+  auto next = Policy::Load(config_.policy());
+  probe_.PolicyRead(next.status());
+  if (!next.ok()) {
+    Log(telemetry::Severity::kError, "policy_refused",
+        {{"status", telemetry::SafeText(next.status())}});
+    return;
+  }
+  policy_->Set(*next);
+  guard_.Keep(**next);
+  Log(telemetry::Severity::kInfo, "policy_read");
+}
+
+void PseudonymiserProcess::ReadKeyring() {
+  absl::Status status = keys_->Reload();
+  if (!status.ok()) {
+    Log(telemetry::Severity::kError, "keyring_refused", {{"status", telemetry::SafeText(status)}});
+    return;
+  }
+  Log(telemetry::Severity::kInfo, "keyring_read",
+      {{"generation", keys_->current()->keyring().generation()}});
+}
+
+void PseudonymiserProcess::Collect() {
+  probe_.LockedCallers(guard_.locked().size());
+  if (forwarder_ == nullptr) return;
+  std::error_code missing;
+  const uint64_t size = std::filesystem::file_size(chain_->path(), missing);
+  const uint64_t published = forwarder_->published();
+  probe_.Unpublished(missing || size < published ? 0 : size - published);
+}
+
+void PseudonymiserProcess::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (rpc_ != nullptr) rpc_->Shutdown(std::chrono::milliseconds(config_.drain_timeout_ms()));
+  {
+    base::MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  if (recorder_ != nullptr) recorder_->Flush();
+  // Publishes what is left.
+  forwarder_.reset();
+  http_.reset();
+}
+
+}  // namespace sluice::pseudonymiser

@@ -1,0 +1,51 @@
+// What of this service's work is put on the audit trail, and how often.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "absl/status/status.h"
+#include "common/base/mutex.h"
+#include "common/trail/chain.h"
+#include "services/pseudonymiser/probe.h"
+
+namespace sluice::pseudonymiser {
+
+// Privileged acts are written one by one, before they are done. What comes by the thousand is
+// counted: values that are pseudonymised, and refusals beyond the first of their kind since the
+// last Flush(). A process that is killed loses the counts since then. Thread-safe.
+class Recorder {
+ public:
+  // They outlive it.
+  Recorder(trail::Chain& chain, Probe& probe) : chain_(chain), probe_(probe) {}
+
+  // Durable when it returns OK. kUnavailable: it can't be, and the act must not be done.
+  absl::Status Done(const trail::Entry& entry);
+  // `entry` is of a refusal. The caller is refused whether or not this can be written.
+  void Refused(const trail::Entry& entry);
+  // Values that were pseudonymised for a domain.
+  void Count(std::string_view who, std::string_view domain, uint64_t values);
+  // Writes what was counted since the last one.
+  void Flush();
+
+  // kUnavailable since something couldn't be written, until something can: nothing that has to be
+  // recorded may be done.
+  absl::Status Writable() const;
+
+ private:
+  // who, action, reason, domain
+  using Key = std::tuple<std::string, std::string, std::string, std::string>;
+  absl::Status Append(const trail::Entry& entry);
+
+  trail::Chain& chain_;
+  Probe& probe_;
+  std::atomic<bool> writable_ = true;
+  base::Mutex mutex_;
+  std::map<Key, trail::Entry> tallies_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace sluice::pseudonymiser

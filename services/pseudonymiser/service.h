@@ -1,0 +1,158 @@
+// sluice.pseudonymiser.v1 over gRPC.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/random.h"
+#include "common/trail/entry.h"
+#include "services/pseudonymiser/guard.h"
+#include "services/pseudonymiser/keys.h"
+#include "services/pseudonymiser/policy.h"
+#include "services/pseudonymiser/probe.h"
+#include "services/pseudonymiser/recorder.h"
+#include "services/pseudonymiser/reidentification.h"
+#include "sluice/pseudonymiser/v1/pseudonymiser.grpc.pb.h"
+
+namespace sluice::pseudonymiser {
+
+// The policy in use, replaced while calls go on. Thread-safe.
+class PolicySlot {
+ public:
+  explicit PolicySlot(std::shared_ptr<const Policy> policy) : policy_(std::move(policy)) {}
+  std::shared_ptr<const Policy> current() const {
+    base::MutexLock lock(mutex_);
+    return policy_;
+  }
+  void Set(std::shared_ptr<const Policy> policy) {
+    base::MutexLock lock(mutex_);
+    policy_ = std::move(policy);
+  }
+
+ private:
+  mutable base::Mutex mutex_;
+  std::shared_ptr<const Policy> policy_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Every call goes the same way: who it is, by certificate; whether the policy allows it; whether
+// the caller's limits do; the work; the audit trail; and only then the answer. Thread-safe.
+class Service final : public v1::Pseudonymiser::Service {
+ public:
+  struct Options {
+    uint64_t values_per_call_max = 100'000;
+  };
+  // All outlive the service.
+  Service(Options options, KeyStore& keys, const PolicySlot& policy, Guard& guard,
+          Recorder& recorder, Reidentifications& reidentifications, Probe& probe,
+          const base::Clock& clock, base::RandomSource& random);
+
+  grpc::Status Pseudonymise(grpc::ServerContext* context, const v1::PseudonymiseRequest* request,
+                            v1::PseudonymiseResponse* response) override;
+  grpc::Status PseudonymiseStream(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::PseudonymiseResponse, v1::PseudonymiseRequest>* stream) override;
+  grpc::Status Rotate(grpc::ServerContext* context, const v1::RotateRequest* request,
+                      v1::RotateResponse* response) override;
+  grpc::Status Convert(grpc::ServerContext* context, const v1::ConvertRequest* request,
+                       v1::ConvertResponse* response) override;
+  grpc::Status Encrypt(grpc::ServerContext* context, const v1::EncryptRequest* request,
+                       v1::EncryptResponse* response) override;
+  grpc::Status Decrypt(grpc::ServerContext* context, const v1::DecryptRequest* request,
+                       v1::DecryptResponse* response) override;
+  grpc::Status FormatPreserve(grpc::ServerContext* context,
+                              const v1::FormatPreserveRequest* request,
+                              v1::FormatPreserveResponse* response) override;
+  grpc::Status InvertFormatPreserved(grpc::ServerContext* context,
+                                     const v1::InvertFormatPreservedRequest* request,
+                                     v1::InvertFormatPreservedResponse* response) override;
+  grpc::Status RequestReidentification(grpc::ServerContext* context,
+                                       const v1::RequestReidentificationRequest* request,
+                                       v1::RequestReidentificationResponse* response) override;
+  grpc::Status ListReidentifications(grpc::ServerContext* context,
+                                     const v1::ListReidentificationsRequest* request,
+                                     v1::ListReidentificationsResponse* response) override;
+  grpc::Status ApproveReidentification(grpc::ServerContext* context,
+                                       const v1::ApproveReidentificationRequest* request,
+                                       v1::ApproveReidentificationResponse* response) override;
+  grpc::Status RedeemReidentification(grpc::ServerContext* context,
+                                      const v1::RedeemReidentificationRequest* request,
+                                      v1::RedeemReidentificationResponse* response) override;
+  grpc::Status ListDomains(grpc::ServerContext* context, const v1::ListDomainsRequest* request,
+                           v1::ListDomainsResponse* response) override;
+  grpc::Status CreateDomain(grpc::ServerContext* context, const v1::CreateDomainRequest* request,
+                            v1::CreateDomainResponse* response) override;
+  grpc::Status RotateDomain(grpc::ServerContext* context, const v1::RotateDomainRequest* request,
+                            v1::RotateDomainResponse* response) override;
+  grpc::Status RetireEpoch(grpc::ServerContext* context, const v1::RetireEpochRequest* request,
+                           v1::RetireEpochResponse* response) override;
+  grpc::Status DestroyEpoch(grpc::ServerContext* context, const v1::DestroyEpochRequest* request,
+                            v1::DestroyEpochResponse* response) override;
+  grpc::Status ListLockedCallers(grpc::ServerContext* context,
+                                 const v1::ListLockedCallersRequest* request,
+                                 v1::ListLockedCallersResponse* response) override;
+  grpc::Status UnlockCaller(grpc::ServerContext* context, const v1::UnlockCallerRequest* request,
+                            v1::UnlockCallerResponse* response) override;
+
+ private:
+  // One call on its way.
+  struct Visit {
+    std::string_view method;
+    std::string caller;
+    std::shared_ptr<const Policy> policy;
+    trail::Entry entry;  // what the trail will say of it
+    Refusal refusal = Refusal::kOther;
+    bool recorded = false;         // its refusal, already
+    std::vector<uint64_t> hashes;  // of the values that it names, where a sweep is watched for
+    uint64_t misses = 0;
+  };
+  using Work = absl::FunctionRef<absl::Status(Visit&)>;
+
+  grpc::Status Serve(const grpc::ServerContext& context, std::string_view method,
+                     trail::Operation operation, Work work);
+  // What is counted of a visit at its end, and its refusal recorded.
+  void End(Visit& visit, const absl::Status& status);
+
+  // The steps of a visit, in their order.
+  absl::Status Allow(Visit& visit, Call call, std::string_view domain) const;
+  absl::Status AllowConversion(Visit& visit, std::string_view from, std::string_view to) const;
+  absl::Status Justify(Visit& visit, const v1::Justification& justification, bool always) const;
+  absl::Status Admit(Visit& visit, uint64_t values) const;
+  // Durable; afterwards the answer may leave.
+  absl::Status Record(Visit& visit, uint64_t count) const;
+  // Where the caller's sweeps are watched for.
+  void Watch(Visit& visit, int kind, std::string_view value) const;
+  absl::Status Deny(Visit& visit, Decision decision) const;
+
+  absl::Status PseudonymiseBatch(Visit& visit, const v1::PseudonymiseRequest& request,
+                                 v1::PseudonymiseResponse& response) const;
+  // Checks that blocks are whole ones, and counts and watches them.
+  absl::Status AdmitBlocks(Visit& visit, const std::string& blocks) const;
+  // The domain, which the visit may act on and the trail may name.
+  absl::StatusOr<const privacy::KeyringDomain*> FindDomain(Visit& visit, const Keys& keys,
+                                                           std::string_view name) const;
+  grpc::Status ChangeKeyring(
+      const grpc::ServerContext& context, std::string_view method, trail::Operation operation,
+      Call call, const std::string& domain, const v1::Justification& justification,
+      absl::FunctionRef<absl::Status(privacy::Keyring&, std::string&)> change);
+
+  const Options options_;
+  KeyStore& keys_;
+  const PolicySlot& policy_;
+  Guard& guard_;
+  Recorder& recorder_;
+  Reidentifications& reidentifications_;
+  Probe& probe_;
+  const base::Clock& clock_;
+  base::RandomSource& random_;
+  std::array<uint8_t, 16> salt_{};  // so that nobody chooses values that collide in a sketch
+};
+
+}  // namespace sluice::pseudonymiser

@@ -10,6 +10,10 @@
 namespace sluice::privacy {
 namespace {
 
+bool IsWord(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
 constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
 
 // Ten bits at a time.
@@ -92,6 +96,12 @@ char* WriteBlock(const PseudonymBlock& block, char* out) {
   return out + 2;
 }
 
+void AppendPseudonym(const DomainEpoch& domain, const PseudonymBlock& block, std::string& out) {
+  char text[kBlockTextBytes];
+  WriteBlock(block, text);
+  base::StrAppend(out, PseudonymPrefix(domain), std::string_view(text, sizeof(text)));
+}
+
 void AppendBase32(std::string_view bytes, std::string& out) {
   uint32_t bits = 0;
   int count = 0;
@@ -113,6 +123,21 @@ std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text) {
   ParsedPseudonym out{parsed->label, parsed->epoch, {}};
   std::copy(parsed->bytes.begin(), parsed->bytes.end(), out.block.begin());
   return out;
+}
+
+std::optional<FoundPseudonym> FindPseudonym(std::string_view text, std::string_view label,
+                                            size_t from) {
+  // A pseudonym is found by its hyphen: label and epoch stand before it, the block behind it.
+  for (size_t hyphen = text.find('-', from); hyphen != std::string_view::npos;
+       hyphen = text.find('-', hyphen + 1)) {
+    size_t begin = hyphen, end = hyphen + 1 + kBlockTextBytes;
+    while (begin > from && IsWord(text[begin - 1])) --begin;
+    if (end > text.size() || (end < text.size() && (IsWord(text[end]) || text[end] == '-')))
+      continue;
+    auto parsed = ParsePseudonym(text.substr(begin, end - begin));
+    if (parsed && parsed->label == label) return FoundPseudonym{begin, end, *parsed};
+  }
+  return std::nullopt;
 }
 
 std::optional<ParsedEncrypted> ParseEncrypted(std::string_view text) {

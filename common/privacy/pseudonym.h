@@ -28,6 +28,9 @@ std::string PseudonymPrefix(const DomainEpoch& domain);
 // kBlockTextBytes; returns the end.
 char* WriteBlock(const PseudonymBlock& block, char* out);
 
+// All of it. Appends.
+void AppendPseudonym(const DomainEpoch& domain, const PseudonymBlock& block, std::string& out);
+
 // Any bytes in the same alphabet. Appends.
 void AppendBase32(std::string_view bytes, std::string& out);
 
@@ -41,6 +44,16 @@ struct ParsedPseudonym {
 };
 // nullopt: not exactly what this file writes.
 std::optional<ParsedPseudonym> ParsePseudonym(std::string_view text);
+
+struct FoundPseudonym {
+  size_t begin = 0;
+  size_t end = 0;
+  ParsedPseudonym parsed;
+};
+// The first pseudonym with this label in the text from `from` on, wherever it stands: JSON lines,
+// CSV, plain text. Longer words that only begin or end like one aren't.
+std::optional<FoundPseudonym> FindPseudonym(std::string_view text, std::string_view label,
+                                            size_t from);
 
 struct ParsedEncrypted {
   std::string_view label;

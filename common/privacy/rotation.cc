@@ -1,7 +1,5 @@
 #include "common/privacy/rotation.h"
 
-#include <optional>
-
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/pseudonym.h"
@@ -10,10 +8,6 @@ namespace sluice::privacy {
 namespace {
 
 constexpr base::SecretAccess kAccess{};
-
-bool IsWord(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 }  // namespace
 
@@ -35,44 +29,29 @@ absl::StatusOr<Rotation> Rotation::Create(const Keyring& keyring, std::string_vi
 }
 
 absl::Status Rotation::Convert(std::string_view text, std::string& out, Counts& counts) {
-  while (!text.empty()) {
-    // A pseudonym is found by its hyphen: label and epoch stand before it, the block behind it.
-    size_t hyphen = text.find('-');
-    if (hyphen == std::string_view::npos) break;
-    size_t begin = hyphen, end = hyphen + 1 + kBlockTextBytes;
-    while (begin > 0 && IsWord(text[begin - 1])) --begin;
-    std::optional<ParsedPseudonym> parsed;
-    const bool bounded =
-        end <= text.size() && (end == text.size() || (!IsWord(text[end]) && text[end] != '-'));
-    if (bounded) parsed = ParsePseudonym(text.substr(begin, end - begin));
-    if (!parsed || parsed->label != label_) {
-      out.append(text.substr(0, hyphen + 1));
-      text.remove_prefix(hyphen + 1);
-      continue;
-    }
-    out.append(text.substr(0, begin));
+  size_t at = 0;
+  while (auto found = FindPseudonym(text, label_, at)) {
+    const ParsedPseudonym& parsed = found->parsed;
+    out.append(text.substr(at, found->begin - at));
+    at = found->end;
     Old* old = nullptr;
-    for (Old& at : old_) {
-      if (at.epoch == parsed->epoch) old = &at;
+    for (Old& one : old_) {
+      if (one.epoch == parsed.epoch) old = &one;
     }
     if (old == nullptr) {
-      ++(parsed->epoch == newest_ ? counts.already : counts.untouched);
-      out.append(text.substr(begin, end - begin));
-    } else {
-      PseudonymBlock block = parsed->block;
-      if (!old->decipher.Apply(block.data(), block.size()) ||
-          !encipher_.Apply(block.data(), block.size())) {
-        return absl::InternalError("OpenSSL: AES-256 failed");
-      }
-      char written[kBlockTextBytes];
-      WriteBlock(block, written);
-      base::StrAppend(out, PseudonymPrefix({label_, newest_}),
-                      std::string_view(written, sizeof(written)));
-      ++counts.converted;
+      ++(parsed.epoch == newest_ ? counts.already : counts.untouched);
+      out.append(text.substr(found->begin, found->end - found->begin));
+      continue;
     }
-    text.remove_prefix(end);
+    PseudonymBlock block = parsed.block;
+    if (!old->decipher.Apply(block.data(), block.size()) ||
+        !encipher_.Apply(block.data(), block.size())) {
+      return absl::InternalError("OpenSSL: AES-256 failed");
+    }
+    AppendPseudonym({label_, newest_}, block, out);
+    ++counts.converted;
   }
-  out.append(text);
+  out.append(text.substr(at));
   return absl::OkStatus();
 }
 

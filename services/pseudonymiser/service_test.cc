@@ -756,16 +756,15 @@ TEST_F(ServiceTest, TheTrailIsWholeAndHasTheCounts) {
   EXPECT_THAT(Trail(), HasSubstr(R"("domains":["intelligence"],"count":4,)"));
 }
 
-TEST_F(ServiceTest, HealthFollowsTheProcess) {
-  auto health = [&] {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+TEST_F(ServiceTest, AStoppedServiceAnswersNobody) {
+  auto list = [&] {
     v1::ListDomainsResponse response;
-    return As("admin").ListDomains(&context, {}, &response).error_code();
+    return Call("admin", &v1::Pseudonymiser::Stub::ListDomains, v1::ListDomainsRequest(), &response)
+        .error_code();
   };
-  EXPECT_EQ(health(), grpc::StatusCode::OK);
+  EXPECT_EQ(list(), grpc::StatusCode::OK);
   service_.Stop();
-  EXPECT_EQ(health(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(list(), grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_F(ServiceTest, WithoutLockedMemoryItStartsOrRefusesAsConfigured) {

@@ -80,6 +80,8 @@ grpc::Status Service::Convert(grpc::ServerContext* context, const v1::ConvertReq
     response->set_blocks(std::move(blocks));
     response->set_label(to->label);
     response->set_epoch(to_epoch);
+    response->set_from_label(from->label);
+    response->set_from_newest_epoch(from->newest());
     return absl::OkStatus();
   });
 }

@@ -41,12 +41,17 @@ class TestService {
   // Further lines of the configuration, instead of a short look_interval_ms.
   void SetMore(const std::string& yaml) { more_ = yaml; }
 
+  // Further keys of `audit`, with a comma in front.
+  void SetAudit(const std::string& yaml) { audit_ = yaml; }
+
   absl::Status Start(const absl::Status& memory = absl::OkStatus()) {
     process_.reset();
     test_support::CertificateFiles server = Issue("server", "IP:127.0.0.1");
     Write(path("pseudonymiser.yaml"),
           base::StrCat("keyring: keyring\nkey_encryption_key: kek\npolicy: policy.yaml\n"
-                       "audit: {file: audit.jsonl, writer: test}\n"
+                       "audit: {file: audit.jsonl, writer: test",
+                       audit_,
+                       "}\n"
                        "listen: {tls: {certificate: \"",
                        server.certificate, "\", private_key: \"", server.private_key,
                        "\", client_ca: \"", server.authority, "\"}}\n", more_));
@@ -107,6 +112,7 @@ class TestService {
   base::SystemRandom random_;
   base::ManualClock clock_;
   std::string more_ = "look_interval_ms: 10\n";
+  std::string audit_;
   int callers_ = 0;
   std::unique_ptr<PseudonymiserProcess> process_;
 };

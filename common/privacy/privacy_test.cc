@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -280,29 +282,36 @@ TEST_F(KeyringTest, RefusesDomainsThatCannotBeToldApart) {
   EXPECT_FALSE(Keyring::Create({{"a", "X1"}}, random_).ok());
 }
 
-TEST_F(KeyringTest, PseudonymsDifferByKindDomainAndValueAndNeverCollide) {
-  auto pseudonymiser = LocalPseudonymiser::Create(Make());
+TEST_F(KeyringTest, AMillionPseudonymsDifferByKindDomainEpochAndValueAndNeverCollide) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Rotate("intelligence", random_).ok());
+  auto pseudonymiser = LocalPseudonymiser::Create(keyring);
   ASSERT_TRUE(pseudonymiser.ok()) << pseudonymiser.status();
-  uint16_t a = *(*pseudonymiser)->Domain("intelligence"), b = *(*pseudonymiser)->Domain("public");
   EXPECT_EQ((*pseudonymiser)->Domain("none").status().code(), absl::StatusCode::kNotFound);
-  std::set<PseudonymBlock> seen;
+  const std::array domains = {*(*pseudonymiser)->Domain("intelligence"),
+                              *(*pseudonymiser)->Domain("intelligence@1"),
+                              *(*pseudonymiser)->Domain("public")};
+  constexpr size_t kValues = 1'000'000;
+  std::vector<PseudonymBlock> seen;
+  seen.reserve(kValues * domains.size());
   PseudonymBatch batch;
   PseudonymAnswer answer;
-  constexpr int kValues = 100'000;
-  for (int i = 0; i < kValues; i += 1000) {
+  for (size_t i = 0; i < kValues; i += 1000) {
     batch.Clear();
-    for (int j = i; j < i + 1000; ++j) {
-      batch.Add(j % 2 ? contract::v1::PHONE : contract::v1::PNC_ID, base::StrCat(j / 2),
-                std::vector<uint16_t>{a, b});
+    for (size_t j = i; j < i + 1000; ++j) {
+      batch.Add(j % 2 ? contract::v1::PHONE : contract::v1::PNC_ID, base::StrCat(j / 2), domains);
     }
     ASSERT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
-    seen.insert(answer.blocks.begin(), answer.blocks.end());
+    seen.insert(seen.end(), answer.blocks.begin(), answer.blocks.end());
   }
-  EXPECT_EQ(seen.size(), 2u * kValues);
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+  EXPECT_EQ(seen.size(), kValues * domains.size());
   PseudonymBlock last = answer.blocks.back();
   ASSERT_TRUE((*pseudonymiser)->Pseudonymise(batch, answer).ok());
   EXPECT_EQ(answer.blocks.back(), last);
-  EXPECT_EQ(PseudonymPrefix(answer.domains[a]), "int1-");
+  EXPECT_EQ(PseudonymPrefix(answer.domains[domains[0]]), "int2-");
+  EXPECT_EQ(PseudonymPrefix(answer.domains[domains[1]]), "int1-");
 }
 
 TEST(Pseudonym, TextComesBack) {

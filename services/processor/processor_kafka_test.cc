@@ -1,10 +1,7 @@
 // The processor as a process of its own on a real Kafka, through what goes wrong. After each: every
 // raw event has exactly one result, in order.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -13,226 +10,17 @@
 #include <map>
 #include <random>
 
-#include "common/base/random.h"
 #include "common/base/sha256.h"
-#include "common/base/strings.h"
-#include "common/kafka/admin.h"
 #include "common/kafka/reader.h"
-#include "common/kafka/writer.h"
-#include "common/privacy/local_pseudonymiser.h"
-#include "common/privacy/seal.h"
 #include "common/rpc/channel.h"
-#include "demo/generator.h"
-#include "services/audit/audit.h"
-#include "services/processor/processor.h"
+#include "services/processor/processor_test.h"
 #include "sluice/processor/v1/processor.grpc.pb.h"
-#include "tests/support/child_process.h"
-#include "tests/support/kafka_broker.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/wait_until.h"
 
 namespace sluice::processor {
 namespace {
 
-using namespace std::chrono_literals;
-using test_support::ChildProcess;
-using test_support::KafkaBroker;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-class ProcessorKafkaTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    auto broker = KafkaBroker::Create({});
-    ASSERT_TRUE(broker.ok()) << broker.status();
-    broker_ = std::move(*broker).release();
-    absl::Status started = broker_->Start();
-    ASSERT_TRUE(started.ok()) << started;
-  }
-  static void TearDownTestSuite() {
-    delete broker_;
-    broker_ = nullptr;
-  }
-
-  void SetUp() override {
-    folder_ = *test_support::TempDir::Create("processor-test");
-    suffix_ = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    base::SystemRandom random;
-    std::string path = folder_->path();
-    ASSERT_TRUE(privacy::Keyring::CreateKeyFile(path + "/kek", random).ok());
-    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random);
-    ASSERT_TRUE(keyring->Save(path + "/keyring", path + "/kek", random).ok());
-    std::ofstream(path + "/quarantine.pub") << privacy::NewSealingKeys(random)->public_pem;
-    setup_ = LoadConfig("first");
-    ASSERT_TRUE(setup_.has_value());
-    std::vector<kafka::NewTopic> topics = {{setup_->pipeline->config().input().topic(), 4}};
-    for (const std::string& topic : OutputTopics(*setup_->pipeline)) topics.push_back({topic, 2});
-    absl::Status created = (*kafka::Admin::Create(Connection()))->CreateTopics(topics);
-    ASSERT_TRUE(created.ok()) << created;
-  }
-
-  // Writes a replica's configuration and reads it back.
-  std::optional<processor::Setup> LoadConfig(const std::string& instance) {
-    return LoadConfig(instance, suffix_, 200);
-  }
-  std::optional<processor::Setup> LoadConfig(const std::string& instance, const std::string& group,
-                                             int commit_events) {
-    std::string root = Environment("SLUICE_SOURCE_DIR");
-    if (!std::filesystem::exists(sets())) {
-      std::filesystem::copy_file(root + "/deploy/config/boroughs.csv", sets());
-    }
-    std::ofstream config(folder_->path() + "/" + instance + ".yaml");
-    config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << group
-           << ", instance: " << group << "-" << instance
-           << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
-           << "commit: {events: " << commit_events << "}\n"
-           << "contracts: [\"" << root << "/proto\"]\n"
-           << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
-           << "pipeline:\n";
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) {
-      for (std::string_view topic :
-           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
-        if (size_t at = line.find(topic); at != std::string::npos)
-          line.insert(at + topic.size(), "." + suffix_);
-      }
-      config << "  " << line << "\n";
-    }
-    config.close();
-    auto setup = LoadSetup(folder_->path() + "/" + instance + ".yaml");
-    EXPECT_TRUE(setup.ok()) << setup.status();
-    if (!setup.ok()) return std::nullopt;
-    return *std::move(setup);
-  }
-
-  kafka::ConnectionOptions Connection() const {
-    kafka::ConnectionOptions connection;
-    connection.brokers = {broker_->bootstrap()};
-    return connection;
-  }
-
-  std::unique_ptr<ChildProcess> Start(const std::string& instance = "first",
-                                      const std::string& failpoint = "") {
-    std::map<std::string, std::string> environment;
-    if (!failpoint.empty()) environment["SLUICE_FAILPOINT"] = failpoint;
-    auto process = ChildProcess::Start(
-        {{Environment("SLUICE_BINARY_DIR") + "/services/processor/sluice-processor", "--config",
-          folder_->path() + "/" + instance + ".yaml"},
-         environment,
-         log(),
-         ""});
-    EXPECT_TRUE(process.ok()) << process.status();
-    return *std::move(process);
-  }
-  std::string sets() const { return folder_->path() + "/boroughs.csv"; }
-  std::string log() const { return folder_->path() + "/log"; }
-
-  void Produce(int events) {
-    auto writer = kafka::TopicWriter::Create({Connection()});
-    ASSERT_TRUE(writer.ok());
-    for (int i = 0; i < events; ++i) {
-      const std::string& event = generator_.Next();
-      ASSERT_TRUE((*writer)
-                      ->Write({setup_->pipeline->config().input().topic(),
-                               std::nullopt,
-                               base::StrCat(i),
-                               event,
-                               {},
-                               {}})
-                      .ok());
-    }
-    absl::Status flushed = (*writer)->Flush();
-    ASSERT_TRUE(flushed.ok()) << flushed;
-    produced_ += events;
-  }
-
-  audit::Findings Audit() {
-    auto pseudonymiser = privacy::LocalPseudonymiser::Create(*setup_->keyring);
-    auto findings = audit::Audit({Connection(), setup_->config.kafka().group()}, *setup_->pipeline,
-                                 **pseudonymiser);
-    EXPECT_TRUE(findings.ok()) << findings.status();
-    return findings.ok() ? *findings : audit::Findings();
-  }
-
-  // Until every event has a result; until then, what has none yet isn't called lost.
-  void ExpectConserved() {
-    audit::Findings found;
-    test_support::WaitUntil(90s, [&] {
-      found = Audit();
-      return !found.conserved() || found.in == static_cast<uint64_t>(produced_);
-    });
-    EXPECT_EQ(found.in, static_cast<uint64_t>(produced_));
-    EXPECT_TRUE(found.conserved()) << Describe(found);
-    EXPECT_EQ(found.clean + found.quarantined, static_cast<uint64_t>(produced_));
-  }
-
-  std::string Describe(const audit::Findings& found) {
-    return base::StrCat("lost ", found.lost, " doubled ", found.doubled, " torn ", found.torn,
-                        " unordered ", found.unordered, " unknown ", found.unknown, "\n",
-                        ::testing::PrintToString(found.examples), "\n",
-                        test_support::Tail(test_support::ReadFile(log()), 30));
-  }
-
-  // A quick way to see that some results are out: without it, a fault could come before there is
-  // any work.
-  void WaitForSomeResults() {
-    EXPECT_TRUE(test_support::WaitUntil(60s, [&] {
-      auto ranges =
-          (*kafka::Admin::Create(Connection()))->Ranges(setup_->pipeline->streams()[0].topic);
-      int64_t records = 0;
-      if (ranges.ok()) {
-        for (const auto& range : *ranges) records += range.end - range.begin;
-      }
-      return records > 100;
-    }));
-  }
-
-  // The text of /metrics.
-  std::string Metrics(ChildProcess& process) {
-    EXPECT_TRUE(process.WaitForOutput("http_port", 60s).ok());
-    std::string text = test_support::ReadFile(log());
-    size_t at = text.find("\"http_port\":");
-    int port = at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 12);
-    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    std::string_view request = "GET /metrics HTTP/1.0\r\n\r\n";
-    EXPECT_EQ(send(connection, request.data(), request.size(), 0),
-              static_cast<ssize_t>(request.size()));
-    std::string answer;
-    char part[4096];
-    for (ssize_t size; (size = recv(connection, part, sizeof(part), 0)) > 0;)
-      answer.append(part, static_cast<size_t>(size));
-    close(connection);
-    return answer;
-  }
-
-  void StopCleanly(ChildProcess& process) {
-    ASSERT_TRUE(process.Signal(SIGTERM).ok());
-    auto ended = process.Wait(40s);
-    ASSERT_TRUE(ended.ok()) << ended.status();
-    EXPECT_EQ(*ended, test_support::Exit{})
-        << ended->ToString() << test_support::Tail(test_support::ReadFile(log()), 20);
-  }
-
-  static KafkaBroker* broker_;
-  std::unique_ptr<test_support::TempDir> folder_;
-  std::string suffix_;
-  std::optional<processor::Setup> setup_;
-  demo::Generator generator_{7};
-  int produced_ = 0;
-};
-
-KafkaBroker* ProcessorKafkaTest::broker_ = nullptr;
 
 TEST_F(ProcessorKafkaTest, EveryEventHasOneResult) {
   auto process = Start();

@@ -23,7 +23,8 @@ struct CertificateFiles {
   std::string authority;
 };
 
-// In a folder of its own, which goes with it. Certificates are valid for an hour.
+// In a folder of its own, which goes with it. Certificates are valid for an hour where nothing else
+// is said.
 class Certificates {
  public:
   Certificates() = default;
@@ -40,11 +41,12 @@ class Certificates {
 
   // Replaces what was issued for this name. `names` is OpenSSL's form of a subjectAltName. An
   // authority is made when it is first named.
+  // `valid_s` below 0: it has expired.
   CertificateFiles Issue(const std::string& authority, const std::string& name,
-                         const std::string& names) {
+                         const std::string& names, long valid_s = 3600) {
     Pair& issuer = authorities_[authority];
-    if (issuer.certificate == nullptr) issuer = Make(authority, "", nullptr);
-    Pair pair = Make(name, names, &issuer);
+    if (issuer.certificate == nullptr) issuer = Make(authority, "", nullptr, 3600);
+    Pair pair = Make(name, names, &issuer, valid_s);
     std::string stem = folder() + "/" + name;
     CertificateFiles files{stem + ".crt", stem + ".key", folder() + "/" + authority + ".crt"};
     WriteCertificate(files.certificate, pair.certificate);
@@ -63,13 +65,13 @@ class Certificates {
     EVP_PKEY* key = nullptr;
   };
 
-  static Pair Make(const std::string& name, const std::string& names, Pair* issuer) {
+  static Pair Make(const std::string& name, const std::string& names, Pair* issuer, long valid_s) {
     static int serial = 0;
     Pair pair{X509_new(), EVP_EC_gen("P-256")};
     X509_set_version(pair.certificate, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(pair.certificate), ++serial);
     X509_gmtime_adj(X509_getm_notBefore(pair.certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(pair.certificate), 3600);
+    X509_gmtime_adj(X509_getm_notAfter(pair.certificate), valid_s);
     X509_set_pubkey(pair.certificate, pair.key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(pair.certificate), "CN", MBSTRING_ASC,
                                reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);

@@ -42,6 +42,8 @@ absl::Status RunLatency(const Options& options, Report& report);
 absl::Status RunReference(const Options& options, Report& report);
 absl::Status RunCtlRun(const Options& options, Report& report);
 absl::Status RunPseudonym(const Options& options, Report& report);
+absl::Status RunPipelineRemote(const Options& options, Report& report);
+absl::Status RunPseudonymiser(const Options& options, Report& report);
 absl::Status RunScrub(const Options& options, Report& report);
 
 inline const std::vector<Family> kFamilies = {
@@ -52,6 +54,8 @@ inline const std::vector<Family> kFamilies = {
     {"reference", "a worker while other versions of its reference sets come", RunReference},
     {"ctl_run", "sluicectl run over a file, CPU seconds of the whole process", RunCtlRun},
     {"pseudonym", "pseudonyms made with keys at hand, as the engine asks for them", RunPseudonym},
+    {"pseudonymiser", "its service over loopback gRPC with mutual TLS", RunPseudonymiser},
+    {"pipeline_remote", "as pipeline, the keys in the pseudonymiser's process", RunPipelineRemote},
     {"scrub", "identifiers in free text: how fast, how many, how rightly", RunScrub},
 };
 

@@ -1,8 +1,8 @@
 // Pseudonyms made in this process: what the engine pays for one, from canonical value to text.
 #include <algorithm>
-#include <cstdio>
 
 #include "benchmarks/bench.h"
+#include "benchmarks/people.h"
 #include "benchmarks/process_usage.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -11,25 +11,6 @@
 #include "common/privacy/pseudonym.h"
 
 namespace sluice::bench {
-namespace {
-
-using namespace contract::v1;
-
-// The workload's four identifiers of one person, in canonical form.
-void AddPerson(uint32_t person, uint16_t domain, privacy::PseudonymBatch& batch) {
-  auto add = [&](IdentifierKind kind, const char* format, uint32_t number) {
-    char text[24];
-    int size = std::snprintf(text, sizeof(text), format, number);
-    batch.Add(kind, std::string_view(text, static_cast<size_t>(size)), std::array{domain});
-  };
-  add(PERSON_NAME, "person %06u", person % 1'000'000);
-  add(PHONE, "+4477009%05u", person % 100'000);
-  add(PNC_ID, "1981/%07uA", person % 10'000'000);
-  add(WARRANT_NUMBER, "%u", person % 1'000'000);
-}
-
-}  // namespace
-
 // The best of many passes over batches of 1,000 values: hashing, enciphering, and writing the text.
 absl::Status RunPseudonym(const Options&, Report& report) {
   base::SystemRandom random;

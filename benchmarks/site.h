@@ -5,6 +5,9 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/rpc/tls.h"
+#include "tests/support/certificates.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::bench {
@@ -19,6 +22,16 @@ class Site {
     std::string group = "bench";
     int commit_interval_ms = 0;  // 0: the default
   };
+  // A pseudonymiser's service with the site's keyring as a process of its own, over mutual TLS.
+  // From now on Configure() makes the processor ask it.
+  absl::StatusOr<std::unique_ptr<test_support::ChildProcess>> StartPseudonymiser(
+      const std::string& programs);
+  // host:port, and who the processor is.
+  const std::string& pseudonymiser_address() const { return address_; }
+  rpc::TlsFiles processor_tls() const {
+    return {processor_.certificate, processor_.private_key, processor_.authority};
+  }
+
   // Writes config() anew.
   absl::Status Configure(const Processor& processor) const;
 
@@ -27,6 +40,9 @@ class Site {
 
  private:
   std::unique_ptr<test_support::TempDir> folder_;
+  test_support::Certificates certificates_;
+  test_support::CertificateFiles processor_;
+  std::string address_;  // empty: the processor has the keys
 };
 
 }  // namespace sluice::bench

@@ -1,0 +1,107 @@
+#include "benchmarks/pipeline_run.h"
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <vector>
+
+#include "benchmarks/process_usage.h"
+#include "benchmarks/workload.h"
+#include "common/base/status.h"
+#include "common/kafka/writer.h"
+#include "tests/support/wait_until.h"
+
+namespace sluice::bench {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+absl::StatusOr<std::unique_ptr<PipelineRun>> PipelineRun::Create(const Options& options) {
+  auto run = std::unique_ptr<PipelineRun>(new PipelineRun(options));
+  SLUICE_ASSIGN_OR_RETURN(run->site_, Site::Create());
+  SLUICE_ASSIGN_OR_RETURN(run->broker_,
+                          test_support::KafkaBroker::Create({.heap_mb = 1024, .jvm_flags = {}}));
+  SLUICE_RETURN_IF_ERROR(run->broker_->Start());
+  kafka::ConnectionOptions connection;
+  connection.brokers = {run->broker_->bootstrap()};
+  SLUICE_ASSIGN_OR_RETURN(run->admin_, kafka::Admin::Create(connection));
+  std::vector<kafka::NewTopic> topics;
+  for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine", "bench.mirror"})
+    topics.push_back({name, 4});
+  SLUICE_RETURN_IF_ERROR(run->admin_->CreateTopics(topics));
+  SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({connection}));
+  Workload workload(1);
+  for (int i = 0; i < options.events; ++i) {
+    std::string event = workload.Next();
+    char key[12];
+    std::snprintf(key, sizeof(key), "%08d", i);
+    SLUICE_RETURN_IF_ERROR(
+        writer->Write({"bench.raw", std::nullopt, key, event, {}, std::nullopt}));
+  }
+  SLUICE_RETURN_IF_ERROR(writer->Flush());
+  return run;
+}
+
+absl::StatusOr<RunFigures> PipelineRun::Mirror() {
+  const std::string name = "mirror" + std::to_string(mirrors_++);
+  const std::string out = site_->path() + "/" + name;
+  SLUICE_ASSIGN_OR_RETURN(
+      auto mirror, test_support::ChildProcess::Start(
+                       {{options_.programs + "/benchmarks/sluice-mirror", broker_->bootstrap(),
+                         name, "bench.raw", "bench.mirror", std::to_string(options_.events), "100"},
+                        {},
+                        out,
+                        ""}));
+  SLUICE_ASSIGN_OR_RETURN(auto ended, mirror->Wait(300s));
+  RunFigures figures;
+  if (ended != test_support::Exit{} ||
+      std::sscanf(test_support::ReadFile(out).c_str(), "%lf %lf", &figures.cpu_us_per_event,
+                  &figures.events_per_second) != 2) {
+    return absl::InternalError("the mirror failed: " + test_support::ReadFile(out));
+  }
+  return figures;
+}
+
+absl::StatusOr<RunFigures> PipelineRun::Processor(test_support::ChildProcess* also) {
+  const std::string name = "processor" + std::to_string(processors_++);
+  SLUICE_RETURN_IF_ERROR(site_->Configure({broker_->bootstrap(), name}));
+  auto launched = Clock::now();
+  SLUICE_ASSIGN_OR_RETURN(
+      auto process, test_support::ChildProcess::Start(
+                        {{options_.programs + "/services/processor/sluice-processor", "--config",
+                          site_->config()},
+                         {},
+                         site_->path() + "/" + name,
+                         ""}));
+  SLUICE_RETURN_IF_ERROR(process->WaitForOutput("partitions_assigned", 30s));
+  RunFigures figures;
+  figures.start_ms = std::chrono::duration<double, std::milli>(Clock::now() - launched).count();
+  auto cpu_seconds = [&] {
+    return UsageOf(process->pid()).cpu_seconds +
+           (also == nullptr ? 0 : UsageOf(also->pid()).cpu_seconds);
+  };
+  const double cpu_before = cpu_seconds();
+  auto begun = Clock::now();
+  const int64_t wanted = static_cast<int64_t>(options_.events) * processors_;
+  bool all = test_support::WaitUntil(300s, [&] {
+    int64_t seen = 0;
+    for (const char* topic : {"bench.clean", "bench.quarantine"}) {
+      auto ranges = admin_->Ranges(topic);
+      if (!ranges.ok()) return false;
+      for (const auto& range : *ranges) seen += range.end - range.begin;
+    }
+    return seen >= wanted;
+  });
+  if (!all)
+    return absl::DeadlineExceededError("the processor didn't finish: " +
+                                       std::string(test_support::Tail(process->Output(), 10)));
+  figures.events_per_second =
+      options_.events / std::chrono::duration<double>(Clock::now() - begun).count();
+  figures.cpu_us_per_event = (cpu_seconds() - cpu_before) * 1e6 / options_.events;
+  figures.peak_kib = UsageOf(process->pid()).peak_kib;
+  SLUICE_RETURN_IF_ERROR(process->Signal(SIGTERM));
+  SLUICE_RETURN_IF_ERROR(process->Wait(40s).status());
+  return figures;
+}
+
+}  // namespace sluice::bench

@@ -155,6 +155,17 @@ absl::StatusOr<uint16_t> RemotePseudonymiser::Domain(std::string_view name) {
     if (domains_[i].name == name) return static_cast<uint16_t>(i);
   if (domains_.size() >= kTargetListMax)
     return absl::InvalidArgumentError("the streams name more than 256 domains");
+  // An audit tries epochs, to learn which are active.
+  if (size_t at = name.find('@'); at != std::string_view::npos && name.substr(at) != "@previous") {
+    PseudonymiseRequest request;
+    request.add_target_list()->set_domain(std::string(name));
+    PseudonymiseResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(system_clock::now() + service_->options().deadline);
+    grpc::Status asked = service_->stub()->Pseudonymise(&context, request, &response);
+    if (asked.error_code() == grpc::NOT_FOUND)
+      return absl::NotFoundError(base::StrCat("the pseudonymiser has no active ", name));
+  }
   domains_.emplace_back().name = name;
   return static_cast<uint16_t>(domains_.size() - 1);
 }

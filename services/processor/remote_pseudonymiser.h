@@ -96,7 +96,7 @@ class RemotePseudonymiser final : public privacy::Pseudonymiser {
   RemotePseudonymiser(std::shared_ptr<KeyService> service, base::RandomSource& random);
   ~RemotePseudonymiser() override;
 
-  // Asks nobody: whether the domain is there shows when values are pseudonymised.
+  // Asks for `name@2` only, kNotFound; else, and in an outage, it shows when values come.
   absl::StatusOr<uint16_t> Domain(std::string_view name) override;
   absl::Status Pseudonymise(const privacy::PseudonymBatch& batch,
                             privacy::PseudonymAnswer& answer) override;

@@ -188,6 +188,22 @@ TEST_F(RemotePseudonymiserTest, WaitsForTheBatchsEndWhereItsEpochIsRetired) {
   EXPECT_EQ(EpochAsked(), 3u);
 }
 
+TEST_F(RemotePseudonymiserTest, KnowsWhichEpochsAreActiveWhereItCanAsk) {
+  ASSERT_TRUE(keyring_->Rotate("desk", random_).ok());
+  service_.Use(*keyring_);
+  EXPECT_TRUE(remote_->Domain("desk@1").ok());
+  ASSERT_TRUE(keyring_->Retire("desk", 1).ok());
+  service_.Use(*keyring_);
+  Connect();
+  EXPECT_EQ(remote_->Domain("desk@1").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(remote_->Domain("desk@9").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(remote_->Domain("desk@2").ok());
+  // What isn't there doesn't hinder what is.
+  EXPECT_EQ(EpochAsked(), 2u);
+  server_.reset();
+  EXPECT_TRUE(remote_->Domain("desk@3").ok());
+}
+
 TEST_F(RemotePseudonymiserTest, TriesAgainWhatFailsForTheMoment) {
   EXPECT_EQ(EpochAsked(), 1u);
   int failures = 2;

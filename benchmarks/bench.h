@@ -37,6 +37,7 @@ struct Family {
 
 absl::Status RunEngine(const Options& options, Report& report);
 absl::Status RunLookup(const Options& options, Report& report);
+absl::Status RunLmdb(const Options& options, Report& report);
 absl::Status RunPipeline(const Options& options, Report& report);
 absl::Status RunLatency(const Options& options, Report& report);
 absl::Status RunReference(const Options& options, Report& report);
@@ -49,6 +50,7 @@ absl::Status RunScrub(const Options& options, Report& report);
 inline const std::vector<Family> kFamilies = {
     {"engine", "the engine alone, on one core", RunEngine},
     {"lookup", "one look-up in each kind of reference table", RunLookup},
+    {"lmdb", "a reference set of 30 million rows; takes a minute or two and 7 GB of disk", RunLmdb},
     {"pipeline", "the processor beside a bare mirror, on a real Kafka", RunPipeline},
     {"latency", "from produce to a read_committed reader", RunLatency},
     {"reference", "a worker while other versions of its reference sets come", RunReference},

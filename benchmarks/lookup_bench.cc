@@ -1,8 +1,6 @@
 // One look-up in each kind of reference table, on one core, the questions in random order.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "benchmarks/bench.h"
+#include "benchmarks/process_usage.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/enrichment/row_reader.h"
@@ -54,19 +53,14 @@ absl::StatusOr<std::shared_ptr<const Table>> TableOf(const SchemaProto& schema,
 
 // CPU time of one question, the best of seven passes over all of them.
 double NanosecondsEach(const Table& table, const std::vector<Question>& questions, size_t& found) {
-  auto cpu = [] {
-    timespec now{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-  };
   double best = 1e18;
   for (int pass = 0; pass < 7; ++pass) {
-    double start = cpu();
+    double start = ThreadCpuSeconds();
     found = 0;
     for (const Question& question : questions) found += table.Find(question) != enrichment::kNoRow;
-    best = std::min(best, cpu() - start);
+    best = std::min(best, ThreadCpuSeconds() - start);
   }
-  return best / static_cast<double>(questions.size());
+  return best * 1e9 / static_cast<double>(questions.size());
 }
 
 absl::Status Measure(const std::string& name, const Table& table,

@@ -32,6 +32,9 @@ pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
 pkg_check_modules(yaml-cpp REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(pqxx REQUIRED IMPORTED_TARGET libpqxx)
+pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
+# Areas: what the tests compare this project's own look-ups with.
+pkg_check_modules(geos REQUIRED IMPORTED_TARGET geos)
 find_package(CLI11 CONFIG REQUIRED)
 
 # For processes that hand many small pieces of memory from one thread to another, as librdkafka does with every

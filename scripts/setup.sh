@@ -13,7 +13,7 @@ cache="${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}"
 packages=(g++ cmake ninja-build ccache pkg-config git protobuf-compiler protobuf-compiler-grpc
   libprotobuf-dev libprotoc-dev libgrpc++-dev libabsl-dev prometheus-cpp-dev libcivetweb-dev libgtest-dev
   libgmock-dev libbenchmark-dev libsimdjson-dev libre2-dev libssl-dev libyaml-cpp-dev libcli11-dev
-  libutf8proc-dev libjemalloc-dev libpqxx-dev postgresql libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev tzdata unzip
+  libutf8proc-dev libjemalloc-dev libpqxx-dev liblmdb-dev libgeos-dev postgresql libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev tzdata unzip
   openjdk-17-jre-headless maven dpkg-dev make zsh fish python3-jsonschema python3-venv)
 verbose=
 deploy=

@@ -53,6 +53,8 @@ DOORS = [
     (r"re2/", ["common/validation", "common/contract", "common/enrichment"]),
     (r"yaml-cpp/", ["common/config"]),
     (r"pqxx/", ["common/reference", "tests/support"]),
+    (r"lmdb\.h", ["common/reference"]),
+    (r"geos_c\.h", ["common/enrichment"]),
     (r"CLI/", ["services", "demo", "benchmarks"]),
 ]
 # The engine and what it uses: no thread, no clock, no network. Files are read only where a contract

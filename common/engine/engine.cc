@@ -94,17 +94,6 @@ privacy::PostcodePart PostcodePartOf(Part part) {
   }
 }
 
-double NumberOf(const Value& value) {
-  switch (value.kind) {
-    case ValueKind::kInt:
-      return static_cast<double>(value.integer);
-    case ValueKind::kUint:
-      return static_cast<double>(value.unsigned_integer);
-    default:
-      return value.number;
-  }
-}
-
 }  // namespace
 
 void Tally::Add(const Tally& other) {
@@ -163,10 +152,9 @@ Engine::Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser&
       prepared_(pipeline_->streams().size()) {
   tally_.repairs.resize(pipeline_->contract().nodes().size() * event::kRepairKinds);
   source_header_ = "/" + pipeline_->contract().name();
-  for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
-    base::StrAppend(reference_header_, i == 0 ? "" : ",", pipeline_->joins()[i].set, '=',
-                    pipeline_->tables()[i]->id());
-  }
+  for (const auto& table : pipeline_->tables())
+    base::StrAppend(reference_header_, reference_header_.empty() ? "" : ",", table->set(), '=',
+                    table->id());
 }
 
 absl::Status Engine::Process(std::span<const InputRecord> records, OutcomeSink& sink) {
@@ -181,6 +169,7 @@ void Engine::Read(std::span<const InputRecord> records) {
   batch_.Clear();
   first_targets_.clear();
   rows_.clear();
+  wait_.reset();
   texts_.clear();
   found_.clear();
   if (entries_.size() < records.size()) entries_.resize(records.size());
@@ -223,7 +212,7 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
     }
     CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
     FindInTexts(entry);
-    Join(entry);
+    Join(record, entry);
   }
   if (!entry.event.violations.empty()) {
     entry.fate = Fate::kQuarantined;
@@ -470,19 +459,32 @@ bool Engine::SetScope(Scope scope, std::string_view path, const Entry& entry) {
   return false;
 }
 
-void Engine::Join(Entry& entry) {
-  for (size_t i = 0; i < pipeline_->joins().size(); ++i) {
-    const JoinPlan& join = pipeline_->joins()[i];
-    const Value* key = Find(join.key_positions, entry);
-    enrichment::Question question;
-    if (key != nullptr) question.key = {key, 1};
-    enrichment::RowId row =
-        key == nullptr ? enrichment::kNoRow : pipeline_->tables()[i]->Find(question);
-    rows_.push_back(row);
-    if (row == enrichment::kNoRow && join.on_missing == config::v1::Enrichment::quarantine) {
-      Violate(entry, "sluice.reference_missing", join.key);
+void Engine::Join(const InputRecord& record, Entry& entry) {
+  const std::vector<JoinPlan>& joins = pipeline_->joins();
+  std::optional<int64_t> seconds;
+  if (entry.has_time) seconds = entry.seconds;
+  std::optional<Wait> wait;
+  // What is wrong with the event without any row that may yet come.
+  bool broken = !entry.event.violations.empty();
+  for (const JoinPlan& join : joins) {
+    JoinAnswer answer =
+        Ask(join, joins, std::span(rows_).subspan(entry.first_row), entry.event.fields, seconds);
+    rows_.push_back(answer.row);
+    if (answer.row != enrichment::kNoRow) continue;
+    const bool quarantines = join.on_missing == config::v1::Enrichment::quarantine;
+    if (answer.asked && join.wait_ms && record.timestamp_ms >= 0) {
+      if (!wait) wait = {join.set};
+      wait->until_ms = std::max(wait->until_ms, record.timestamp_ms + *join.wait_ms);
+      wait->at_most_ms = std::max(wait->at_most_ms, *join.wait_ms);
+    } else if (quarantines && !wait) {
+      broken = true;
     }
+    if (quarantines) Violate(entry, "sluice.reference_missing", join.asked_with);
   }
+  if (!wait || broken) return;
+  if (!wait_) wait_ = {wait->set};
+  wait_->until_ms = std::max(wait_->until_ms, wait->until_ms);
+  wait_->at_most_ms = std::max(wait_->at_most_ms, wait->at_most_ms);
 }
 
 void Engine::Violate(Entry& entry, std::string_view rule, contract::NodeId node) {
@@ -793,7 +795,7 @@ void Engine::WriteJoin(Writer& writer, size_t index, const Entry& entry) {
   }
   size_t mark = writer.BeginMessage(join.field);
   for (size_t i = 0; i < join.columns.size(); ++i) {
-    Value cell = pipeline_->tables()[index]->Cell(row, join.column_indexes[i]);
+    Value cell = join.table->Cell(row, join.column_indexes[i]);
     if (cell.present()) writer.Field(join.columns[i], cell);
   }
   writer.EndMessage(mark);
@@ -917,6 +919,13 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       out = Value::Double(latitude ? centre.latitude : centre.longitude);
       return true;
     }
+    case Op::kSnapLatitude:
+    case Op::kSnapLongitude:
+    case Op::kAreaOf: {
+      enrichment::RowId row = PlaceOf(node, value, record[node.other_position], entry);
+      if (row != enrichment::kNoRow) out = node.table->Cell(row, node.column);
+      return true;
+    }
     case Op::kBucket:
       out = Value::Double(privacy::BucketOf(NumberOf(value), node.bucket));
       return true;
@@ -946,15 +955,18 @@ std::string_view Engine::PseudonymText(size_t target) {
   return {text, static_cast<size_t>(end - text)};
 }
 
-const Value* Engine::Find(const std::vector<uint32_t>& positions, const Entry& entry) const {
-  if (positions.empty() || entry.event.fields == nullptr) return nullptr;
-  const Value* record = entry.event.fields;
-  for (size_t i = 0; i + 1 < positions.size(); ++i) {
-    if (!record[positions[i]].present()) return nullptr;
-    record = record[positions[i]].values;
-  }
-  const Value* value = &record[positions.back()];
-  return value->present() ? value : nullptr;
+enrichment::RowId Engine::PlaceOf(const OutputNode& node, const Value& value, const Value& other,
+                                  const Entry& entry) {
+  if (!other.present()) return enrichment::kNoRow;  // half a point is no place
+  if (node.table->schema().has_interval() && !entry.has_time) return enrichment::kNoRow;
+  bool latitude = node.op != Op::kSnapLongitude;
+  auto point = enrichment::GridPoint::Of(NumberOf(latitude ? value : other),
+                                         NumberOf(latitude ? other : value));
+  if (!point) return enrichment::kNoRow;
+  enrichment::Question question;
+  question.point = *point;
+  question.at = entry.seconds;
+  return node.table->Find(question);
 }
 
 }  // namespace sluice::engine

@@ -37,6 +37,14 @@ class Engine {
 
   // Parses, checks and joins. The records must stay until Write.
   void Read(std::span<const InputRecord> records);
+  // Rows that are missing and that some event of the chunk is to wait for.
+  struct Wait {
+    std::string_view set;    // of one of them
+    int64_t until_ms = 0;    // by the records' times, since the epoch
+    int64_t at_most_ms = 0;  // whatever these say
+  };
+  // After Read. Going on to Write means that the wait is over.
+  const std::optional<Wait>& wait() const { return wait_; }
   // kUnavailable: try again, with the same chunk.
   absl::Status Pseudonymise();
   // An error is the sink's.
@@ -115,7 +123,7 @@ class Engine {
   void FindInTexts(Entry& entry);
   void AppendScrubbed(const OutputNode& node, const Text& text, std::string& out);
   std::string_view PathOf(const contract::Node& node);
-  void Join(Entry& entry);
+  void Join(const InputRecord& record, Entry& entry);
   void Violate(Entry& entry, std::string_view rule, contract::NodeId node);
 
   absl::Status WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink);
@@ -150,7 +158,12 @@ class Engine {
   // person isn't known.
   std::optional<int64_t> ShiftDays(const OutputNode& node, const event::Value* record,
                                    const Entry& entry) const;
-  const event::Value* Find(const std::vector<uint32_t>& positions, const Entry& entry) const;
+  const event::Value* Find(const std::vector<uint32_t>& positions, const Entry& entry) const {
+    return ValueAt(entry.event.fields, positions);
+  }
+  // The row of a treatment's map that a point has; kNoRow: none, or it isn't a point.
+  enrichment::RowId PlaceOf(const OutputNode& node, const event::Value& value,
+                            const event::Value& other, const Entry& entry);
   std::string_view EventId(const StreamPlan& stream, Entry& entry, bool& treated);
   std::string_view EventTime(const StreamPlan& stream, const Entry& entry);
 
@@ -178,6 +191,7 @@ class Engine {
   std::vector<std::string> prefixes_;    // of pseudonyms, by the pseudonymiser's domains
   std::vector<uint32_t> first_targets_;  // by identifier
   std::vector<enrichment::RowId> rows_;
+  std::optional<Wait> wait_;
   std::vector<uint32_t> indexes_;  // of lists that are open
   base::Buffer out_;
   std::vector<Prepared> prepared_;

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/contract/plan.h"
+#include "common/engine/join.h"
 #include "common/enrichment/table.h"
 #include "common/event/output_field.h"
 #include "common/privacy/pseudonymiser.h"
@@ -36,6 +37,9 @@ enum class Op : uint8_t {
   kPostcodePart,
   kGridLatitude,
   kGridLongitude,
+  kSnapLatitude,
+  kSnapLongitude,
+  kAreaOf,
   kBucket,
 };
 
@@ -72,9 +76,12 @@ struct OutputNode {
   uint32_t request = 0;  // which of the identifier's requests is the stream's; when shifted, the
                          // person's
   uint32_t other_position =
-      0;  // kGridLatitude, kGridLongitude: where the point's other number stands
+      0;  // kGrid..., kSnap..., kAreaOf: where the point's other number stands
   int32_t grid_metres = 0;
   double bucket = 0;
+  // kSnap..., kAreaOf: the set (of the pipeline's tables()), and the column that is published.
+  const enrichment::Table* table = nullptr;
+  size_t column = 0;
   // kShiftDate, kShiftTime: the person's identifier, in the same message (other_position) or, where
   // this isn't empty, from the event's record down.
   std::vector<uint32_t> person_positions;
@@ -88,17 +95,6 @@ struct OutputNode {
   std::vector<int32_t> bands;
   uint32_t first_child = 0;
   uint32_t child_count = 0;
-};
-
-// A join: the row of a reference set that an event's key names.
-struct JoinPlan {
-  std::string set;
-  std::vector<uint32_t> key_positions;  // from the event's record down to the key's value
-  contract::NodeId key = contract::kNoNode;
-  config::v1::Enrichment::OnMissing on_missing = config::v1::Enrichment::keep;
-  event::OutputField field;                 // the message that carries the row
-  std::vector<event::OutputField> columns;  // its fields
-  std::vector<size_t> column_indexes;       // by field: the table's column
 };
 
 // Where a stream's record key comes from.
@@ -142,8 +138,8 @@ class Pipeline {
   struct Options {
     std::shared_ptr<const contract::Plan> contract;
     config::v1::Pipeline config;
-    // The reference sets that `enrich` may name.
-    std::vector<std::shared_ptr<const enrichment::Table>> tables;
+    // The reference sets that `enrich` and treatments may name.
+    Tables tables;
     // Where a key of the configuration stands (`pipeline.streams[0].treat[PHONE]` ->
     // `stops.yaml:14`), for errors. May be null.
     std::function<std::string(std::string_view path)> locate;
@@ -176,8 +172,9 @@ class Pipeline {
   // Positions from the event's record down to its time; empty when a message on the way repeats.
   const std::vector<uint32_t>& time_positions() const { return time_positions_; }
   const std::vector<uint32_t>& id_positions() const { return id_positions_; }
-  // The tables that the joins look in, join by join.
-  const std::vector<std::shared_ptr<const enrichment::Table>>& tables() const { return tables_; }
+  // The sets that outputs depend on, each once: the joins', those that these keep within, and the
+  // treatments'.
+  const Tables& tables() const { return tables_; }
 
   // SHA-256 of contract and pipeline, 32 hex digits: the header `sluice-plan`.
   const std::string& fingerprint() const { return fingerprint_; }
@@ -198,7 +195,7 @@ class Pipeline {
   std::vector<uint32_t> position_domains_;
   std::vector<uint32_t> time_positions_;
   std::vector<uint32_t> id_positions_;
-  std::vector<std::shared_ptr<const enrichment::Table>> tables_;
+  Tables tables_;
   std::string fingerprint_;
 };
 

@@ -73,6 +73,12 @@ std::string GeneraliseInWords(const Generalise& generalise) {
       return base::StrCat("generalise: grid_metres ", generalise.grid_metres());
     case Generalise::kBucket:
       return base::StrCat("generalise: bucket ", generalise.bucket());
+    case Generalise::kSnap:
+      return base::StrCat("generalise: snap ", generalise.snap());
+    case Generalise::kAreaOf:
+      return base::StrCat("generalise: area_of ", generalise.area_of().set(),
+                          generalise.area_of().column().empty() ? "" : ".",
+                          generalise.area_of().column());
     case Generalise::TO_NOT_SET:
       break;
   }
@@ -179,7 +185,10 @@ class PipelineCompiler {
     if (auto positions = Positions(plan_.id_node())) pipeline_->id_positions_ = *positions;
 
     CompileInput();
-    CompileJoins();
+    pipeline_->joins_ =
+        CompileJoins(plan_, config_, options_.tables,
+                     [&](std::string_view path, std::string_view what) { Error(path, what); });
+    for (const JoinPlan& join : pipeline_->joins_) Depend(join.table);
     if (config_.streams().empty()) Error("pipeline.streams", "there are none; name at least one");
     for (int i = 0; i < config_.streams_size(); ++i) CompileStream(i);
     CompileIdentifiers();
@@ -203,19 +212,7 @@ class PipelineCompiler {
     errors_.push_back(base::StrCat(where, where.empty() ? "" : ": ", path, ": ", what));
   }
 
-  // From the event's record down to a field's value; nullopt when there is no such field, or it has
-  // many values.
-  std::optional<std::vector<uint32_t>> Positions(NodeId id) const {
-    if (id == kNoNode) return std::nullopt;
-    const Node* node = &plan_.node(id);
-    if (node->repeated_path || node->cardinality != Cardinality::kSingular) return std::nullopt;
-    std::vector<uint32_t> positions;
-    for (; node->id != 0; node = &plan_.node(node->parent)) {
-      positions.push_back(plan_.position(*node));
-    }
-    std::reverse(positions.begin(), positions.end());
-    return positions;
-  }
+  std::optional<std::vector<uint32_t>> Positions(NodeId id) const { return PositionsOf(plan_, id); }
 
   void CompileInput() {
     int32_t bytes = config_.input().event_bytes_max();
@@ -237,77 +234,18 @@ class PipelineCompiler {
     }
   }
 
-  void CompileJoins() {
-    std::set<std::string> names;
-    for (const Node& field : plan_.children(plan_.root())) names.insert(field.name);
-    for (int i = 0; i < config_.enrich_size(); ++i) {
-      const config::v1::Enrichment& enrich = config_.enrich(i);
-      std::string path = base::StrCat("pipeline.enrich[", i, "]");
-      JoinPlan join;
-      join.set = enrich.set();
-      join.on_missing = enrich.on_missing();
-      join.key = plan_.Find(enrich.key());
-      if (join.key == kNoNode) {
-        Error(path + ".key", base::StrCat("the contract has no field '", enrich.key(), "'"));
-      } else if (auto positions = Positions(join.key);
-                 !positions || plan_.node(join.key).type != Type::kString) {
-        Error(path + ".key", base::StrCat("'", enrich.key(), "' isn't a text with one value"));
-      } else {
-        join.key_positions = *positions;
-      }
-      if (!names.insert(enrich.into()).second) {
-        Error(path + ".into", base::StrCat("the event has a field '", enrich.into(), "' already"));
-      }
-      auto table = std::find_if(options_.tables.begin(), options_.tables.end(),
-                                [&](const auto& t) { return t->set() == enrich.set(); });
-      if (table == options_.tables.end()) {
-        Error(path + ".set", base::StrCat("there is no reference set '", enrich.set(),
-                                          "'; reference.local.sets names those there are"));
-        continue;
-      }
-      // Numbers far above a contract's own, by the enrichment's place: adding one at the end
-      // changes no other.
-      join.field = event::OutputField::Make(enrich.into(), 15000 + i, Type::kMessage);
-      if ((*table)->schema().kind() != reference::v1::Schema::exact ||
-          (*table)->schema().key().size() != 1 ||
-          (*table)->schema().key()[0].type != reference::v1::Column::text) {
-        Error(path + ".set",
-              base::StrCat("'", enrich.set(),
-                           "' isn't a set of the kind exact with one text as its key"));
-        continue;
-      }
-      CompileColumns(path, enrich, **table, join);
-      pipeline_->tables_.push_back(*table);
-      pipeline_->joins_.push_back(std::move(join));
-    }
+  // Notes that outputs depend on the set, and on what it depends on itself.
+  void Depend(const std::shared_ptr<const enrichment::Table>& table) {
+    auto& tables = pipeline_->tables_;
+    if (std::find(tables.begin(), tables.end(), table) != tables.end()) return;
+    tables.push_back(table);
+    if (table->within() != nullptr) Depend({table, table->within()});
   }
 
-  void CompileColumns(const std::string& path, const config::v1::Enrichment& enrich,
-                      const enrichment::Table& table, JoinPlan& join) {
-    const enrichment::Schema& schema = table.schema();
-    for (const auto& [column, name] : enrich.fields()) {
-      if (schema.Find(column)) continue;
-      std::vector<std::string> names;
-      for (const enrichment::Column& other : schema.columns()) names.push_back(other.name);
-      Error(base::StrCat(path, ".fields[", column, "]"),
-            base::StrCat("the set has no column '", column,
-                         "'; it has: ", absl::StrJoin(names, ", ")));
-    }
-    std::set<std::string> names;
-    for (size_t i : schema.PublishedColumns()) {
-      std::string name = schema.columns()[i].name;
-      if (!enrich.fields().empty()) {
-        auto renamed = enrich.fields().find(name);
-        if (renamed == enrich.fields().end()) continue;
-        name = renamed->second;
-      }
-      if (!names.insert(name).second) {
-        Error(path + ".fields", base::StrCat("two columns are named '", name, "'"));
-      }
-      join.columns.push_back(
-          event::OutputField::Make(name, static_cast<uint32_t>(i + 1), Type::kString));
-      join.column_indexes.push_back(i);
-    }
+  std::shared_ptr<const enrichment::Table> FindSet(const std::string& name) const {
+    for (const auto& table : options_.tables)
+      if (table->set() == name) return table;
+    return nullptr;
   }
 
   uint32_t DomainIndex(const std::string& name) {
@@ -686,6 +624,10 @@ class PipelineCompiler {
         out.bucket = generalise.bucket();
         out.field.SetType(Type::kDouble);
         return true;
+      case Generalise::kSnap:
+        return ApplySnap(node, generalise.snap(), out);
+      case Generalise::kAreaOf:
+        return ApplyAreaOf(node, generalise.area_of(), out);
       case Generalise::TO_NOT_SET:
         break;
     }
@@ -717,20 +659,80 @@ class PipelineCompiler {
     return true;
   }
 
-  bool ApplyGrid(const Node& node, int32_t metres, OutputNode& out) {
+  // Where the other number of the point stands that the field is one of.
+  bool FindPoint(const Node& node, OutputNode& out) {
     bool latitude = node.classification.quasi == contract::v1::LATITUDE;
-    if (!latitude && node.classification.quasi != contract::v1::LONGITUDE) {
+    if (!latitude && node.classification.quasi != contract::v1::LONGITUDE)
       return Refuse(node, "is no part of a point: name its treatment in treat or fields");
-    }
-    if (metres < 10 || metres > 100'000)
-      return Refuse(node, "has grid_metres that aren't 10 to 100,000");
+    // The contract has both or neither.
     auto wanted = latitude ? contract::v1::LONGITUDE : contract::v1::LATITUDE;
     for (const Node& sibling : plan_.children(plan_.node(node.parent))) {
       if (sibling.classification.quasi == wanted) out.other_position = plan_.position(sibling);
     }
-    out.op = latitude ? Op::kGridLatitude : Op::kGridLongitude;
+    return true;
+  }
+
+  bool ApplyGrid(const Node& node, int32_t metres, OutputNode& out) {
+    if (!FindPoint(node, out)) return false;
+    if (metres < 10 || metres > 100'000)
+      return Refuse(node, "has grid_metres that aren't 10 to 100,000");
+    out.op = node.classification.quasi == contract::v1::LATITUDE ? Op::kGridLatitude
+                                                                 : Op::kGridLongitude;
     out.grid_metres = metres;
     out.field.SetType(Type::kDouble);
+    return true;
+  }
+
+  // The set that a point is looked up in.
+  bool FindMap(const Node& node, const std::string& set, reference::v1::Schema::Kind kind,
+               OutputNode& out) {
+    if (!FindPoint(node, out)) return false;
+    std::shared_ptr<const enrichment::Table> table = FindSet(set);
+    if (table == nullptr) {
+      return Refuse(node, base::StrCat("needs the reference set '", set,
+                                       "', which isn't there; "
+                                       "`reference` names those there are"));
+    }
+    if (table->schema().kind() != kind) {
+      return Refuse(node, base::StrCat("needs '", set, "' to be a set of the kind ",
+                                       reference::v1::Schema::Kind_Name(kind)));
+    }
+    if (table->schema().has_interval() && pipeline_->time_positions_.empty()) {
+      return Refuse(node,
+                    base::StrCat("needs the event's time: the rows of '", set, "' have theirs"));
+    }
+    out.table = table.get();
+    Depend(table);
+    return true;
+  }
+
+  bool ApplySnap(const Node& node, const std::string& set, OutputNode& out) {
+    if (!FindMap(node, set, reference::v1::Schema::nearest, out)) return false;
+    bool latitude = node.classification.quasi == contract::v1::LATITUDE;
+    out.op = latitude ? Op::kSnapLatitude : Op::kSnapLongitude;
+    out.column = latitude ? out.table->schema().latitude() : out.table->schema().longitude();
+    out.field.SetType(Type::kDouble);
+    return true;
+  }
+
+  bool ApplyAreaOf(const Node& node, const config::v1::AreaOf& area_of, OutputNode& out) {
+    if (!FindMap(node, area_of.set(), reference::v1::Schema::area, out)) return false;
+    const enrichment::Schema& schema = out.table->schema();
+    out.column = schema.key()[0].column;
+    if (!area_of.column().empty()) {
+      std::optional<size_t> column = schema.Find(area_of.column());
+      if (!column || *column == schema.area()) {
+        return Refuse(node, base::StrCat("needs a column '", area_of.column(), "' of '",
+                                         area_of.set(), "' that isn't its area"));
+      }
+      out.column = *column;
+    }
+    // One value stands for both numbers.
+    if (node.classification.quasi == contract::v1::LONGITUDE) return false;
+    out.op = Op::kAreaOf;
+    const enrichment::Column& column = schema.columns()[out.column];
+    if (out.field.name == node.name) out.field.Rename(column.name);
+    out.field.SetType(OutputTypeOf(column.type));
     return true;
   }
 

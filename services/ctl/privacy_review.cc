@@ -230,6 +230,12 @@ class Reviewer {
           fine(base::StrCat(output.grid_metres, " metres"),
                base::StrCat("use ", kGridMetresMin, " metres or more"));
         break;
+      case Op::kSnapLatitude:
+      case Op::kSnapLongitude:
+        fine(base::StrCat("snap ", output.table->set()),
+             "make sure that each point stands for eight addresses or more, or none, and accept "
+             "the warning with that reason; or use area_of");
+        break;
       default:
         break;
     }
@@ -387,6 +393,12 @@ bool HidesAsMuch(const OutputNode* before, const OutputNode* now) {
     case Op::kGridLatitude:
     case Op::kGridLongitude:
       return now->grid_metres >= before->grid_metres;
+    case Op::kSnapLatitude:
+    case Op::kSnapLongitude:
+    case Op::kAreaOf:
+      return now->table->set() == before->table->set() &&
+             now->table->schema().columns()[now->column].name ==
+                 before->table->schema().columns()[before->column].name;
     case Op::kBucket:
       return now->bucket >= before->bucket;
     case Op::kMask:

@@ -63,8 +63,11 @@ class Writer {
       json_.EndArray();
       json_.Member("description", base::StrCat("The row of the reference set ", join.set, "."));
       json_.Key("properties").BeginObject();
-      for (const OutputField& column : join.columns)
-        json_.Key(column.name).BeginObject().Member("type", "string").EndObject();
+      for (const OutputField& column : join.columns) {
+        json_.Key(column.name).BeginObject();
+        DescribeType(column);
+        json_.EndObject();
+      }
       json_.EndObject().Member("additionalProperties", false).EndObject();
     }
     json_.EndObject().Member("additionalProperties", false).EndObject();
@@ -132,7 +135,12 @@ class Writer {
       json_.Member("const", node.constant).EndObject();
       return;
     }
-    switch (node.field.type) {
+    DescribeType(node.field);
+    json_.EndObject();
+  }
+
+  void DescribeType(const OutputField& field) {
+    switch (field.type) {
       case Type::kBool:
         json_.Member("type", "boolean");
         break;
@@ -149,15 +157,14 @@ class Writer {
       case Type::kEnum:
         // A number stands for a value that the contract doesn't name.
         json_.Key("anyOf").BeginArray().BeginObject().Key("enum").BeginArray();
-        for (const contract::EnumValue& value : node.field.enum_values) json_.Value(value.name);
+        for (const contract::EnumValue& value : field.enum_values) json_.Value(value.name);
         json_.EndArray().EndObject().BeginObject().Member("type", "integer").EndObject();
         json_.EndArray();
         break;
       default:
         json_.Member("type", "string");
-        if (node.field.type == Type::kBytes) json_.Member("contentEncoding", "base64");
+        if (field.type == Type::kBytes) json_.Member("contentEncoding", "base64");
     }
-    json_.EndObject();
   }
 
   void SampleProperty(const OutputNode& node) {

@@ -77,7 +77,8 @@ class EditionsTest : public ::testing::Test {
     WriteText(config_, text);
   }
 
-  void Start(std::chrono::milliseconds look_interval = 0ms) {
+  void Start(std::chrono::milliseconds look_interval = 0ms,
+             const base::Clock* workers_clock = nullptr) {
     auto setup = LoadSetup(config_);
     ASSERT_TRUE(setup.ok()) << setup.status();
     probe_ = std::make_unique<Probe>(registry_, setup->config.pipeline().contract(), "group");
@@ -85,8 +86,9 @@ class EditionsTest : public ::testing::Test {
                                            *probe_, random_, clock_);
     config::v1::Pipeline pipeline = editions_->current().setup->config.pipeline();
     for (int i = 0; i < 2; ++i) {
-      transforms_.push_back(
-          std::make_unique<EngineTransform>(pipeline, editions_->AddWorker(), clock_, *probe_));
+      transforms_.push_back(std::make_unique<EngineTransform>(
+          pipeline, editions_->AddWorker(), workers_clock == nullptr ? clock_ : *workers_clock,
+          *probe_));
     }
     ASSERT_TRUE(editions_->Start().ok());
   }
@@ -272,6 +274,48 @@ TEST_F(EditionsTest, WhatWasReplacedIsDestroyedByTheThreadThatMadeIt) {
   Process();
   Process(1);
   EXPECT_TRUE(test_support::WaitUntil(20s, [&] { return first.expired(); }));
+}
+
+TEST_F(EditionsTest, AnEventWaitsForItsRowUntilAnEditionHasItOrTheWaitIsOver) {
+  WriteText(config_,
+            Replaced(ReadText(config_), "on_missing: keep", "on_missing: wait, wait_ms: 60000"));
+  const std::string whole = ReadText(sets_);
+  WriteText(sets_, Replaced(whole, "E09000007,", "E99000007,"));
+  base::ManualClock clock;
+  Start(0ms, &clock);
+  EngineTransform& transform = *transforms_[0];
+  base::InputRecord record;
+  record.topic = "raw.stops";
+  record.value = kEvent;
+  auto process = [&](int64_t age_ms, Records& records) {
+    record.timestamp_ms = clock.UnixMillis() - age_ms;
+    return transform.Process({&record, 1}, records);
+  };
+  Records late;
+  EXPECT_EQ(process(60'000, late), absl::OkStatus()) << "it has waited already";
+  ASSERT_EQ(late.headers.size(), 1u);
+  EXPECT_THAT(late.headers[0], HasSubstr("sluice-reason=sluice.reference_missing"));
+  transform.Committed();
+
+  Records held;
+  absl::Status waits = process(59'999, held);
+  EXPECT_TRUE(absl::IsUnavailable(waits)) << waits;
+  EXPECT_THAT(std::string(waits.message()), HasSubstr("a row of the reference set 'boroughs'"));
+  EXPECT_THAT(held.values, ElementsAre());
+  // A producer's clock that is years ahead: no longer than the wait from now on.
+  EXPECT_TRUE(absl::IsUnavailable(process(-100'000'000'000, held)));
+  clock.Advance(60s);
+  EXPECT_EQ(process(-100'000'000'000, held), absl::OkStatus());
+  EXPECT_THAT(held.headers[0], HasSubstr("sluice-reason=sluice.reference_missing"));
+  transform.Committed();
+
+  Records found;
+  EXPECT_TRUE(absl::IsUnavailable(process(0, found)));
+  WriteText(sets_, whole);
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+  EXPECT_EQ(process(0, found), absl::OkStatus());
+  EXPECT_THAT(found.values[0], HasSubstr("Camden"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "services/processor/engine_transform.h"
 
 #include "common/base/status.h"
+#include "common/base/strings.h"
 
 namespace sluice::processor {
 
@@ -26,6 +27,7 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   output_ = &output;
   engine::Engine& engine = *running_->keyed.engine;
   engine.Read(records);
+  if (absl::Status waited = WaitForRows(); !waited.ok()) return waited;
   auto read = clock_.Now();
   SLUICE_RETURN_IF_ERROR(engine.Pseudonymise());
   auto pseudonymised = clock_.Now();
@@ -39,6 +41,18 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   probe_.Stage(Probe::kPseudonymise, pseudonymised - read);
   probe_.Stage(Probe::kWrite, written - pseudonymised);
   return absl::OkStatus();
+}
+
+absl::Status EngineTransform::WaitForRows() {
+  const std::optional<engine::Engine::Wait>& wait = running_->keyed.engine->wait();
+  if (wait && !held_since_) held_since_ = clock_.Now();
+  if (!wait || clock_.UnixMillis() >= wait->until_ms ||
+      clock_.Now() - *held_since_ >= std::chrono::milliseconds(wait->at_most_ms)) {
+    held_since_.reset();
+    return absl::OkStatus();
+  }
+  return absl::UnavailableError(
+      base::StrCat("waits for a row of the reference set '", wait->set, "'"));
 }
 
 void EngineTransform::Committed() {

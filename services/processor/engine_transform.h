@@ -1,7 +1,9 @@
 // The engine as a stream's Transform: outcomes become records of the pipeline's topics.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,8 +25,11 @@ inline std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
 // Of one worker. What is counted of a transaction is told to the probe when it is committed.
 //
 // What it runs is taken from the slot, at the first chunk of a transaction only: no transaction
-// holds the work of two editions. Without an edition, or where the slot is blocked, it is
-// unavailable, so that the worker holds its records and waits.
+// holds the work of two editions. Where events wait for rows that are missing (`on_missing: wait`),
+// it is unavailable until a newer edition has them or the wait is over, by the records' own times
+// and no longer than the wait from when they were first held: no clock of a producer can stop the
+// flow. Without an edition, or where the slot is blocked, it is unavailable, so that the worker
+// holds its records and waits.
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
   // All outlive the transform. The topics that `config` names stay the same in every edition.
@@ -40,6 +45,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   void Discarded() override;
 
  private:
+  // kUnavailable as long as events at hand are to wait for rows that are missing.
+  absl::Status WaitForRows();
   absl::Status Clean(const base::InputRecord& record, const engine::CleanRecord& clean) override;
   absl::Status Quarantined(const base::InputRecord& record,
                            const engine::QuarantineRecord& quarantined) override;
@@ -54,8 +61,10 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   const base::Clock& clock_;
   Probe& probe_;
   std::unique_ptr<WorkerEdition> running_;
-  bool open_ = false;                   // results of this edition are in the open transaction
-  stream::Output* output_ = nullptr;    // of the call at hand
+  bool open_ = false;                 // results of this edition are in the open transaction
+  stream::Output* output_ = nullptr;  // of the call at hand
+  // Since when events are held for rows that are missing.
+  std::optional<std::chrono::steady_clock::time_point> held_since_;
   std::vector<int64_t> timestamps_ms_;  // of the open transaction's input records
 };
 

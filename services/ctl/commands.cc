@@ -2,12 +2,15 @@
 
 #include "services/ctl/audit_command.h"
 #include "services/ctl/completion_command.h"
+#include "services/ctl/domains_command.h"
 #include "services/ctl/explain_command.h"
 #include "services/ctl/import_command.h"
 #include "services/ctl/keyring_command.h"
 #include "services/ctl/keys_command.h"
 #include "services/ctl/lint_command.h"
+#include "services/ctl/pseudonyms_command.h"
 #include "services/ctl/quarantine_command.h"
+#include "services/ctl/reidentify_command.h"
 #include "services/ctl/run_command.h"
 #include "services/ctl/schema_command.h"
 #include "services/ctl/status_command.h"
@@ -25,6 +28,9 @@ void AddCommands(Program& program) {
   AddSchemaCommand(program);
   AddKeysCommand(program);
   AddKeyringCommands(program);
+  AddDomainsCommands(program);
+  AddPseudonymsCommands(program);
+  AddReidentifyCommands(program);
   AddStatusCommands(program);
   AddTopicsCommand(program);
   AddImportCommand(program);

@@ -17,13 +17,14 @@
 #include "services/ctl/quarantine.h"
 #include "services/ctl/services.h"
 #include "services/ctl/time_option.h"
+#include "services/ctl/tls_options.h"
 
 namespace sluice::ctl {
 namespace {
 
 struct Options {
   ServiceOptions services;
-  std::string certificate, private_key, authority;
+  TlsOptions tls;
   std::string config;
   bool partitions = false;
   double interval_s = 2;
@@ -32,24 +33,14 @@ struct Options {
   void AddTo(CLI::App& command) {
     command.add_option("addresses", services.addresses, "Processors' gRPC ports, host:port")
         ->required();
-    command.add_option("--tls-certificate", certificate,
-                       "This caller's certificate, PEM; TLS is needed beyond this machine");
-    command.add_option("--tls-private-key", private_key, "Its private key, PEM");
-    command.add_option("--tls-authority", authority,
-                       "The authority that the services' certificates are signed by, PEM");
+    tls.AddTo(command);
     command.add_option("--timeout-ms", services.timeout_ms, "For each service's answer")
         ->capture_default_str();
   }
 
   absl::StatusOr<Services> Connect() const {
     ServiceOptions options = services;
-    if (!certificate.empty() || !private_key.empty() || !authority.empty()) {
-      if (certificate.empty() || private_key.empty() || authority.empty()) {
-        return absl::InvalidArgumentError(
-            "give --tls-certificate, --tls-private-key and --tls-authority, all three or none");
-      }
-      options.tls = {certificate, private_key, authority};
-    }
+    SLUICE_ASSIGN_OR_RETURN(options.tls, tls.Files());
     return Services::Connect(options);
   }
 };

@@ -13,6 +13,7 @@
 #include "services/processor/probe.h"
 #include "services/processor/service.h"
 #include "services/processor/setup.h"
+#include "services/pseudonymiser/probe.h"
 #include "services/reference/probe.h"
 #include "sluice/quarantine/v1/payload.pb.h"
 #include "tests/support/temp_dir.h"
@@ -132,6 +133,7 @@ TEST_F(GoldenTest, MetricNames) {
   NoControls controls;
   Service service(setup_->config.listen(), controls, random_, registry);
   reference::Probe reference(registry);
+  pseudonymiser::Probe pseudonymiser(registry);
   std::string names;
   for (const std::string& name : registry.MetricNames()) base::StrAppend(names, name, "\n");
   ExpectGolden("metrics.txt", names);

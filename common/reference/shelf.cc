@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "SLUICEREFERENCE1";
 constexpr std::string_view kSuffix = ".snapshot";
+constexpr std::string_view kTemporary = ".new-";
 
 absl::Status Failed(const std::string& path, std::string_view what) {
   return absl::UnavailableError(
@@ -40,7 +42,8 @@ bool WriteAll(int file, std::string_view bytes) {
 
 // Whole or not at all.
 absl::Status WriteFile(const std::string& path, std::initializer_list<std::string_view> parts) {
-  std::string temporary = path + ".new";
+  static std::atomic<uint64_t> writes = 0;
+  std::string temporary = base::StrCat(path, kTemporary, ++writes);
   int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) return Failed(temporary, "can't be written");
   bool well = true;
@@ -80,6 +83,11 @@ absl::StatusOr<std::unique_ptr<Shelf>> Shelf::Open(const std::string& folder) {
     close(lock);
     return absl::FailedPreconditionError(base::StrCat(
         folder, ": another process keeps its versions here; give each its own folder"));
+  }
+  // What a process that was killed was writing.
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    if (at->path().extension().string().starts_with(kTemporary)) unlink(at->path().c_str());
   }
   return std::unique_ptr<Shelf>(new Shelf(folder, lock));
 }
@@ -127,7 +135,7 @@ std::vector<Kept> Shelf::List(const std::string& set) const {
   std::error_code error;
   for (fs::directory_iterator at(base::StrCat(folder_, "/", set), error), end; !error && at != end;
        at.increment(error)) {
-    if (at->path().extension() != kSuffix) continue;
+    if (at->path().extension() != std::string(kSuffix)) continue;
     auto changed = at->last_write_time(error);
     auto time = std::chrono::file_clock::to_sys(changed).time_since_epoch();
     kept.push_back({at->path().stem().string(),

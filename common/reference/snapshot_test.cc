@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <thread>
 
 #include "common/base/sha256.h"
 #include "common/base/strings.h"
@@ -118,6 +119,24 @@ TEST_F(ShelfTest, KeepsVersionsOverARestart) {
   EXPECT_EQ((*read)->id(), rows->id());
   EXPECT_TRUE(absl::IsNotFound(shelf->Get("units", "0123").status()));
   EXPECT_TRUE(absl::IsNotFound(shelf->Get("wards", rows->id()).status()));
+}
+
+TEST_F(ShelfTest, TwoMayKeepOneVersionAtATimeAndAHalfWrittenOneGoes) {
+  RowsPtr rows = Random(random_, 200);
+  auto shelf = Open();
+  std::string half = folder_->path() + "/shelf/units/" + rows->id() + ".snapshot.new-7";
+  for (int round = 0; round < 20; ++round) {
+    std::filesystem::remove_all(folder_->path() + "/shelf/units");
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+      threads.emplace_back([&] { EXPECT_EQ(shelf->Put("units", *rows), absl::OkStatus()); });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_TRUE(shelf->Get("units", rows->id()).ok());
+  }
+  std::ofstream(half) << "half";
+  shelf.reset();
+  shelf = Open();
+  EXPECT_FALSE(std::filesystem::exists(half));
 }
 
 TEST_F(ShelfTest, ADamagedFileIsNoVersion) {

@@ -1,9 +1,11 @@
 #include "services/processor/definition.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <set>
 #include <sstream>
 
@@ -12,9 +14,9 @@
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
 #include "common/contract/loader.h"
-#include "common/reference/guards.h"
-#include "common/reference/tables.h"
 #include "services/processor/connection.h"
+#include "services/processor/local_sets.h"
+#include "services/processor/remote_sets.h"
 
 namespace sluice::processor {
 namespace {
@@ -22,6 +24,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPipeline = "pipeline";
+constexpr int kVersionsKept = 10;
+// For a command that needs the reference service's sets.
+constexpr std::chrono::seconds kFirstStateMax{10};
+
+const base::Clock& SystemClock() {
+  static const base::SystemClock clock;
+  return clock;
+}
 
 // `pipeline.streams[0]` of `pipeline.streams[0].treat`.
 std::string_view ParentOf(std::string_view path) {
@@ -53,7 +63,9 @@ bool IsPipelineOnly(const std::string& text) {
 
 class Loader {
  public:
-  explicit Loader(const std::string& config_file) { definition_.config_file = config_file; }
+  Loader(const std::string& config_file, const LoadOptions& options) : options_(options) {
+    definition_.config_file = config_file;
+  }
 
   absl::StatusOr<Definition> Load(const PipelineSurroundings* surroundings) {
     auto text = ReadFile(definition_.config_file);
@@ -152,13 +164,7 @@ class Loader {
       Problem("kafka.brokers", "name at least one, host:port");
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
     CheckPseudonymiser();
-    for (int i = 0; i < config().reference().local().sets_size(); ++i) {
-      const config::v1::ReferenceSet& set = config().reference().local().sets(i);
-      std::string path = PathOfSet(i);
-      reference::CheckSet(set, [&](std::string_view inner, std::string_view what) {
-        Problem(inner.empty() ? path : base::StrCat(path, ".", inner), what);
-      });
-    }
+    CheckReference();
     if (config().contracts().empty())
       Problem("contracts", "name at least one folder with .proto files");
     if (!config().listen().has_tls() && !config().listen().callers().empty()) {
@@ -196,9 +202,30 @@ class Loader {
     }
   }
 
+  void CheckReference() {
+    const config::v1::Reference& reference = config().reference();
+    for (int i = 0; i < reference.local().sets_size(); ++i) {
+      std::string path = PathOfSet(i);
+      reference::CheckSet(reference.local().sets(i),
+                          [&](std::string_view inner, std::string_view what) {
+                            Problem(inner.empty() ? path : base::StrCat(path, ".", inner), what);
+                          });
+    }
+    if (reference.versions_kept() != 0 &&
+        (reference.versions_kept() < 2 || reference.versions_kept() > 1000))
+      Problem("reference.versions_kept", "must be 2 to 1,000");
+    if (!reference.has_remote()) return;
+    if (reference.has_local()) Problem("reference.remote", "excludes local: keep one of them");
+    if (reference.folder().empty())
+      Problem("reference.folder", "is required with remote: versions are kept there");
+    if (reference.remote().sets().empty()) Problem("reference.remote.sets", "name at least one");
+    if (reference.remote().age_s_max() < 0)
+      Problem("reference.remote.age_s_max", "can't be negative");
+  }
+
   void LoadPipeline() {
     engine::Pipeline::Options options;
-    LoadTables(options);
+    LoadSets(options);
     if (config().contracts().empty()) return;
     std::vector<std::string> paths;
     for (const std::string& path : config().contracts()) paths.push_back(definition_.Resolve(path));
@@ -207,7 +234,9 @@ class Loader {
     if (Follows("pipeline.contract")) return;
     auto contract = (*contracts)->Compile(config().pipeline().contract());
     if (!contract.ok()) return AddOfContracts("pipeline.contract", contract.status());
-    options.contract = *std::move(contract);
+    definition_.contract = *std::move(contract);
+    if (!definition_.joined.waiting.empty()) return;
+    options.contract = definition_.contract;
     options.config = config().pipeline();
     options.locate = [&](std::string_view path) { return definition_.Where(path); };
     options.follows = [&](std::string_view path) { return Follows(path); };
@@ -216,48 +245,97 @@ class Loader {
     definition_.pipeline = *std::move(pipeline);
   }
 
-  void LoadTables(engine::Pipeline::Options& options) {
-    reference::SourceOptions sources;
-    sources.resolve = [this](const std::string& path) { return definition_.Resolve(path); };
-    sources.kafka = Connection(config().kafka(), "sluice-reference");
-    std::map<std::string, reference::RowsPtr> rows;
-    auto sets = config().reference().local().sets();
-    std::vector<absl::Status> problems(static_cast<size_t>(sets.size()));
-    for (int i = 0; i < sets.size(); ++i) {
-      const config::v1::ReferenceSet& set = sets[i];
-      if (Follows(PathOfSet(i))) continue;
-      auto source = reference::MakeSource(set, sources);
-      absl::Status& status = problems[static_cast<size_t>(i)];
-      status = source.status();
-      if (!status.ok()) continue;
-      auto read = (*source)->Read();
-      status = read.status();
-      if (status.ok()) rows[set.name()] = *std::move(read);
+  // The running ones where their configuration is the same.
+  absl::StatusOr<std::shared_ptr<ReferenceSets>> MakeSets() {
+    const config::v1::Reference& reference = config().reference();
+    bool runs = options_.running_config != nullptr;
+    if (runs &&
+        google::protobuf::util::MessageDifferencer::Equals(reference, *options_.running_config))
+      return options_.running.sets;
+    std::shared_ptr<reference::Shelf>& shelf = definition_.joined.shelf;
+    if (runs) {
+      // Its folder can only change with a restart.
+    } else if (options_.keep && !reference.folder().empty()) {
+      auto opened = reference::Shelf::Open(definition_.Resolve(reference.folder()));
+      if (!opened.ok()) return definition_.At("reference.folder", opened.status());
+      shelf = *std::move(opened);
     }
-    auto tables = reference::MakeTables(rows);
-    if (!tables.ok()) Problem("reference.local.sets", base::View(tables.status().message()));
-    for (int i = 0; i < sets.size(); ++i) {
-      const config::v1::ReferenceSet& set = sets[i];
-      absl::Status& status = problems[static_cast<size_t>(i)];
-      bool made = tables.ok() && tables->contains(set.name());
-      if (status.ok() && made) status = reference::CheckVersion(set, *tables->at(set.name()));
-      if (status.ok() && made) {
-        options.tables.push_back(tables->at(set.name()));
-        continue;
+    size_t kept = static_cast<size_t>(reference.versions_kept() == 0 ? kVersionsKept
+                                                                     : reference.versions_kept());
+    if (reference.has_remote()) {
+      const config::v1::RemoteReference& remote = reference.remote();
+      RemoteSets::Options remote_options;
+      remote_options.channel.address = remote.address();
+      if (remote.has_tls()) {
+        remote_options.channel.tls = {definition_.Resolve(remote.tls().certificate()),
+                                      definition_.Resolve(remote.tls().private_key()),
+                                      definition_.Resolve(remote.tls().client_ca())};
       }
-      if (!status.ok()) {
-        std::string path = PathOfSet(i);
-        if (absl::IsNotFound(status) && !reference::SourceFile(set).empty())
-          base::StrAppend(path, ".", SourceField(set));
-        Add(definition_.At(path, status));
-      }
-      for (int join = 0; join < config().pipeline().enrich_size(); ++join) {
-        if (config().pipeline().enrich(join).set() == set.name())
-          mistaken_.insert(base::StrCat("pipeline.enrich[", join, "].set"));
-      }
+      remote_options.sets.assign(remote.sets().begin(), remote.sets().end());
+      if (remote.age_s_max() != 0)
+        remote_options.age_max = std::chrono::seconds(remote.age_s_max());
+      remote_options.shelf = shelf;
+      remote_options.versions_kept = kept;
+      auto sets = RemoteSets::Create(std::move(remote_options), SystemClock());
+      if (!sets.ok())
+        return absl::Status(sets.status().code(),
+                            base::StrCat(definition_.Where("reference.remote"), ": ",
+                                         base::View(sets.status().message())));
+      if (!options_.may_wait) (*sets)->WaitForFirst(kFirstStateMax);
+      return std::shared_ptr<ReferenceSets>(*std::move(sets));
     }
+    LocalSets::Options local;
+    local.sets.assign(reference.local().sets().begin(), reference.local().sets().end());
+    local.sources.resolve = [folder = fs::path(definition_.config_file).parent_path()](
+                                const std::string& path) { return (folder / path).string(); };
+    local.sources.kafka = Connection(config().kafka(), "sluice-reference");
+    local.shelf = shelf;
+    local.versions_kept = kept;
+    local.in_use = options_.running.state;
+    return std::make_shared<LocalSets>(std::move(local), SystemClock());
   }
 
+  void LoadSets(engine::Pipeline::Options& options) {
+    if (Follows("reference")) return MistakeJoins();
+    for (int i = 0; i < config().reference().local().sets_size(); ++i)
+      if (Follows(PathOfSet(i))) return MistakeJoins();
+    JoinedSets& joined = definition_.joined;
+    joined.shelf = options_.running.shelf;
+    auto sets = MakeSets();
+    if (!sets.ok()) {
+      problems_.emplace_back(base::View(sets.status().message()));
+      return MistakeJoins();
+    }
+    joined.sets = *std::move(sets);
+    bool told = false;
+    auto state = joined.sets->Load([&](int index, const absl::Status& status) {
+      told = true;
+      const config::v1::ReferenceSet& set = config().reference().local().sets(index);
+      std::string path = PathOfSet(index);
+      if (absl::IsNotFound(status) && !reference::SourceFile(set).empty())
+        base::StrAppend(path, ".", SourceField(set));
+      Add(definition_.At(path, status));
+    });
+    if (state.ok()) {
+      joined.state = *std::move(state);
+      for (const auto& [name, table] : joined.state->tables) options.tables.push_back(table);
+      return;
+    }
+    if (absl::IsUnavailable(state.status()) && options_.may_wait) {
+      definition_.joined.waiting = base::View(state.status().message());
+      return;
+    }
+    if (!told) Problem("reference", base::View(state.status().message()));
+    MistakeJoins();
+  }
+
+  // Joins with sets that aren't there only follow from what is wrong with these.
+  void MistakeJoins() {
+    for (int join = 0; join < config().pipeline().enrich_size(); ++join)
+      mistaken_.insert(base::StrCat("pipeline.enrich[", join, "].set"));
+  }
+
+  const LoadOptions& options_;
   Definition definition_;
   std::vector<std::string> problems_;
   std::set<std::string> mistaken_;     // paths that a problem is reported of
@@ -282,8 +360,19 @@ absl::Status Definition::At(std::string_view path, const absl::Status& status) c
 }
 
 absl::StatusOr<Definition> LoadDefinition(const std::string& config_file,
-                                          const PipelineSurroundings* surroundings) {
-  return Loader(config_file).Load(surroundings);
+                                          const PipelineSurroundings* surroundings,
+                                          const LoadOptions& options) {
+  return Loader(config_file, options).Load(surroundings);
+}
+
+absl::StatusOr<std::shared_ptr<const engine::Pipeline>> CompilePipeline(
+    const config::v1::Pipeline& config, std::shared_ptr<const contract::Plan> contract,
+    const SetsState& state) {
+  engine::Pipeline::Options options;
+  options.contract = std::move(contract);
+  options.config = config;
+  for (const auto& [name, table] : state.tables) options.tables.push_back(table);
+  return engine::Pipeline::Compile(std::move(options));
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {

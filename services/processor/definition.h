@@ -10,13 +10,28 @@
 #include "absl/status/statusor.h"
 #include "common/config/source_map.h"
 #include "common/engine/pipeline.h"
+#include "common/reference/shelf.h"
+#include "services/processor/reference_sets.h"
 #include "sluice/config/v1/processor.pb.h"
 
 namespace sluice::processor {
 
+// What a process joins, and goes on with when its configuration is read again.
+struct JoinedSets {
+  // Where versions are kept; null: nowhere.
+  std::shared_ptr<reference::Shelf> shelf;
+  std::shared_ptr<ReferenceSets> sets;
+  // What the pipeline is compiled over; null where sets aren't there yet, and `waiting` says why.
+  std::shared_ptr<const SetsState> state;
+  std::string waiting;
+};
+
 struct Definition {
   config::v1::Processor config;
+  std::shared_ptr<const contract::Plan> contract;
+  // Null where sets aren't there yet.
   std::shared_ptr<const engine::Pipeline> pipeline;
+  JoinedSets joined;
   std::string config_file;
   config::SourceMap map;
   bool pipeline_only = false;  // the file is a pipeline without its processor
@@ -36,11 +51,28 @@ struct PipelineSurroundings {
   std::vector<config::v1::ReferenceSet> sets;
 };
 
+// How a process that goes on reads its configuration.
+struct LoadOptions {
+  // Sets that aren't there yet are waited for by the caller.
+  bool may_wait = false;
+  // Keeps versions in reference.folder.
+  bool keep = false;
+  // What runs, if anything does: its sets are gone on with.
+  const config::v1::Reference* running_config = nullptr;
+  JoinedSets running;
+};
+
 // Reads the configuration's file and what it names, keys left out. The file is a processor's, or
 // (with `surroundings`) a pipeline's. Every mistake is reported at once, one line each: `file:line:
 // what is wrong and what to change`; what only follows from another isn't.
 absl::StatusOr<Definition> LoadDefinition(const std::string& config_file,
-                                          const PipelineSurroundings* surroundings = nullptr);
+                                          const PipelineSurroundings* surroundings = nullptr,
+                                          const LoadOptions& options = {});
+
+// The pipeline over these versions of its sets.
+absl::StatusOr<std::shared_ptr<const engine::Pipeline>> CompilePipeline(
+    const config::v1::Pipeline& config, std::shared_ptr<const contract::Plan> contract,
+    const SetsState& state);
 
 // A file's content. The error names the file.
 absl::StatusOr<std::string> ReadFile(const std::string& path);

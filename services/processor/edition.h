@@ -14,7 +14,9 @@ namespace sluice::processor {
 // A configuration and its pipeline over one version of every reference set. Shared by all workers.
 struct Edition {
   std::shared_ptr<const Setup> setup;
+  // Null where sets aren't there yet.
   std::shared_ptr<const engine::Pipeline> pipeline;
+  std::shared_ptr<const SetsState> sets;
 };
 
 // A worker's own part of an edition.

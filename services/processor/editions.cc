@@ -7,7 +7,6 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/config/file_state.h"
-#include "common/reference/source.h"
 #include "services/processor/engine_transform.h"
 
 namespace sluice::processor {
@@ -18,8 +17,6 @@ using google::protobuf::Message;
 
 // How soon replaced editions are destroyed: a worker takes a new one at its next records.
 constexpr std::chrono::milliseconds kRetireInterval{200};
-
-constexpr int64_t kShrinkPercentMax = 10;
 
 // The path of the first field in which the messages differ; empty: in none.
 std::string FirstDifference(const Message& a, const Message& b) {
@@ -52,7 +49,7 @@ config::v1::Processor Fixed(const config::v1::Processor& config) {
   const config::v1::Pipeline& pipeline = config.pipeline();
   fixed.clear_contracts();
   fixed.clear_pseudonymiser();
-  fixed.clear_reference();
+  fixed.mutable_reference()->clear_local();
   config::v1::Pipeline& kept = *fixed.mutable_pipeline();
   kept.Clear();
   kept.set_contract(pipeline.contract());
@@ -75,31 +72,12 @@ absl::Status CanReplace(const Setup& running, const Setup& next) {
       " can't change while the processor runs: restart it, or put the old value back"));
 }
 
-absl::Status CheckShrinkage(const engine::Pipeline& running, const Setup& next) {
-  for (const config::v1::ReferenceSet& set : next.config.reference().local().sets()) {
-    auto size_in = [&](const engine::Pipeline& pipeline) {
-      for (const auto& table : pipeline.tables())
-        if (table->set() == set.name()) return static_cast<int64_t>(table->size());
-      return int64_t{-1};
-    };
-    int64_t before = size_in(running), after = size_in(*next.pipeline);
-    if (before < 0 || after < 0) continue;  // isn't joined, or wasn't
-    int64_t allowed = set.has_shrink_percent_max() ? set.shrink_percent_max() : kShrinkPercentMax;
-    if ((before - after) * 100 <= before * allowed) continue;
-    return absl::FailedPreconditionError(base::StrCat(
-        reference::SourceName(set), ": reference set '", set.name(), "' has ", after,
-        " rows, the version in use ", before, ": more than shrink_percent_max (", allowed,
-        ") are missing; complete the file, or raise the limit if they are meant to go"));
-  }
-  return absl::OkStatus();
-}
-
 Editions::Editions(Options options, Setup first, Probe& probe, base::RandomSource& random,
                    const base::Clock& clock)
     : options_(options), probe_(probe), random_(random), clock_(clock), loaded_at_(clock.Now()) {
   auto setup = std::make_shared<const Setup>(std::move(first));
   if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
-  current_ = {setup, setup->pipeline};
+  current_ = {setup, setup->pipeline, setup->joined.state};
   read_ = seen_ = config::FileState(setup->files);
 }
 
@@ -115,7 +93,12 @@ Editions::~Editions() {
 EditionSlot& Editions::AddWorker() { return *slots_.emplace_back(std::make_unique<EditionSlot>()); }
 
 absl::Status Editions::Start() {
-  SLUICE_RETURN_IF_ERROR(Replace(current()));
+  Edition first = current();
+  if (first.pipeline == nullptr) {
+    for (const auto& slot : slots_) slot->Block(first.setup->joined.waiting);
+  } else {
+    SLUICE_RETURN_IF_ERROR(Replace(std::move(first)));
+  }
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -145,11 +128,15 @@ void Editions::Run() {
       reload = std::exchange(reload_, false);
     }
     DestroyRetired();
+    CheckUsable();
     if (options_.look_interval.count() > 0 && clock_.Now() >= look_at) {
       look_at = clock_.Now() + options_.look_interval;
-      std::string found = config::FileState(current().setup->files);
+      Edition running = current();
+      std::string found = config::FileState(running.setup->files);
       reload |= found != read_ && found == seen_;
       seen_ = std::move(found);
+      bool new_sets = running.setup->joined.sets->Look() != sets_read_;
+      if (!reload && (new_sets || running.pipeline == nullptr)) LoadSets();
     }
     if (reload) ReadAgain();
   }
@@ -157,10 +144,16 @@ void Editions::Run() {
 
 void Editions::ReadAgain() {
   Edition running = current();
-  // Before the files are read: what changes meanwhile is seen at the next look.
+  // Before they are read: what changes meanwhile is seen at the next look.
   read_ = config::FileState(running.setup->files);
+  sets_read_ = running.setup->joined.sets->Look();
+  LoadOptions options;
+  options.may_wait = true;
+  options.running_config = &running.setup->config.reference();
+  options.running = running.setup->joined;
+  options.running.state = running.sets;
   absl::Status refused;
-  auto next = LoadSetup(running.setup->config_file);
+  auto next = LoadSetup(running.setup->config_file, options);
   if (!next.ok()) {
     refused = next.status();
   } else {
@@ -168,21 +161,61 @@ void Editions::ReadAgain() {
     if (next->config.kafka().instance().empty())
       next->config.mutable_kafka()->set_instance(running.setup->config.kafka().instance());
     refused = CanReplace(*running.setup, *next);
-    if (refused.ok()) refused = CheckShrinkage(*running.pipeline, *next);
+    if (refused.ok() && next->pipeline == nullptr)
+      refused = absl::UnavailableError(next->joined.waiting);
   }
   if (refused.ok()) {
     auto setup = std::make_shared<const Setup>(*std::move(next));
     if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
-    refused = Replace({setup, setup->pipeline});
+    refused = Replace({setup, setup->pipeline, setup->joined.state});
     // It may name other files.
     if (refused.ok()) read_ = seen_ = config::FileState(setup->files);
   }
+  Finish(refused);
+}
+
+void Editions::LoadSets() {
+  Edition running = current();
+  const JoinedSets& joined = running.setup->joined;
+  sets_read_ = joined.sets->Look();
+  absl::Status refused;
+  auto state = joined.sets->Load([&](int set, const absl::Status& status) {
+    refused.Update(absl::Status(
+        status.code(), base::StrCat(running.setup->config_file, ": reference.local.sets[", set,
+                                    "]: ", base::View(status.message()))));
+  });
+  refused.Update(state.status());
+  if (absl::IsUnavailable(refused) && running.pipeline == nullptr) {
+    // Still so, perhaps for another reason.
+    for (const auto& slot : slots_) slot->Block(std::string(base::View(refused.message())));
+    return;
+  }
+  if (refused.ok()) {
+    auto pipeline =
+        CompilePipeline(running.setup->config.pipeline(), running.setup->contract, **state);
+    refused = pipeline.status();
+    if (refused.ok()) refused = Replace({running.setup, *std::move(pipeline), *std::move(state)});
+  }
+  Finish(refused);
+}
+
+void Editions::Finish(const absl::Status& refused) {
   {
     base::MutexLock lock(mutex_);
     ++(refused.ok() ? accepted_ : refused_);
     refusal_ = base::View(refused.message());
   }
   probe_.Reloaded(refused);
+}
+
+void Editions::CheckUsable() {
+  Edition running = current();
+  if (running.pipeline == nullptr) return;
+  absl::Status usable = running.setup->joined.sets->Usable();
+  std::string why(base::View(usable.message()));
+  if (why == unusable_) return;
+  unusable_ = why;
+  for (const auto& slot : slots_) slot->Block(usable.ok() ? std::nullopt : std::optional(why));
 }
 
 absl::Status Editions::Replace(Edition next) {
@@ -192,10 +225,11 @@ absl::Status Editions::Replace(Edition next) {
                             KeyedEngine::Create(*next.setup, next.pipeline, random_));
     made.push_back(std::make_unique<WorkerEdition>(WorkerEdition{next, std::move(keyed)}));
   }
+  SLUICE_RETURN_IF_ERROR(next.setup->joined.sets->Use(next.sets));
   // Nothing can fail from here on: all workers get it or none.
   for (size_t i = 0; i < slots_.size(); ++i) {
     slots_[i]->Offer(std::move(made[i]));
-    slots_[i]->Block(std::nullopt);
+    if (unusable_.empty()) slots_[i]->Block(std::nullopt);
   }
   Edition before;
   {
@@ -220,7 +254,9 @@ void Editions::FillStatus(v1::GetStatusResponse& status) const {
 
 void Editions::Collect() const {
   base::MutexLock lock(mutex_);
-  probe_.SnapshotAge(*current_.pipeline, clock_.Now() - loaded_at_);
+  if (current_.pipeline != nullptr)
+    probe_.SnapshotAge(*current_.pipeline, clock_.Now() - loaded_at_);
+  probe_.Unconfirmed(current_.setup->joined.sets->unconfirmed());
   const auto& keys = current_.setup->key_service;
   probe_.KeyServiceAway(keys != nullptr && keys->away().has_value());
 }

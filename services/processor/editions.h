@@ -19,18 +19,15 @@
 
 namespace sluice::processor {
 
-// Whether each reference set of `next` may follow the version in use: kFailedPrecondition names the
-// set that has lost more rows than its shrink_percent_max allows.
-absl::Status CheckShrinkage(const engine::Pipeline& running, const Setup& next);
-
 // Whether `next` may take the place of `running` in a process that goes on: kFailedPrecondition
 // names the first key of the configuration that only a restart can change, never its value.
 absl::Status CanReplace(const Setup& running, const Setup& next);
 
-// Looks at its configuration's files, and makes editions on a thread of its own; workers take them
-// at the border of a transaction. A configuration that is wrong, or that would change what only a
-// restart can, is refused as a whole: what runs goes on, and the refusal stays visible in status
-// and metrics until the files are mended.
+// Looks at its configuration's files and at its reference sets, and makes editions on a thread of
+// its own; workers take them at the border of a transaction, all sets together. Where sets aren't
+// there yet, or haven't been confirmed for too long, workers wait. A configuration that is wrong,
+// or that would change what only a restart can, is refused as a whole: what runs goes on, and the
+// refusal stays visible in status and metrics until the files are mended.
 //
 // Life: constructor, AddWorker..., Start, destructor. All but AddWorker thread-safe.
 class Editions {
@@ -41,7 +38,7 @@ class Editions {
     std::chrono::milliseconds look_interval{1000};
   };
 
-  // `probe`, `random` and `clock` outlive it.
+  // `first` may be without a pipeline. `probe`, `random` and `clock` outlive it.
   Editions(Options options, Setup first, Probe& probe, base::RandomSource& random,
            const base::Clock& clock);
   ~Editions();
@@ -60,7 +57,12 @@ class Editions {
 
  private:
   void Run();
+  // The configuration, with what its sets have by now.
   void ReadAgain();
+  // The sets alone.
+  void LoadSets();
+  void Finish(const absl::Status& refused);
+  void CheckUsable();
   absl::Status Replace(Edition next);
   void DestroyRetired();
 
@@ -82,6 +84,8 @@ class Editions {
 
   // Of the thread. What the files looked like when they were last read, and at the last look.
   std::string read_, seen_;
+  uint64_t sets_read_ = 0;
+  std::string unusable_;  // why workers wait although there is an edition; empty: they don't
   std::thread thread_;
 };
 

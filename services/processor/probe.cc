@@ -112,6 +112,9 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
   reloads_ = registry.CounterFamily(
       {"sluice_config_reloads_total", "Readings of a changed configuration.", {"result"}});
   for (const char* result : {"accepted", "refused"}) reloads_.With({result});
+  unconfirmed_ = registry.NewGauge("sluice_reference_unconfirmed_seconds",
+                                   "Since the reference service last confirmed that its sets are "
+                                   "the newest; 0: they aren't its.");
   reload_refused_ =
       registry.NewGauge("sluice_config_reload_refused",
                         "1: the configuration on disk was refused, and the one before it goes on.");
@@ -206,6 +209,10 @@ EventCounts Probe::counts() const {
 
 void Probe::Uncommitted(size_t worker, std::chrono::nanoseconds age) const {
   uncommitted_.With({std::to_string(worker)}).Set(Seconds(age));
+}
+
+void Probe::Unconfirmed(std::optional<std::chrono::nanoseconds> age) const {
+  unconfirmed_.Set(age ? Seconds(*age) : 0);
 }
 
 void Probe::SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const {

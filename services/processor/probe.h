@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,6 +68,8 @@ class Probe final : public KeyServiceProbe {
   void KeyServiceCall(std::string_view code, std::chrono::nanoseconds took,
                       size_t values) const override;
   void KeyServiceAway(bool away) const { key_service_away_.Set(away ? 1 : 0); }
+  // Of the reference service's sets; nullopt: there are none, or nothing was ever confirmed.
+  void Unconfirmed(std::optional<std::chrono::nanoseconds> age) const;
   void SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const;
 
   EventCounts counts() const;
@@ -83,7 +86,7 @@ class Probe final : public KeyServiceProbe {
   telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,
       queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, plan_info_;
   telemetry::Family<telemetry::Counter> reloads_;
-  telemetry::Gauge reload_refused_;
+  telemetry::Gauge reload_refused_, unconfirmed_;
   telemetry::Family<telemetry::Counter> key_service_calls_;
   telemetry::Counter key_service_values_;
   telemetry::Gauge key_service_away_;

@@ -49,6 +49,11 @@ grpc::Status Service::Authorise(const grpc::ServerContext& context, std::string_
 grpc::Status Service::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
                                 v1::GetStatusResponse* response) {
   Edition edition = controls_.current();
+  if (edition.pipeline == nullptr) {
+    response->set_contract(edition.setup->config.pipeline().contract());
+    controls_.FillStatus(*response);
+    return Count("GetStatus", grpc::Status::OK);
+  }
   const engine::Pipeline& pipeline = *edition.pipeline;
   response->set_plan(pipeline.fingerprint());
   response->set_contract(pipeline.contract().name());
@@ -103,6 +108,8 @@ grpc::Status Service::Process(
 grpc::Status Service::Explain(const v1::ExplainRequest& request,
                               v1::ExplainResponse& response) const {
   Edition edition = controls_.current();
+  if (edition.pipeline == nullptr)
+    return {grpc::StatusCode::UNAVAILABLE, edition.setup->joined.waiting};
   const engine::Pipeline& pipeline = *edition.pipeline;
   auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
   if (!keyed.ok()) return rpc::ToGrpc(keyed.status());
@@ -116,6 +123,8 @@ grpc::Status Service::Process(
     grpc::ServerReaderWriter<v1::ProcessResponse, v1::ProcessRequest>& stream) const {
   // One edition for the whole call.
   Edition edition = controls_.current();
+  if (edition.pipeline == nullptr)
+    return {grpc::StatusCode::UNAVAILABLE, edition.setup->joined.waiting};
   auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
   if (!keyed.ok()) return rpc::ToGrpc(keyed.status());
   v1::ProcessRequest request;

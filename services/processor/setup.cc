@@ -74,8 +74,8 @@ uint32_t Setup::EpochOf(std::string_view domain) const {
   return found == nullptr ? 0 : found->newest();
 }
 
-absl::StatusOr<Setup> LoadSetup(const std::string& config_file) {
-  SLUICE_ASSIGN_OR_RETURN(Definition definition, LoadDefinition(config_file));
+absl::StatusOr<Setup> LoadSetup(const std::string& config_file, const LoadOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(Definition definition, LoadDefinition(config_file, nullptr, options));
   return LoadKeys(std::move(definition));
 }
 
@@ -95,6 +95,8 @@ absl::StatusOr<Setup> LoadKeys(Definition definition) {
   }
   setup.quarantine_key_pem = *std::move(pem);
   setup.files = FilesOf(definition);
+  setup.contract = std::move(definition.contract);
+  setup.joined = std::move(definition.joined);
   return setup;
 }
 

@@ -21,6 +21,7 @@ namespace sluice::processor {
 // wrong here.
 struct Setup {
   config::v1::Processor config;
+  // Null where sets aren't there yet: `joined.waiting` says why.
   std::shared_ptr<const engine::Pipeline> pipeline;
   // With local keys the keyring, with remote ones the service that has them.
   std::optional<privacy::Keyring> keyring;
@@ -29,6 +30,8 @@ struct Setup {
   std::string config_file;
   // All files and folders that it was read from.
   std::vector<std::string> files;
+  std::shared_ptr<const contract::Plan> contract;
+  JoinedSets joined;
 
   // The newest epoch of a domain, as far as it is known here; 0: it isn't.
   uint32_t EpochOf(std::string_view domain) const;
@@ -36,7 +39,7 @@ struct Setup {
 
 // Reads the configuration's file and the files that it names, whose paths are relative to its own.
 // Errors name file, line and what to change.
-absl::StatusOr<Setup> LoadSetup(const std::string& config_file);
+absl::StatusOr<Setup> LoadSetup(const std::string& config_file, const LoadOptions& options = {});
 // The same with the definition loaded; adds the keys.
 absl::StatusOr<Setup> LoadKeys(Definition definition);
 

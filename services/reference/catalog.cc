@@ -242,7 +242,8 @@ absl::Status Catalog::Publish(const std::map<std::string, RowsPtr>& rows, std::o
   for (const auto& [name, version] : rows) SLUICE_RETURN_IF_ERROR(shelf_.Put(name, *version));
   // Against what is active by now: other groups may have changed theirs.
   SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<CatalogView> next, ViewWith(rows));
-  ++next->activation;
+  // By the clock, so that it rises even over the loss of the folder.
+  next->activation = std::max(next->activation + 1, static_cast<uint64_t>(clock_.UnixMillis()));
   v1::CatalogState state;
   state.set_activation(next->activation);
   std::map<std::string, Facts> facts;

@@ -55,7 +55,9 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   sluice::rpc::InitialiseLibrary();
 
-  auto setup = sluice::processor::LoadSetup(config);
+  sluice::processor::LoadOptions options;
+  options.may_wait = options.keep = !check && schema.empty();
+  auto setup = sluice::processor::LoadSetup(config, options);
   if (!setup.ok()) return Fail(setup.status());
   if (!instance.empty() && !setup->config.kafka().instance().empty()) {
     return Fail(absl::InvalidArgumentError(config +

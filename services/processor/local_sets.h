@@ -1,0 +1,63 @@
+// Reference sets in the processor's own hands.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/reference/set_loader.h"
+#include "common/reference/shelf.h"
+#include "services/processor/reference_sets.h"
+#include "sluice/config/v1/processor.pb.h"
+
+namespace sluice::processor {
+
+class LocalSets final : public ReferenceSets {
+ public:
+  struct Options {
+    std::vector<config::v1::ReferenceSet> sets;
+    reference::SourceOptions sources;
+    // Null: only what is in use is kept.
+    std::shared_ptr<reference::Shelf> shelf;
+    size_t versions_kept = 10;
+    // What is in use already: a version must hold its guards against it. May be null.
+    std::shared_ptr<const SetsState> in_use;
+  };
+  // `clock` outlives it. What is wrong with a set's configuration is told at the first Load.
+  LocalSets(Options options, const base::Clock& clock);
+
+  uint64_t Look() override;
+  absl::StatusOr<std::shared_ptr<const SetsState>> Load(const Problem& problem) override;
+  absl::Status Use(std::shared_ptr<const SetsState> state) override;
+  absl::StatusOr<std::shared_ptr<const SetsState>> Find(
+      const std::map<std::string, std::string>& ids) override;
+  absl::Status Usable() const override { return absl::OkStatus(); }
+  std::optional<std::chrono::nanoseconds> unconfirmed() const override { return std::nullopt; }
+
+ private:
+  struct Set {
+    std::unique_ptr<reference::SetLoader> loader;
+    absl::Status made;        // of its source
+    reference::RowsPtr rows;  // the newest that were read
+    absl::Status refused;     // why what the source has can't be read
+  };
+  void LookAt(Set& set, bool anyway);
+  std::shared_ptr<const SetsState> in_use() const;
+
+  const std::shared_ptr<reference::Shelf> shelf_;
+  const size_t versions_kept_;
+  std::vector<Set> sets_;
+  uint64_t changes_ = 0;
+  mutable base::Mutex mutex_;
+  std::shared_ptr<const SetsState> in_use_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Versions as tables. kUnavailable or kNotFound: `get` has told so of one.
+absl::StatusOr<std::shared_ptr<const SetsState>> StateOf(
+    const std::map<std::string, std::string>& ids,
+    const std::function<absl::StatusOr<reference::RowsPtr>(const std::string& set,
+                                                           const std::string& id)>& get);
+
+}  // namespace sluice::processor

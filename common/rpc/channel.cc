@@ -8,6 +8,12 @@
 #include "common/rpc/library.h"
 
 namespace sluice::rpc {
+namespace {
+
+// An attempt to connect that leads nowhere is given up after this; gRPC's own is 20 s.
+constexpr int kConnectTimeoutMs = 5000;
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ChannelOptions& options,
                                                        std::string_view option) {
@@ -28,6 +34,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ChannelOptions& opt
   arguments.SetMaxReceiveMessageSize(options.message_bytes_max);
   arguments.SetMaxSendMessageSize(options.message_bytes_max);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, options.reconnect_backoff_ms_max);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
   // What is sent here isn't for a proxy that the environment happens to name.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

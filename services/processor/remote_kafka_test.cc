@@ -152,8 +152,10 @@ TEST_F(RemoteKafkaTest, APseudonymiserThatIsKilledOrFrozenLosesNothing) {
   Produce(4000);
   WaitUntilItWaits("UNAVAILABLE");
   keys = StartKeys();
-  Produce(4000);
+  // It is connected again by then.
+  ExpectConserved();
   ASSERT_TRUE(keys->Signal(SIGSTOP).ok());
+  Produce(4000);
   WaitUntilItWaits("DEADLINE_EXCEEDED");
   EXPECT_THAT(Metrics(*process), HasSubstr("sluice_key_service_away 1"));
   ASSERT_TRUE(keys->Signal(SIGCONT).ok());

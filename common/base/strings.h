@@ -2,6 +2,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -39,6 +40,18 @@ std::string StrCat(const Parts&... parts) {
 template <typename... Parts>
 void StrAppend(std::string& out, const Parts&... parts) {
   (StrAppendOne(out, parts), ...);
+}
+
+// The bytes of hexadecimal digits, of which `hex` must consist. (Abseil's own is deprecated in
+// newer versions, and its successor is missing in older ones.)
+inline std::string BytesOfHex(std::string_view hex) {
+  std::string bytes(hex.size() / 2, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    uint8_t byte = 0;
+    std::from_chars(hex.data() + 2 * i, hex.data() + 2 * i + 2, byte, 16);
+    bytes[i] = static_cast<char>(byte);
+  }
+  return bytes;
 }
 
 }  // namespace sluice::base

@@ -20,9 +20,7 @@
 namespace sluice::privacy {
 namespace {
 
-std::string Hex(std::string_view text) {
-  return absl::HexStringToBytes(absl::string_view(text.data(), text.size()));
-}
+std::string Hex(std::string_view text) { return base::BytesOfHex(text); }
 std::string ToHex(std::string_view bytes) {
   return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
 }

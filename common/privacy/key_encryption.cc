@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "common/base/status.h"
+#include "common/base/strings.h"
 #include "common/privacy/key_file.h"
 
 namespace sluice::privacy {
@@ -29,7 +30,7 @@ absl::StatusOr<FileKeyEncryption> FileKeyEncryption::Load(std::string path,
     if (!hex) {
       return KeyFileError(path, "isn't a key: it has neither 32 bytes nor 64 hexadecimal digits");
     }
-    decoded = absl::HexStringToBytes(text);
+    decoded = base::BytesOfHex({text.data(), text.size()});
     key = {reinterpret_cast<const uint8_t*>(decoded.data()), decoded.size()};
   }
   SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, AesGcm::Create(key));

@@ -10,7 +10,6 @@
 #include <fstream>
 #include <set>
 
-#include "absl/strings/escaping.h"
 #include "common/base/strings.h"
 #include "common/privacy/generalise.h"
 #include "common/privacy/keyring.h"
@@ -24,9 +23,7 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-std::string Hex(std::string_view hex) {
-  return absl::HexStringToBytes(absl::string_view(hex.data(), hex.size()));
-}
+std::string Hex(std::string_view hex) { return base::BytesOfHex(hex); }
 std::span<const uint8_t> Bytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }

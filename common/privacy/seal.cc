@@ -38,7 +38,7 @@ absl::StatusOr<std::string> IdOf(EVP_PKEY* key) {
   SLUICE_ASSIGN_OR_RETURN(std::string bytes, PublicBytes(key));
   base::Sha256 hash;
   hash.Add(bytes);
-  return absl::HexStringToBytes(hash.Hex(2 * kIdBytes));
+  return base::BytesOfHex(hash.Hex(2 * kIdBytes));
 }
 
 absl::StatusOr<Pkey> ReadPem(std::string_view pem, bool is_private) {

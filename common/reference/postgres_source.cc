@@ -14,7 +14,13 @@ namespace {
 
 using enrichment::Column;
 using event::Value;
+// libpqxx 7 (Debian 13) has another name for it.
+#if PQXX_VERSION_MAJOR >= 7
+using Transaction =
+    pqxx::transaction<pqxx::isolation_level::repeatable_read, pqxx::write_policy::read_only>;
+#else
 using Transaction = pqxx::transaction<pqxx::repeatable_read, pqxx::read_only>;
+#endif
 
 constexpr int kStatementTimeoutMs = 60'000;
 constexpr int kLookIntervalMs = 10'000;
@@ -70,9 +76,9 @@ struct PostgresSource::Session {
                        : config.connection()) {
     int timeout =
         config.statement_timeout_ms() == 0 ? kStatementTimeoutMs : config.statement_timeout_ms();
-    connection.set_variable("statement_timeout", std::to_string(timeout));
-    connection.set_variable("timezone", "'UTC'");
-    connection.set_variable("datestyle", "'ISO, YMD'");
+    pqxx::nontransaction(connection)
+        .exec(base::StrCat("SET statement_timeout = ", timeout,
+                           "; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'"));
     connection.set_client_encoding("UTF8");
   }
   pqxx::connection connection;

@@ -60,6 +60,12 @@ Response RunChecks(const std::vector<HealthCheck>& checks) {
   return {all ? 200 : 503, all ? "OK" : "Service Unavailable", "application/json", std::move(body)};
 }
 
+// A pointer in civetweb 1.15, a number that it sets in 1.16.
+template <typename Error>
+void SetCode(Error& error, unsigned& code) {
+  if constexpr (requires { error.code = &code; }) error.code = &code;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(Options options,
@@ -122,7 +128,10 @@ absl::Status HttpServer::Start() {
   callbacks.log_message = [](const mg_connection*, const char*) { return 1; };
   unsigned code = 0;
   char text[256] = "";
-  mg_error_data error{&code, text, sizeof(text)};
+  mg_error_data error{};
+  SetCode(error, code);
+  error.text = text;
+  error.text_buffer_size = sizeof(text);
   mg_init_data init{&callbacks, this, settings};
   context_ = mg_start2(&init, &error);
   mg_server_port ports[2] = {};

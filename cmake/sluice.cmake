@@ -35,6 +35,9 @@ endfunction()
 # sluice_fuzz(DEPS targets...): x_fuzz from x_fuzz.cc of this folder, and a test that runs it over
 # tests/corpus/x. Under the preset `fuzz` it is libFuzzer's: build/fuzz/.../x_fuzz tests/corpus/x.
 function(sluice_fuzz)
+  if(NOT SLUICE_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
   file(GLOB targets CONFIGURE_DEPENDS *_fuzz.cc)
   foreach(source ${targets})
@@ -54,6 +57,9 @@ endfunction()
 
 # sluice_tests(NAME DEPS targets...): NAME_test and NAME_kafka_test from this folder's test sources.
 function(sluice_tests name)
+  if(NOT SLUICE_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
   file(GLOB tests CONFIGURE_DEPENDS *_test.cc)
   set(kafka_tests ${tests})
@@ -73,6 +79,13 @@ function(sluice_tests name)
     add_test(NAME ${name}_kafka_test COMMAND ${name}_kafka_test)
     set_tests_properties(${name}_kafka_test PROPERTIES LABELS kafka TIMEOUT 900
                          RESOURCE_LOCK kafka ENVIRONMENT "${environment}")
+  endif()
+endfunction()
+
+# sluice_test_runs(TEST programs...): the test runs the programs as processes of their own.
+function(sluice_test_runs test)
+  if(SLUICE_TESTS)
+    add_dependencies(${test} ${ARGN})
   endif()
 endfunction()
 

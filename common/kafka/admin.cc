@@ -40,7 +40,7 @@ absl::StatusOr<EventPtr> Ask(rd_kafka_t* client, rd_kafka_admin_op_t op, int tim
   EventPtr event(rd_kafka_queue_poll(queue.get(), timeout_ms + 1'000));
   if (event == nullptr)
     return absl::UnavailableError(base::StrCat(what, ": no broker answered in time"));
-  SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_event_error(event.get()), what));
+  SLUICE_RETURN_IF_ERROR(ExplainRefusal(client, ToStatus(rd_kafka_event_error(event.get()), what)));
   return event;
 }
 
@@ -103,8 +103,9 @@ absl::Status Admin::CreateTopics(std::span<const NewTopic> topics) {
 
 absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
   const rd_kafka_metadata_t* metadata = nullptr;
-  SLUICE_RETURN_IF_ERROR(ToStatus(
-      rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, timeout_ms_), "list brokers"));
+  SLUICE_RETURN_IF_ERROR(ExplainRefusal(
+      client_.get(), ToStatus(rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, timeout_ms_),
+                              "list brokers")));
   std::vector<int32_t> brokers;
   for (int i = 0; i < metadata->broker_cnt; ++i) brokers.push_back(metadata->brokers[i].id);
   rd_kafka_metadata_destroy(metadata);
@@ -114,9 +115,10 @@ absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
 absl::StatusOr<int> Admin::PartitionCount(const std::string& name) {
   TopicPtr topic(rd_kafka_topic_new(client_.get(), name.c_str(), nullptr));
   const rd_kafka_metadata_t* metadata = nullptr;
-  SLUICE_RETURN_IF_ERROR(
+  SLUICE_RETURN_IF_ERROR(ExplainRefusal(
+      client_.get(),
       ToStatus(rd_kafka_metadata(client_.get(), 0, topic.get(), &metadata, timeout_ms_),
-               base::StrCat("look up topic ", name)));
+               base::StrCat("look up topic ", name))));
   rd_kafka_resp_err_t error = metadata->topics[0].err;
   int count = metadata->topics[0].partition_cnt;
   rd_kafka_metadata_destroy(metadata);

@@ -14,7 +14,8 @@
 namespace sluice::kafka {
 namespace {
 
-constexpr size_t kSecretBytesMax = 64 * 1024;
+// How long a refusal is worth telling: librdkafka tries again every ten seconds at least.
+constexpr std::chrono::seconds kRefusalAge(30);
 constexpr std::string_view kFileSuffix = ".file";
 
 constexpr std::array<std::string_view, 6> kSecrets = {
@@ -49,18 +50,6 @@ std::string_view WithoutFileSuffix(std::string_view name) {
   return name;
 }
 
-absl::StatusOr<std::string> ReadSecret(std::string_view property, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string secret(std::istreambuf_iterator<char>(file), {});
-  if (!file || secret.empty() || secret.size() > kSecretBytesMax) {
-    return absl::InvalidArgumentError(base::StrCat("kafka.properties: ", property,
-                                                   " names a file that can't be read, is empty or "
-                                                   "larger than 64 KiB"));
-  }
-  while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
-  return secret;
-}
-
 absl::Status Set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
   char text[512];
   if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text, sizeof(text)) !=
@@ -77,7 +66,57 @@ void Log(const rd_kafka_t* client, int level, const char* facility, const char* 
   if (context != nullptr && context->log) context->log(level, facility, text);
 }
 
+std::string Advice(rd_kafka_resp_err_t error, std::string_view reason) {
+  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
+    return base::StrCat(
+        "the broker refuses who we say we are: check kafka.security.sasl (mechanism, username, and "
+        "what the password's file holds): ",
+        reason);
+  }
+  if (reason.find("certificate verify failed") != reason.npos) {
+    return base::StrCat(
+        "the broker's certificate isn't believed: kafka.security.tls.ca must hold the "
+        "authority that signed it, and brokers must be named as it names them: ",
+        reason);
+  }
+  return base::StrCat(
+      "no TLS connection to the broker: check kafka.security.tls.certificate and private_key if it "
+      "asks for them, and that kafka.brokers names its TLS port: ",
+      reason);
+}
+
+// Served by whatever polls the client.
+void OnError(rd_kafka_t* client, int error, const char* reason, void*) {
+  auto* context = static_cast<ClientContext*>(rd_kafka_opaque(client));
+  if (context == nullptr) return;
+  // With TLS 1.3 a broker tells only after the handshake what it thinks of our certificate.
+  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL ||
+      std::string_view(reason).find("SSL alert") != std::string_view::npos) {
+    std::string advice = Advice(static_cast<rd_kafka_resp_err_t>(error), reason);
+    if (context->log) context->log(3, "REFUSED", advice);
+    context->Refused(std::move(advice));
+  } else if (context->log) {
+    context->log(3, "ERROR", reason);
+  }
+}
+
+bool IsOfSecurity(std::string_view name) {
+  return name == "security.protocol" || name.starts_with("sasl.") || name.starts_with("ssl.");
+}
+
 }  // namespace
+
+std::string ClientContext::Refusal() const {
+  base::MutexLock lock(mutex_);
+  if (std::chrono::steady_clock::now() - refused_at_ > kRefusalAge) return "";
+  return refusal_;
+}
+
+void ClientContext::Refused(std::string text) {
+  base::MutexLock lock(mutex_);
+  refusal_ = std::move(text);
+  refused_at_ = std::chrono::steady_clock::now();
+}
 
 absl::Status CheckProperties(const std::map<std::string, std::string>& properties) {
   for (const auto& [name, value] : properties) {
@@ -111,6 +150,13 @@ absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Setting
     return absl::InvalidArgumentError("kafka.brokers is empty; name at least one host:port");
   }
   SLUICE_RETURN_IF_ERROR(CheckProperties(options.properties));
+  for (const auto& [name, value] : options.properties) {
+    if (!options.security.empty() && IsOfSecurity(name)) {
+      return absl::InvalidArgumentError(base::StrCat(
+          "kafka.properties: ", name, ": kafka.security says this; drop one of the two"));
+    }
+  }
+  SLUICE_ASSIGN_OR_RETURN(Settings secure, SecuritySettings(options.security));
   std::string brokers;
   for (const std::string& broker : options.brokers) {
     base::StrAppend(brokers, brokers.empty() ? "" : ",", broker);
@@ -124,15 +170,27 @@ absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Setting
     if (property == name) {
       all.emplace_back(property, value);
     } else {
-      SLUICE_ASSIGN_OR_RETURN(std::string secret, ReadSecret(name, value));
+      SLUICE_ASSIGN_OR_RETURN(std::string secret,
+                              ReadSecret(base::StrCat("kafka.properties.", name), value));
       all.emplace_back(property, std::move(secret));
     }
   }
+  all.insert(all.end(), secure.begin(), secure.end());
   all.insert(all.end(), settings.begin(), settings.end());
   for (const auto& [name, value] : all) SLUICE_RETURN_IF_ERROR(Set(conf.get(), name, value));
   rd_kafka_conf_set_opaque(conf.get(), context);
   rd_kafka_conf_set_log_cb(conf.get(), Log);
+  rd_kafka_conf_set_error_cb(conf.get(), OnError);
   return conf;
+}
+
+absl::Status ExplainRefusal(rd_kafka_t* client, absl::Status status) {
+  if (!absl::IsUnavailable(status)) return status;
+  rd_kafka_poll(client, 0);
+  auto* context = static_cast<ClientContext*>(rd_kafka_opaque(client));
+  std::string refusal = context == nullptr ? "" : context->Refusal();
+  if (refusal.empty()) return status;
+  return absl::UnauthenticatedError(base::StrCat(base::View(status.message()), ": ", refusal));
 }
 
 absl::StatusOr<ClientPtr> MakeClient(ClientKind kind, ConfPtr conf) {
@@ -145,6 +203,40 @@ absl::StatusOr<ClientPtr> MakeClient(ClientKind kind, ConfPtr conf) {
   }
   (void)conf.release();  // rd_kafka_new has taken it
   return client;
+}
+
+namespace {
+
+// What a client reads once: files of `security`, and those that properties name.
+std::vector<std::string> FilesOf(const ConnectionOptions& options) {
+  std::vector<std::string> files = options.security.Files();
+  for (const auto& [name, value] : options.properties) {
+    if (name.ends_with(kFileSuffix) || (name.starts_with("ssl.") && name.ends_with(".location")))
+      files.push_back(value);
+  }
+  return files;
+}
+
+}  // namespace
+
+Renewal::Renewal(const ConnectionOptions& options) : options_(options), watch_(FilesOf(options)) {}
+
+bool Renewal::Due() {
+  if (!watch_.Changed()) return false;
+  // Made and thrown away: librdkafka reads the files, and checks that a key is its certificate's.
+  ClientContext silent;
+  auto conf = MakeConf(options_, {}, &silent);
+  absl::Status good = conf.status();
+  if (good.ok()) good = MakeClient(ClientKind::kProducer, *std::move(conf)).status();
+  if (!good.ok()) watch_.Refuse();
+  if (options_.log) {
+    options_.log(4, "RENEWAL",
+                 good.ok()
+                     ? "certificates or passwords were renewed: reconnecting"
+                     : base::StrCat("renewed files can't be used, so the old ones stay in use: ",
+                                    base::View(good.message())));
+  }
+  return good.ok();
 }
 
 int64_t SumStatistic(std::string_view json, std::string_view name) {

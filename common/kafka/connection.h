@@ -1,6 +1,7 @@
 // How every client of this folder reaches the brokers.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -11,7 +12,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/mutex.h"
 #include "common/kafka/handle.h"
+#include "common/kafka/security.h"
 
 namespace sluice::kafka {
 
@@ -26,6 +29,7 @@ struct ConnectionOptions {
   // Further librdkafka properties: how to connect, nothing else. A property that holds a secret is
   // given as `<property>.file`, the path of a file that holds it.
   std::map<std::string, std::string> properties;
+  Security security;
   LogFunction log;
 };
 
@@ -35,7 +39,19 @@ absl::Status CheckProperties(const std::map<std::string, std::string>& propertie
 
 // What librdkafka's callbacks get as their opaque.
 struct ClientContext {
+  explicit ClientContext(LogFunction log_function = {}) : log(std::move(log_function)) {}
+
+  // Why a broker has lately turned us away or wasn't believed, and what to change; empty: it
+  // hasn't, or the client wasn't polled since. Thread-safe.
+  std::string Refusal() const;
+  void Refused(std::string text);
+
   LogFunction log;
+
+ private:
+  mutable base::Mutex mutex_;
+  std::string refusal_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point refused_at_ ABSL_GUARDED_BY(mutex_);
 };
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
@@ -44,8 +60,31 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Settings& settings,
                                  ClientContext* context);
 
+// kUnauthenticated instead of kUnavailable where the brokers are there but turn this client away,
+// with what to do. Polls the client: not for consumers that poll as such.
+absl::Status ExplainRefusal(rd_kafka_s* client, absl::Status status);
+
 enum class ClientKind { kProducer, kConsumer };
 absl::StatusOr<ClientPtr> MakeClient(ClientKind kind, ConfPtr conf);
+
+// Sees that certificates or passwords have been renewed, for clients that live long: librdkafka
+// reads them once, so such a client is replaced. Not thread-safe.
+class Renewal {
+ public:
+  explicit Renewal(const ConnectionOptions& options);
+
+  // True when a new client would be made from other files than the one in use, and they are good:
+  // what is unreadable or doesn't fit together is logged once and waited out.
+  bool Due();
+  // Whether there is any file to renew.
+  bool watches() const { return !watch_.empty(); }
+  // A client has been made anew.
+  void Done() { watch_.Take(); }
+
+ private:
+  const ConnectionOptions options_;
+  FileWatch watch_;
+};
 
 // The sum of the values of `"name":<number>` in librdkafka's statistics document.
 int64_t SumStatistic(std::string_view json, std::string_view name);

@@ -120,7 +120,8 @@ struct KafkaSource::Callbacks {
   }
 };
 
-KafkaSource::KafkaSource(SourceOptions options) : options_(std::move(options)) {
+KafkaSource::KafkaSource(SourceOptions options)
+    : options_(std::move(options)), renewal_(options_.connection) {
   context_.log = options_.connection.log;
   context_.source = this;
 }
@@ -218,11 +219,22 @@ void KafkaSource::CheckFatal() {
   events_.push_back(stream::Revoked{.lost = true});
 }
 
+// As a rebalance: what is under way is committed first.
+void KafkaSource::Renew() {
+  if (renewing_ || dead_ || !events_.empty() || !renewal_.Due()) return;
+  renewing_ = true;
+  events_.push_back(stream::Revoked{.lost = false});
+}
+
 void KafkaSource::Replace() {
-  dead_ = false;
+  dead_ = renewing_ = false;
   ends_.reset();
   queue_.reset();
+  leaving_ = true;  // it may still be a member, and be told so
   client_.reset();
+  leaving_ = false;
+  events_.clear();
+  renewal_.Done();
   absl::Status joined = Connect();
   if (joined.ok()) joined = Subscribe();
   if (!joined.ok()) fault_ = stream::Unreadable{joined};
@@ -232,11 +244,12 @@ SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
   // A revocation that waits to be handed out has overtaken them.
   if ((assign_pending_ || rewind_pending_) && events_.empty() && !dead_) TryPosition();
   CheckFatal();
+  Renew();
   bool positioned = !assign_pending_ && !rewind_pending_;
   if (!dead_) SetFlow(records_max > 0);
   if (records_max > 0) Free(std::exchange(handed_out_, 0));
 
-  if (!dead_ && (messages_.empty() || records_max == 0)) {
+  if (!dead_ && !renewing_ && (messages_.empty() || records_max == 0)) {
     if (!events_.empty() || fault_) wait = milliseconds(0);
     Fetch(std::max<size_t>(records_max, 1), positioned ? wait : std::min(wait, kPositionRetry));
     // Read before the rewind: not what comes next.
@@ -244,7 +257,7 @@ SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
   }
   if (steady_clock::now() >= snapshot_at_ && !dead_) TakeSnapshot();
 
-  if (records_max > 0 && !messages_.empty() && !dead_) {
+  if (records_max > 0 && !messages_.empty() && !dead_ && !renewing_) {
     handed_out_ = std::min(records_max, messages_.size());
     return View();
   }
@@ -302,7 +315,8 @@ bool KafkaSource::Check(const rd_kafka_message_t& message) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-      fault_ = stream::Unreadable{absl::Status(StatusCodeOf(error), text)};
+      fault_ = stream::Unreadable{
+          absl::Status(StatusCodeOf(error), base::StrCat(text, AclAdvice(error)))};
       return false;
     default:
       break;
@@ -392,7 +406,7 @@ void KafkaSource::Acknowledge() {
   progress_.clear();
   last_topic_ = nullptr;
   ends_->Forget();
-  if (dead_) return Replace();
+  if (dead_ || renewing_) return Replace();
   rd_kafka_assign(client_.get(), nullptr);
 }
 

@@ -99,6 +99,7 @@ class KafkaSource final : public stream::Source, public GroupMember {
   absl::Status Connect();
   absl::Status Subscribe();
   void CheckFatal();
+  void Renew();
   void Replace();
   void TryPosition();
   void SetFlow(bool flow);
@@ -125,7 +126,8 @@ class KafkaSource final : public stream::Source, public GroupMember {
   bool rewind_pending_ = false;
   bool flowing_ = true;
   bool leaving_ = false;
-  bool dead_ = false;  // the client is of no more use; replaced once that is acknowledged
+  bool renewing_ = false;  // the client is replaced once the revocation is acknowledged
+  bool dead_ = false;      // the client is of no more use; replaced once that is acknowledged
   std::optional<std::chrono::steady_clock::time_point> died_at_;
   std::chrono::steady_clock::time_point position_retry_at_{};
   std::vector<rd_kafka_message_s*>
@@ -139,6 +141,7 @@ class KafkaSource final : public stream::Source, public GroupMember {
   const rd_kafka_topic_s* last_topic_ = nullptr;
   std::string_view last_topic_name_;
   std::chrono::steady_clock::time_point snapshot_at_{};
+  Renewal renewal_;
 
   mutable base::Mutex mutex_;
   SourceSnapshot snapshot_ ABSL_GUARDED_BY(mutex_);

@@ -48,9 +48,28 @@ inline absl::StatusCode StatusCodeOf(rd_kafka_resp_err_t error) {
   }
 }
 
+// What a missing ACL is mended with; empty for other errors.
+inline std::string_view AclAdvice(rd_kafka_resp_err_t error) {
+  switch (error) {
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+      return "; grant this principal Describe and Read on the input topic, and Describe, "
+             "DescribeConfigs and Write on the topics that are written";
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+      return "; grant this principal Describe and Read on the consumer group (kafka.group)";
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+      return "; grant this principal Describe and Write on transactional ids with the prefix "
+             "sluice-GROUP-";
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+      return "; grant this principal DescribeConfigs on the cluster";
+    default:
+      return "";
+  }
+}
+
 // `what` says what was being done.
 inline absl::Status ToStatus(rd_kafka_resp_err_t error, std::string_view what) {
-  return absl::Status(StatusCodeOf(error), base::StrCat(what, ": ", rd_kafka_err2str(error)));
+  return absl::Status(StatusCodeOf(error),
+                      base::StrCat(what, ": ", rd_kafka_err2str(error), AclAdvice(error)));
 }
 
 }  // namespace sluice::kafka

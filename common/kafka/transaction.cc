@@ -40,6 +40,7 @@ constexpr size_t kDyingProducersMax = 8;
 // The only timeout whose end is the call's end: a shorter one returns while requests are on their
 // way.
 constexpr int kUntilDone = -1;
+constexpr int kAbortSliceMs = 500;
 
 absl::Status CheckOptions(const TransactionOptions& options) {
   struct Range {
@@ -204,7 +205,7 @@ void KafkaTransaction::Undertaker::Take(std::unique_ptr<Epoch> epoch) {
 }
 
 KafkaTransaction::KafkaTransaction(TransactionOptions options, const GroupMember& member)
-    : options_(std::move(options)), member_(member) {
+    : options_(std::move(options)), member_(member), renewal_(options_.connection) {
   std::random_device random;
   attempt_stem_ = base::StrCat(options_.transactional_id, "-", random(), "-");
 }
@@ -280,6 +281,7 @@ absl::Status KafkaTransaction::StartEpoch() {
     epoch->topics.emplace_back(rd_kafka_topic_new(epoch->client.get(), topic.c_str(), nullptr));
   }
   epoch_ = std::move(epoch);
+  renewal_.Done();
   return absl::OkStatus();
 }
 
@@ -289,15 +291,21 @@ Result KafkaTransaction::Recreate() {
     if (!refreshed.ok()) return {Verdict::kRetry, std::string(base::View(refreshed.message()))};
   }
   // One that waits for its initialisation is asked again, not replaced.
-  if (epoch_ == nullptr || initialised_) {
+  if (epoch_ == nullptr || initialised_ || renewal_.Due()) {
     undertaker_.Take(std::move(epoch_));
     initialised_ = false;
     absl::Status started = StartEpoch();
-    if (!started.ok()) return {Verdict::kHalt, std::string(base::View(started.message()))};
+    // The options were good once, so it is a file that is being renewed.
+    if (!started.ok()) return {Verdict::kRetry, std::string(base::View(started.message()))};
   }
   ErrorPtr error(rd_kafka_init_transactions(epoch_->client.get(), kInitTimeoutMs));
   Result result = Classify(error.get(), "init_transactions");
-  if (result.verdict == Verdict::kRetry) return result;
+  if (result.verdict == Verdict::kRetry) {
+    rd_kafka_poll(epoch_->client.get(), 0);
+    if (std::string refusal = epoch_->Refusal(); !refusal.empty())
+      base::StrAppend(result.text, ": ", refusal);
+    return result;
+  }
   if (result.ok()) {
     initialised_ = true;
     result = LookUpTopics();
@@ -318,7 +326,7 @@ Result KafkaTransaction::LookUpTopics() {
     rd_kafka_metadata_destroy(metadata);
     if (VerdictOf(error) == Verdict::kHalt) {
       return {Verdict::kHalt, base::StrCat("output topic ", rd_kafka_topic_name(topic.get()), ": ",
-                                           rd_kafka_err2str(error))};
+                                           rd_kafka_err2str(error), AclAdvice(error))};
     }
   }
   return {};
@@ -327,7 +335,7 @@ Result KafkaTransaction::LookUpTopics() {
 Result KafkaTransaction::Classify(rd_kafka_error_t* error, std::string_view call) {
   if (error == nullptr) return {};
   rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-  std::string text = base::StrCat(call, ": ", rd_kafka_error_string(error));
+  std::string text = base::StrCat(call, ": ", rd_kafka_error_string(error), AclAdvice(code));
   if (rd_kafka_error_is_fatal(error)) {
     char fatal[512];
     rd_kafka_resp_err_t cause = rd_kafka_fatal_error(epoch_->client.get(), fatal, sizeof(fatal));
@@ -339,7 +347,8 @@ Result KafkaTransaction::Classify(rd_kafka_error_t* error, std::string_view call
     rd_kafka_poll(epoch_->client.get(), 0);
     rd_kafka_resp_err_t delivery = epoch_->delivery_error;
     if (delivery != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      base::StrAppend(text, "; first failed record: ", rd_kafka_err2str(delivery));
+      base::StrAppend(text, "; first failed record: ", rd_kafka_err2str(delivery),
+                      AclAdvice(delivery));
       too_large_ |= delivery == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
       if (VerdictOf(delivery) == Verdict::kHalt) return {Verdict::kHalt, std::move(text)};
     }
@@ -460,11 +469,20 @@ Result KafkaTransaction::Abort() {
   rd_kafka_flush(epoch_->client.get(), kFlushBeforeAbortMs);
   // Also finds out why, where the driver's own reason is a full queue or the like.
   too_large_ |= epoch_->delivery_error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-  ErrorPtr error(rd_kafka_abort_transaction(epoch_->client.get(), kUntilDone));
+  // A broker that turns this epoch's certificate or password away lets it wait for ever: so renewed
+  // ones are looked for meanwhile.
+  ErrorPtr error;
+  do {
+    error.reset(rd_kafka_abort_transaction(epoch_->client.get(),
+                                           renewal_.watches() ? kAbortSliceMs : kUntilDone));
+    if (renewal_.Due()) return {Verdict::kRecreate, "certificates or passwords were renewed"};
+  } while (error != nullptr && rd_kafka_error_code(error.get()) == RD_KAFKA_RESP_ERR__TIMED_OUT);
   return Classify(error.get(), "abort_transaction");
 }
 
-bool KafkaTransaction::tainted() const { return epoch_ != nullptr && epoch_->tainted; }
+bool KafkaTransaction::tainted() const {
+  return epoch_ != nullptr && (epoch_->tainted || renewal_.Due());
+}
 
 TransactionSnapshot KafkaTransaction::snapshot() const { return {queue_records_, queue_bytes_}; }
 

@@ -99,6 +99,7 @@ class KafkaTransaction final : public stream::Transaction {
   std::atomic<int64_t> queue_bytes_ = 0;
   Undertaker undertaker_;
   std::unique_ptr<Epoch> epoch_;
+  mutable Renewal renewal_;
 };
 
 }  // namespace sluice::kafka

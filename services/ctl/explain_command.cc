@@ -16,6 +16,7 @@
 #include "common/kafka/reader.h"
 #include "services/ctl/config_options.h"
 #include "services/ctl/json.h"
+#include "services/ctl/site.h"
 #include "services/processor/explain.h"
 
 namespace sluice::ctl {
@@ -58,10 +59,8 @@ absl::Status FromKafka(const Options& options, const config::v1::Processor& conf
         options.event, ": with --broker, name topic/partition/offset, such as raw.stops/0/42"));
   }
   kafka::ReaderOptions reader;
+  reader.connection = ConnectionOf(config.kafka());
   reader.connection.brokers = {options.broker};
-  reader.connection.client_id = "sluicectl";
-  reader.connection.properties.insert(config.kafka().properties().begin(),
-                                      config.kafka().properties().end());
   SLUICE_RETURN_IF_ERROR(CheckIsThere(reader.connection, options.event, raw.record));
   bool found = false;
   std::vector<kafka::ReadRange> range = {{std::string(raw.record.topic), raw.record.partition,

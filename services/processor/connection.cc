@@ -1,14 +1,66 @@
 #include "services/processor/connection.h"
 
+#include <filesystem>
+#include <utility>
+
 #include "common/telemetry/log.h"
 
 namespace sluice::processor {
+namespace {
 
-kafka::ConnectionOptions Connection(const config::v1::Kafka& kafka, std::string client_id) {
+std::string MechanismName(config::v1::SaslMechanism mechanism) {
+  switch (mechanism) {
+    case config::v1::scram_sha_256:
+      return "SCRAM-SHA-256";
+    case config::v1::plain:
+      return "PLAIN";
+    default:
+      return "SCRAM-SHA-512";
+  }
+}
+
+}  // namespace
+
+void ResolveFiles(config::v1::Kafka& kafka, const std::string& config_file) {
+  if (!kafka.has_security()) return;
+  auto resolve = [&](std::string* path) {
+    if (!path->empty()) *path = (std::filesystem::path(config_file).parent_path() / *path).string();
+  };
+  if (kafka.security().has_tls()) {
+    config::v1::KafkaTls& tls = *kafka.mutable_security()->mutable_tls();
+    resolve(tls.mutable_ca());
+    resolve(tls.mutable_certificate());
+    resolve(tls.mutable_private_key());
+    resolve(tls.mutable_private_key_password());
+  }
+  if (kafka.security().has_sasl())
+    resolve(kafka.mutable_security()->mutable_sasl()->mutable_password());
+}
+
+kafka::ConnectionOptions ConnectionOf(const config::v1::Kafka& kafka, std::string client_id) {
   kafka::ConnectionOptions options;
   options.brokers.assign(kafka.brokers().begin(), kafka.brokers().end());
   options.client_id = std::move(client_id);
   options.properties.insert(kafka.properties().begin(), kafka.properties().end());
+  if (kafka.security().has_tls()) {
+    const config::v1::KafkaTls& tls = kafka.security().tls();
+    options.security.tls = true;
+    options.security.ca = tls.ca();
+    options.security.certificate = tls.certificate();
+    options.security.private_key = tls.private_key();
+    options.security.private_key_password = tls.private_key_password();
+  }
+  if (kafka.security().has_sasl()) {
+    const config::v1::KafkaSasl& sasl = kafka.security().sasl();
+    options.security.mechanism = MechanismName(sasl.mechanism());
+    options.security.username = sasl.username();
+    options.security.password = sasl.password();
+  }
+  return options;
+}
+
+kafka::ConnectionOptions Connection(const config::v1::Kafka& kafka, std::string client_id) {
+  kafka::ConnectionOptions options = ConnectionOf(kafka, std::move(client_id));
   options.log = [](int severity, std::string_view facility, std::string_view text) {
     Log(severity <= 3 ? telemetry::Severity::kError : telemetry::Severity::kWarning, "kafka_client",
         {{"facility", telemetry::SafeText(facility)}, {"text", telemetry::SafeText(text)}});

@@ -162,6 +162,9 @@ class Loader {
   void CheckProcessor() {
     if (config().kafka().brokers().empty())
       Problem("kafka.brokers", "name at least one, host:port");
+    ResolveFiles(*config().mutable_kafka(), definition_.config_file);
+    absl::Status secure = ConnectionOf(config().kafka(), "").security.Check();
+    if (!secure.ok()) Problem("kafka.security", base::View(secure.message()));
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
     CheckPseudonymiser();
     CheckReference();

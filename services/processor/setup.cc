@@ -4,6 +4,7 @@
 #include "common/base/strings.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/reference/source.h"
+#include "services/processor/connection.h"
 
 namespace sluice::processor {
 namespace {
@@ -89,6 +90,11 @@ absl::StatusOr<Setup> LoadKeys(Definition definition) {
                              : LoadKeyring(definition, setup));
   auto pem = ReadFile(definition.Resolve(setup.config.pipeline().quarantine().public_key()));
   if (!pem.ok()) return definition.At("pipeline.quarantine.public_key", pem.status());
+  // The files are there, as those of the keys must be.
+  if (auto secure = kafka::SecuritySettings(ConnectionOf(setup.config.kafka(), "").security);
+      !secure.ok()) {
+    return definition.At("kafka.security", secure.status());
+  }
   base::SystemRandom random;
   if (auto sealer = privacy::Sealer::Create(*pem, random); !sealer.ok()) {
     return definition.At("pipeline.quarantine.public_key", sealer.status());

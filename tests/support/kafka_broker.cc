@@ -82,7 +82,36 @@ absl::Status KafkaBroker::ChoosePorts() {
   SLUICE_ASSIGN_OR_RETURN(port_, FreePort());
   SLUICE_ASSIGN_OR_RETURN(direct_port_, FreePort());
   SLUICE_ASSIGN_OR_RETURN(controller_port_, FreePort());
+  SLUICE_ASSIGN_OR_RETURN(mutual_tls_port_, FreePort());
   return absl::OkStatus();
+}
+
+// Kafka wants a key and its certificate in one file.
+void KafkaBroker::AddSecurity(std::map<std::string, std::string>& properties) const {
+  const Options::Security& security = *options_.security;
+  const std::string store = folder_->path() + "/broker.pem";
+  std::ofstream(store) << ReadFile(security.private_key) << ReadFile(security.certificate);
+  properties["listener.security.protocol.map"] =
+      "CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL,MUTUAL:SSL,DIRECT:PLAINTEXT";
+  properties["inter.broker.listener.name"] = "DIRECT";
+  const std::string mutual = base::StrCat(",MUTUAL://", mutual_tls());
+  properties["listeners"] += mutual;
+  properties["advertised.listeners"] += mutual;
+  for (const auto& [name, value] : std::map<std::string, std::string>{
+           {"ssl.keystore.type", "PEM"},
+           {"ssl.keystore.location", store},
+           {"ssl.truststore.type", "PEM"},
+           {"ssl.truststore.location", security.client_authority},
+           {"listener.name.mutual.ssl.client.auth", "required"},
+           {"sasl.enabled.mechanisms", "SCRAM-SHA-512"},
+           {"listener.name.client.scram-sha-512.sasl.jaas.config",
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"},
+           {"authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"},
+           // Whoever comes to DIRECT, the broker itself among them.
+           {"super.users", "User:ANONYMOUS"},
+       }) {
+    properties[name] = value;
+  }
 }
 
 absl::Status KafkaBroker::WriteProperties() const {
@@ -116,6 +145,7 @@ absl::Status KafkaBroker::WriteProperties() const {
       // The default is a quarter of the heap.
       {"log.cleaner.dedupe.buffer.size", "8388608"},
   };
+  if (options_.security) AddSecurity(properties);
   for (const auto& [name, value] : options_.properties) properties[name] = value;
   const std::string path = folder_->path() + "/server.properties";
   std::ofstream out(path, std::ios::trunc);
@@ -146,13 +176,20 @@ std::vector<std::string> KafkaBroker::Java(std::string_view main_class,
 
 absl::Status KafkaBroker::Format() const {
   const std::string log = folder_->path() + "/format.log";
+  std::vector<std::string> arguments = {"format", "--ignore-formatted",
+                                        "-t",     std::string(kClusterId),
+                                        "-c",     folder_->path() + "/server.properties"};
+  if (options_.security) {
+    for (const auto& [name, password] : options_.security->users) {
+      arguments.push_back("--add-scram");
+      arguments.push_back(
+          base::StrCat("SCRAM-SHA-512=[name=", name, ",iterations=4096,password=", password, "]"));
+    }
+  }
   SLUICE_ASSIGN_OR_RETURN(
       std::unique_ptr<ChildProcess> process,
       ChildProcess::Start(
-          {.command = Java("kafka.tools.StorageTool",
-                           {"format", "--ignore-formatted", "-t", std::string(kClusterId), "-c",
-                            folder_->path() + "/server.properties"}),
-           .stdout_path = log}));
+          {.command = Java("kafka.tools.StorageTool", arguments), .stdout_path = log}));
   SLUICE_ASSIGN_OR_RETURN(const Exit exit, process->Wait(options_.start_timeout));
   if (exit == Exit{}) return absl::OkStatus();
   return absl::InternalError(base::StrCat("Kafka's folder could not be formatted (",
@@ -214,6 +251,8 @@ std::string KafkaBroker::bootstrap() const {
   return base::StrCat("127.0.0.1:",
                       options_.advertised_port != 0 ? options_.advertised_port : port_);
 }
+
+std::string KafkaBroker::mutual_tls() const { return base::StrCat("127.0.0.1:", mutual_tls_port_); }
 
 std::string KafkaBroker::direct() const { return base::StrCat("127.0.0.1:", direct_port_); }
 

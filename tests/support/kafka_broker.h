@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,15 @@ class KafkaBroker {
     int heap_mb = 512;
     // server.properties, added to ours or instead of ours.
     std::map<std::string, std::string> properties;
+    // Clients must come over TLS, and may do only what an ACL allows; on direct() they are as ever,
+    // and may do everything.
+    struct Security {
+      // PEM files: the broker's own, and the authority of clients that show a certificate.
+      std::string certificate, private_key, client_authority;
+      // SASL users at bootstrap(), by SCRAM-SHA-512: password by name.
+      std::map<std::string, std::string> users;
+    };
+    std::optional<Security> security;
     // A quick start and few threads. For speed instead of a quick start: {}.
     std::vector<std::string> jvm_flags = {"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"};
     std::chrono::milliseconds start_timeout = std::chrono::minutes(1);
@@ -57,6 +67,8 @@ class KafkaBroker {
   std::string bootstrap() const;
   // host:port for clients that must get past the proxy: a second listener that advertises itself.
   std::string direct() const;
+  // host:port where clients are known by their certificates; only with security.
+  std::string mutual_tls() const;
   // The broker's own port behind the proxy: KafkaProxy::SetUpstream.
   int port() const { return port_; }
   pid_t pid() const;
@@ -67,6 +79,7 @@ class KafkaBroker {
  private:
   KafkaBroker(Options options, std::string java, std::unique_ptr<TempDir> folder);
   absl::Status ChoosePorts();
+  void AddSecurity(std::map<std::string, std::string>& properties) const;
   absl::Status WriteProperties() const;
   absl::Status Format() const;
   absl::Status Launch();
@@ -79,6 +92,7 @@ class KafkaBroker {
   int port_ = 0;
   int direct_port_ = 0;
   int controller_port_ = 0;
+  int mutual_tls_port_ = 0;
   int launches_ = 0;
   std::string log_path_;
   std::unique_ptr<ChildProcess> process_;  // after folder_: ends before its data goes

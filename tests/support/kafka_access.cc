@@ -1,0 +1,158 @@
+#include "tests/support/kafka_access.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include <functional>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+
+namespace sluice::test_support {
+namespace {
+
+constexpr int kTimeoutMs = 20'000;
+constexpr int kScramIterations = 4096;
+
+rd_kafka_ResourceType_t TypeOf(KafkaAccess::Resource resource) {
+  switch (resource) {
+    case KafkaAccess::Resource::kTopic:
+      return RD_KAFKA_RESOURCE_TOPIC;
+    case KafkaAccess::Resource::kGroup:
+      return RD_KAFKA_RESOURCE_GROUP;
+    case KafkaAccess::Resource::kCluster:
+      return RD_KAFKA_RESOURCE_BROKER;
+    default:
+      return RD_KAFKA_RESOURCE_TRANSACTIONAL_ID;
+  }
+}
+
+rd_kafka_ResourcePatternType_t PatternOf(KafkaAccess::Resource resource) {
+  return resource == KafkaAccess::Resource::kTransactionalIdPrefix
+             ? RD_KAFKA_RESOURCE_PATTERN_PREFIXED
+             : RD_KAFKA_RESOURCE_PATTERN_LITERAL;
+}
+
+// A cluster has one name.
+std::string NameOf(KafkaAccess::Resource resource, const std::string& name) {
+  return resource == KafkaAccess::Resource::kCluster ? "kafka-cluster" : name;
+}
+
+rd_kafka_AclOperation_t OperationOf(KafkaAccess::Operation operation) {
+  switch (operation) {
+    case KafkaAccess::Operation::kRead:
+      return RD_KAFKA_ACL_OPERATION_READ;
+    case KafkaAccess::Operation::kWrite:
+      return RD_KAFKA_ACL_OPERATION_WRITE;
+    case KafkaAccess::Operation::kDescribe:
+      return RD_KAFKA_ACL_OPERATION_DESCRIBE;
+    default:
+      return RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS;
+  }
+}
+
+absl::Status StatusOf(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_NO_ERROR ? absl::OkStatus()
+                                             : absl::InternalError(rd_kafka_err2str(error));
+}
+
+// An answer to what went well may be there too, with no error in it.
+absl::Status StatusOf(const rd_kafka_error_t* error) {
+  return error == nullptr ? absl::OkStatus() : StatusOf(rd_kafka_error_code(error));
+}
+
+// Sends one request; `check` looks at its answer.
+absl::Status Ask(rd_kafka_t* client, const std::function<void(rd_kafka_queue_t*)>& send,
+                 const std::function<absl::Status(rd_kafka_event_t*)>& check) {
+  rd_kafka_queue_t* queue = rd_kafka_queue_new(client);
+  send(queue);
+  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kTimeoutMs);
+  absl::Status status = event == nullptr ? absl::UnavailableError("no broker answered")
+                                         : StatusOf(rd_kafka_event_error(event));
+  if (status.ok()) status = check(event);
+  rd_kafka_event_destroy(event);
+  rd_kafka_queue_destroy(queue);
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KafkaAccess>> KafkaAccess::Create(const std::string& brokers) {
+  char text[256];
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  rd_kafka_conf_set(conf, "bootstrap.servers", brokers.c_str(), text, sizeof(text));
+  rd_kafka_t* client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+  if (client == nullptr) return absl::InternalError(text);
+  return std::unique_ptr<KafkaAccess>(new KafkaAccess(client));
+}
+
+KafkaAccess::~KafkaAccess() { rd_kafka_destroy(client_); }
+
+absl::Status KafkaAccess::Grant(const std::string& principal, Resource resource,
+                                const std::string& name, const std::vector<Operation>& operations) {
+  std::vector<rd_kafka_AclBinding_t*> bindings;
+  char text[256];
+  for (Operation operation : operations) {
+    bindings.push_back(rd_kafka_AclBinding_new(
+        TypeOf(resource), NameOf(resource, name).c_str(), PatternOf(resource), principal.c_str(),
+        "*", OperationOf(operation), RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, text, sizeof(text)));
+  }
+  absl::Status status = Ask(
+      client_,
+      [&](rd_kafka_queue_t* queue) {
+        rd_kafka_CreateAcls(client_, bindings.data(), bindings.size(), nullptr, queue);
+      },
+      [](rd_kafka_event_t* event) {
+        size_t count = 0;
+        const rd_kafka_acl_result_t** results =
+            rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event), &count);
+        for (size_t i = 0; i < count; ++i) {
+          if (absl::Status status = StatusOf(rd_kafka_acl_result_error(results[i])); !status.ok())
+            return status;
+        }
+        return absl::OkStatus();
+      });
+  rd_kafka_AclBinding_destroy_array(bindings.data(), bindings.size());
+  return status;
+}
+
+absl::Status KafkaAccess::Revoke(const std::string& principal, Resource resource,
+                                 const std::string& name) {
+  char text[256];
+  rd_kafka_AclBindingFilter_t* filter = rd_kafka_AclBindingFilter_new(
+      TypeOf(resource), NameOf(resource, name).c_str(), PatternOf(resource), principal.c_str(),
+      nullptr, RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text));
+  absl::Status status = Ask(
+      client_,
+      [&](rd_kafka_queue_t* queue) { rd_kafka_DeleteAcls(client_, &filter, 1, nullptr, queue); },
+      [](rd_kafka_event_t*) { return absl::OkStatus(); });
+  rd_kafka_AclBinding_destroy(filter);
+  return status;
+}
+
+absl::Status KafkaAccess::SetPassword(const std::string& user, const std::string& password) {
+  static constexpr char kSalt[] = "a salt of the tests";
+  rd_kafka_UserScramCredentialAlteration_t* change = rd_kafka_UserScramCredentialUpsertion_new(
+      user.c_str(), RD_KAFKA_SCRAM_MECHANISM_SHA_512, kScramIterations,
+      reinterpret_cast<const unsigned char*>(password.data()), password.size(),
+      reinterpret_cast<const unsigned char*>(kSalt), sizeof(kSalt) - 1);
+  absl::Status status = Ask(
+      client_,
+      [&](rd_kafka_queue_t* queue) {
+        rd_kafka_AlterUserScramCredentials(client_, &change, 1, nullptr, queue);
+      },
+      [](rd_kafka_event_t* event) {
+        size_t count = 0;
+        const auto** answers = rd_kafka_AlterUserScramCredentials_result_responses(
+            rd_kafka_event_AlterUserScramCredentials_result(event), &count);
+        for (size_t i = 0; i < count; ++i) {
+          absl::Status status =
+              StatusOf(rd_kafka_AlterUserScramCredentials_result_response_error(answers[i]));
+          if (!status.ok()) return status;
+        }
+        return absl::OkStatus();
+      });
+  rd_kafka_UserScramCredentialAlteration_destroy(change);
+  return status;
+}
+
+}  // namespace sluice::test_support

@@ -1,5 +1,6 @@
 #include "common/rpc/tls.h"
 
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/client_unary_call.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
@@ -7,6 +8,7 @@
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/method_handler.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -187,6 +189,51 @@ TEST_F(TlsTest, FilesAreReadAgainWithoutARestart) {
     accepted = Call(ConnectTo(*server, client)).ok();
   }
   EXPECT_TRUE(accepted);
+}
+
+// The certificate that the server at the other end shows.
+std::string CertificateAt(const std::shared_ptr<grpc::Channel>& channel, bool& failed) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  StringValue out;
+  grpc::internal::RpcMethod method("/sluice.test.Peer/Get", grpc::internal::RpcMethod::NORMAL_RPC);
+  grpc::Status status =
+      grpc::internal::BlockingUnaryCall<Empty, StringValue, MessageLite, MessageLite>(
+          channel.get(), method, &context, Empty(), &out);
+  failed = !status.ok();
+  if (failed) return "";
+  auto pem = context.auth_context()->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  return pem.empty() ? "" : std::string(pem[0].data(), pem[0].size());
+}
+
+TEST_F(TlsTest, ARenewedCertificateIsTakenAndDisturbsNoCall) {
+  PeerService service;
+  auto server = Serve(Server(), service);
+  TlsFiles client = Issue("site", "client", "DNS:c.test");
+  auto channel = ConnectTo(*server, client);
+  std::atomic<bool> stop = false;
+  std::atomic<int> calls = 0, failures = 0;
+  std::thread traffic([&] {
+    for (; !stop; ++calls) failures += Call(channel).ok() ? 0 : 1;
+  });
+  bool failed = false;
+  const std::string before = CertificateAt(ConnectTo(*server, client), failed);
+  EXPECT_FALSE(failed);
+  EXPECT_FALSE(before.empty());
+
+  Server();
+  std::string now = before;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (now == before && std::chrono::steady_clock::now() < deadline) {
+    now = CertificateAt(ConnectTo(*server, client), failed);
+    failures += failed ? 1 : 0;
+  }
+  EXPECT_NE(now, before);
+  const int seen = calls;
+  while (calls < seen + 10) std::this_thread::yield();
+  stop = true;
+  traffic.join();
+  EXPECT_EQ(failures, 0);
 }
 
 TEST_F(TlsTest, WrongFilesAreNamedAtTheStart) {

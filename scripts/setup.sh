@@ -4,19 +4,24 @@
 #   --verbose  say also what is there already      --lint  with the formatter and the linter
 #   --dashboards  with the browser that draws pictures of dashboards
 #   --deploy   with what tests/deploy checks the chart with
+#   --images   with what builds and runs images
+#   --image    only what compiling the services needs: inside an image that is being built
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/versions.sh
 source scripts/versions.sh
 cache="${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}"
 
-packages=(g++ cmake ninja-build ccache pkg-config git protobuf-compiler protobuf-compiler-grpc
-  libprotobuf-dev libprotoc-dev libgrpc++-dev libabsl-dev prometheus-cpp-dev libcivetweb-dev libgtest-dev
-  libgmock-dev libbenchmark-dev libsimdjson-dev libre2-dev libssl-dev libyaml-cpp-dev libcli11-dev
-  libutf8proc-dev libjemalloc-dev libpqxx-dev liblmdb-dev libgeos-dev postgresql libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev tzdata unzip
-  openjdk-17-jre-headless maven dpkg-dev make zsh fish python3-jsonschema python3-venv)
+packages=(g++ cmake ninja-build ccache pkg-config protobuf-compiler protobuf-compiler-grpc
+  libprotobuf-dev libprotoc-dev libgrpc++-dev libabsl-dev prometheus-cpp-dev libcivetweb-dev
+  libsimdjson-dev libre2-dev libssl-dev libyaml-cpp-dev libcli11-dev libutf8proc-dev libjemalloc-dev
+  libgeos-dev liblmdb-dev libpqxx-dev tzdata)
+librdkafka_packages=(libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev dpkg-dev make)
+test_packages=(git libgtest-dev libgmock-dev libbenchmark-dev postgresql unzip openjdk-17-jre-headless maven zsh fish
+  python3-jsonschema python3-venv)
 verbose=
 deploy=
+image=
 for argument in "$@"; do
   case "$argument" in
     --verbose) verbose=yes ;;
@@ -25,6 +30,11 @@ for argument in "$@"; do
       deploy=yes
       command -v go >/dev/null || packages+=(golang-go)
       ;;
+    --image)
+      image=yes
+      packages+=(ca-certificates python3-minimal)
+      ;;
+    --images) packages+=(buildah podman runc mmdebstrap) ;;
     --lint) packages+=(clang-format-16 clang-tidy-16) ;;
     *) echo "setup: unknown argument $argument" >&2 && exit 2 ;;
   esac
@@ -97,6 +107,7 @@ build_librdkafka() {
   (cd "$work/src" && ./configure --prefix="$prefix" --disable-debug-symbols --disable-c11threads && make -j"$(nproc)" libs &&
     make -C src install DESTDIR="$work/root") >"$work/log" 2>&1 ||
     { tail -n 40 "$work/log" >&2 && fail "librdkafka could not be built"; }
+  install -D -m 0644 "$work/src/LICENSES.txt" "$work/root$prefix/share/doc/librdkafka/LICENSES.txt"
   mkdir -p "$cache"
   mv "$work/root$prefix" "$cache/.librdkafka.new" && mv "$cache/.librdkafka.new" "$prefix"
 }
@@ -177,6 +188,19 @@ make_observe_environment() {
   cp "$list" "$folder/requirements.txt"
 }
 
+# Debian 13 has a librdkafka that serves.
+if [[ -n "$image" ]]; then
+  as_root apt-get update -qq
+  if [[ "$(apt-cache policy librdkafka-dev | awk '/Candidate:/{print $2}')" == 2.[89].* ]]; then
+    packages+=(librdkafka-dev)
+  else
+    packages+=("${librdkafka_packages[@]}")
+  fi
+  install_packages
+  build_librdkafka
+  exit 0
+fi
+packages+=("${librdkafka_packages[@]}" "${test_packages[@]}")
 install_packages
 build_librdkafka
 fetch_kafka

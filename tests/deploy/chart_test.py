@@ -143,12 +143,47 @@ class ChartTest(unittest.TestCase):
                 for name, text in config.items():
                     text = text.replace("/etc/sluice/keys", folder)
                     text = text.replace("/usr/share/sluice/contracts", f"{ROOT}/proto")
+                    # Secrets that the brokers' operator makes.
+                    text = text.replace("/etc/sluice/kafka-", f"{folder}/kafka-")
+                    for secret in re.findall(rf"{folder}/kafka-\S+", text):
+                        os.makedirs(os.path.dirname(secret), exist_ok=True)
+                        with open(secret, "w", encoding="utf-8") as out:
+                            out.write("-----BEGIN CERTIFICATE-----\n")
                     text = re.sub(r"^- /etc/sluice/contracts\n", "", text, flags=re.M)
                     with open(f"{folder}/{name}", "w", encoding="utf-8") as out:
                         out.write(text)
                 out = run(f"{BINARIES}/services/processor/sluice-processor", "--config",
                           f"{folder}/processor.yaml", "--instance", "pod-0", "--check")
                 self.assertIn("ok: plan", out)
+
+    def test_the_reference_service_takes_the_configuration_that_the_chart_writes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = [d for d in documents(render("large")) if d["kind"] == "ConfigMap" and
+                      "reference.yaml" in d["data"]][0]["data"]
+            for name, text in config.items():
+                with open(f"{folder}/{name}", "w", encoding="utf-8") as out:
+                    out.write(text.replace("/var/lib/sluice", folder))
+            out = run(f"{BINARIES}/services/reference/sluice-reference", "--config",
+                      f"{folder}/reference.yaml", "--check")
+            self.assertIn("ok", out)
+
+    def test_what_the_other_services_need_is_asked_for(self):
+        for setting, name in [("pseudonymiser.config.audit=null", "pseudonymiser.config.audit.topic"),
+                              ("reference.config.sets=null", "reference.config.sets")]:
+            self.assertIn(name, tool("helm", "template", "site", CHART, *values("large"), "--set",
+                                     setting, fails=True))
+
+    def test_processors_are_let_do_what_pipelines_ask_for_and_no_more(self):
+        config = [d for d in documents(render("large")) if d["kind"] == "ConfigMap" and
+                  "policy.yaml" in d["data"]][0]["data"]
+        callers = {caller["caller"]: caller for caller in yaml.safe_load(config["policy.yaml"])["callers"]}
+        own = callers["site-sluice-processor.ns.svc"]
+        self.assertEqual(own["may"], [{"calls": ["pseudonymise", "encrypt", "format_preserve", "list_domains"],
+                                       "domains": ["*"]}])
+        self.assertIn("operator.sluice.example", callers)
+        served = yaml.safe_load([d for d in documents(render("large")) if d["kind"] == "ConfigMap" and
+                                 "reference.yaml" in d["data"]][0]["data"]["reference.yaml"])
+        self.assertEqual(served["access"], [{"caller": "site-sluice-processor.ns.svc", "may": ["read"]}])
 
     def test_alerts_and_dashboards_are_those_of_the_repository(self):
         text = documents(render("large"))

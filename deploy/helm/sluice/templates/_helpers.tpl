@@ -171,24 +171,26 @@ prometheus.io/port: "9090"
 {{- else }}{{ fail "kafka.tls.clientSecretName: name the Secret with the client certificate, or set strimzi.enabled" }}{{ end -}}
 {{- end }}
 
-{{- define "sluice.kafkaProperties" -}}
+{{/* kafka.security of a processor's configuration. */}}
+{{- define "sluice.kafkaSecurity" -}}
 {{- $kafka := .root.Values.kafka -}}
-security.protocol: {{ $kafka.security }}
 {{- if ne $kafka.security "plaintext" }}
-ssl.endpoint.identification.algorithm: https
+tls:
 {{- if include "sluice.kafkaAuthority" .root }}
-ssl.ca.location: /etc/sluice/kafka-ca/{{ $kafka.tls.secretKey }}
-{{- end }}
+  ca: /etc/sluice/kafka-ca/{{ $kafka.tls.secretKey }}
+{{- else if ne $kafka.security "ssl" }} {}
 {{- end }}
 {{- if eq $kafka.security "ssl" }}
 {{- $stem := ternary "user" "tls" (empty $kafka.tls.clientSecretName) }}
-ssl.certificate.location: /etc/sluice/kafka-client/{{ $stem }}.crt
-ssl.key.location: /etc/sluice/kafka-client/{{ $stem }}.key
+  certificate: /etc/sluice/kafka-client/{{ $stem }}.crt
+  private_key: /etc/sluice/kafka-client/{{ $stem }}.key
+{{- end }}
 {{- end }}
 {{- if eq $kafka.security "sasl_ssl" }}
-sasl.mechanisms: {{ $kafka.sasl.mechanism }}
-sasl.username: {{ default (include "sluice.kafkaUser" .) $kafka.sasl.username }}
-sasl.password.file: /etc/sluice/kafka-sasl/{{ $kafka.sasl.secretKey }}
+sasl:
+  mechanism: {{ $kafka.sasl.mechanism | lower | replace "-" "_" }}
+  username: {{ default (include "sluice.kafkaUser" .) $kafka.sasl.username }}
+  password: /etc/sluice/kafka-sasl/{{ $kafka.sasl.secretKey }}
 {{- end }}
 {{- end }}
 
@@ -218,7 +220,9 @@ sasl.password.file: /etc/sluice/kafka-sasl/{{ $kafka.sasl.secretKey }}
 {{- $contracts := list -}}
 {{- if $values.contracts.shipped }}{{ $contracts = append $contracts "/usr/share/sluice/contracts" }}{{ end -}}
 {{- if $values.contracts.files }}{{ $contracts = append $contracts "/etc/sluice/contracts" }}{{ end -}}
-{{- $kafka := dict "brokers" $values.kafka.brokers "group" (include "sluice.group" .) "session_timeout_ms" (int $values.kafka.sessionTimeoutMs) "transaction_timeout_ms" (int $values.kafka.transactionTimeoutMs) "membership" (ternary "static" "dynamic" (eq $values.processor.kind "statefulset")) "properties" (merge (include "sluice.kafkaProperties" . | fromYaml) $values.kafka.properties) -}}
+{{- $kafka := dict "brokers" $values.kafka.brokers "group" (include "sluice.group" .) "session_timeout_ms" (int $values.kafka.sessionTimeoutMs) "transaction_timeout_ms" (int $values.kafka.transactionTimeoutMs) "membership" (ternary "static" "dynamic" (eq $values.processor.kind "statefulset")) -}}
+{{- with $values.kafka.properties }}{{ $_ := set $kafka "properties" . }}{{ end -}}
+{{- with include "sluice.kafkaSecurity" . | fromYaml }}{{ $_ := set $kafka "security" . }}{{ end -}}
 {{- $listen := include "sluice.listen" .root | fromYaml -}}
 {{- if and (eq (include "sluice.tls" .root) "true") $values.certificates.operators }}{{ $_ := set $listen "callers" $values.certificates.operators }}{{ end -}}
 {{- $config := dict "kafka" $kafka "contracts" $contracts "pipeline" $pipeline "listen" $listen "workers" (int (default $values.processor.workers $own.workers)) "drain_timeout_ms" (include "sluice.drainMs" .root | int) -}}
@@ -240,6 +244,31 @@ sasl.password.file: /etc/sluice/kafka-sasl/{{ $kafka.sasl.secretKey }}
 {{- if eq .component "pseudonymiser" -}}
 {{- $_ := set $config "keyring" "/etc/sluice/keys/keyring" -}}
 {{- $_ := set $config "key_encryption_key" "/etc/sluice/keys/kek" -}}
+{{- $_ := set $config "policy" "policy.yaml" -}}
+{{- if not (and $config.audit $config.audit.topic) }}{{ fail "pseudonymiser.config.audit.topic: name brokers and topic; the file of a pod goes with the pod" }}{{ end -}}
+{{- $_ := set $config.audit "file" "/var/lib/sluice/audit.trail" -}}
+{{- else -}}
+{{- $_ := set $config "folder" "/var/lib/sluice/sets" -}}
+{{- $_ := set $config "trail" "/var/lib/sluice/audit.trail" -}}
+{{- if not $config.sets }}{{ fail "reference.config.sets: name the reference sets" }}{{ end -}}
+{{- with include "sluice.processorCaller" .root }}
+{{- $_ := set $config "access" (prepend (default list $config.access) (dict "caller" . "may" (list "read"))) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $config -}}
+{{- end }}
+
+{{/* The name that this release's processors are known by; "" where their certificate is somebody else's. */}}
+{{- define "sluice.processorCaller" -}}
+{{- if eq .Values.certificates.mode "certManager" }}{{ include "sluice.serviceHost" (dict "root" . "component" "processor") }}{{ end -}}
+{{- end }}
+
+{{/* The pseudonymiser's policy: what pipelines ask for, by this release's processors, then what values add. */}}
+{{- define "sluice.policy" -}}
+{{- $policy := deepCopy .Values.pseudonymiser.policy -}}
+{{- with include "sluice.processorCaller" . }}
+{{- $may := dict "calls" (list "pseudonymise" "encrypt" "format_preserve" "list_domains") "domains" (list "*") -}}
+{{- $_ := set $policy "callers" (prepend (default list $policy.callers) (dict "caller" . "may" (list $may) "limits" (dict "bulk" true))) -}}
+{{- end -}}
+{{- toYaml $policy -}}
 {{- end }}

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <vector>
 
 #include "benchmarks/process_usage.h"
@@ -10,20 +11,30 @@
 #include "common/base/status.h"
 #include "common/kafka/writer.h"
 #include "tests/support/wait_until.h"
-
 namespace sluice::bench {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-absl::StatusOr<std::unique_ptr<PipelineRun>> PipelineRun::Create(const Options& options) {
+absl::StatusOr<std::unique_ptr<PipelineRun>> PipelineRun::Create(const Options& options,
+                                                                 Broker broker) {
   auto run = std::unique_ptr<PipelineRun>(new PipelineRun(options));
   SLUICE_ASSIGN_OR_RETURN(run->site_, Site::Create());
-  SLUICE_ASSIGN_OR_RETURN(run->broker_,
-                          test_support::KafkaBroker::Create({.heap_mb = 1024, .jvm_flags = {}}));
+  test_support::KafkaBroker::Options kafka{.heap_mb = 1024, .jvm_flags = {}};
+  if (broker == Broker::kAlsoTls) {
+    auto server = run->certificates_.Issue("brokers", "broker", "IP:127.0.0.1");
+    kafka.security = {
+        server.certificate, server.private_key, server.authority, {{"bench", "password"}}};
+    kafka.properties = {{"super.users", "User:ANONYMOUS;User:bench"}};
+    const std::string password = run->site_->path() + "/password";
+    std::ofstream(password) << "password";
+    run->security_ = "{tls: {ca: \"" + server.authority +
+                     "\"}, sasl: {username: bench, password: \"" + password + "\"}}";
+  }
+  SLUICE_ASSIGN_OR_RETURN(run->broker_, test_support::KafkaBroker::Create(std::move(kafka)));
   SLUICE_RETURN_IF_ERROR(run->broker_->Start());
   kafka::ConnectionOptions connection;
-  connection.brokers = {run->broker_->bootstrap()};
+  connection.brokers = {run->broker_->direct()};
   SLUICE_ASSIGN_OR_RETURN(run->admin_, kafka::Admin::Create(connection));
   std::vector<kafka::NewTopic> topics;
   for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine", "bench.mirror"})
@@ -63,8 +74,18 @@ absl::StatusOr<RunFigures> PipelineRun::Mirror() {
 }
 
 absl::StatusOr<RunFigures> PipelineRun::Processor(test_support::ChildProcess* also) {
+  return Run(broker_->direct(), "", also);
+}
+
+absl::StatusOr<RunFigures> PipelineRun::ProcessorOverTls() {
+  return Run(broker_->bootstrap(), security_, nullptr);
+}
+
+absl::StatusOr<RunFigures> PipelineRun::Run(const std::string& address, const std::string& security,
+                                            test_support::ChildProcess* also) {
   const std::string name = "processor" + std::to_string(processors_++);
-  SLUICE_RETURN_IF_ERROR(site_->Configure({broker_->bootstrap(), name}));
+  SLUICE_RETURN_IF_ERROR(
+      site_->Configure({.broker = address, .group = name, .security = security}));
   auto launched = Clock::now();
   SLUICE_ASSIGN_OR_RETURN(
       auto process, test_support::ChildProcess::Start(

@@ -64,8 +64,9 @@ absl::StatusOr<std::unique_ptr<test_support::ChildProcess>> Site::StartPseudonym
 absl::Status Site::Configure(const Processor& processor) const {
   std::ofstream out(config());
   out << "kafka: {brokers: [\"" << processor.broker << "\"], group: " << processor.group
-      << ", instance: bench}\ncommit: {interval_ms: " << processor.commit_interval_ms
-      << "}\ncontracts: [proto]\n"
+      << ", instance: bench";
+  if (!processor.security.empty()) out << ", security: " << processor.security;
+  out << "}\ncommit: {interval_ms: " << processor.commit_interval_ms << "}\ncontracts: [proto]\n"
       << "pseudonymiser: ";
   if (address_.empty()) {
     out << "{local: {keyring: keyring, key_encryption_key: kek}}\n";

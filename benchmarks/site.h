@@ -21,6 +21,7 @@ class Site {
     std::string broker = "127.0.0.1:1";
     std::string group = "bench";
     int commit_interval_ms = 0;  // 0: the default
+    std::string security;        // kafka.security, in YAML; empty: none
   };
   // A pseudonymiser's service with the site's keyring as a process of its own, over mutual TLS.
   // From now on Configure() makes the processor ask it.

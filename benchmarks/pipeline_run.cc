@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/kafka/writer.h"
 #include "tests/support/wait_until.h"
+
 namespace sluice::bench {
 
 using namespace std::chrono_literals;

@@ -177,7 +177,7 @@ class SecurityKafkaTest : public ::testing::Test {
   void ExpectConserved() {
     audit::Findings found;
     test_support::WaitUntil(60s, [&] {
-      auto pseudonymiser = privacy::LocalPseudonymiser::Create(setup_->keyring);
+      auto pseudonymiser = privacy::LocalPseudonymiser::Create(*setup_->keyring);
       auto findings = audit::Audit({Direct(), name_}, *setup_->pipeline, **pseudonymiser);
       if (!findings.ok()) return false;  // nothing committed yet, or the broker restarts
       found = *findings;

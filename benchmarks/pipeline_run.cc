@@ -9,7 +9,11 @@
 #include "benchmarks/process_usage.h"
 #include "benchmarks/workload.h"
 #include "common/base/status.h"
+#include "common/base/strings.h"
 #include "common/kafka/writer.h"
+#include "common/privacy/local_pseudonymiser.h"
+#include "services/audit/audit.h"
+#include "services/processor/setup.h"
 #include "tests/support/wait_until.h"
 
 namespace sluice::bench {
@@ -74,6 +78,22 @@ absl::StatusOr<RunFigures> PipelineRun::Mirror() {
   return figures;
 }
 
+// A figure counts only where every event has exactly one result.
+absl::Status PipelineRun::CheckOutputs(const std::string& group) const {
+  SLUICE_ASSIGN_OR_RETURN(auto setup, processor::LoadSetup(site_->config()));
+  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*setup.keyring));
+  audit::Options audited;
+  audited.connection.brokers = {broker_->direct()};
+  audited.group = group;
+  SLUICE_ASSIGN_OR_RETURN(auto found, audit::Audit(audited, *setup.pipeline, *pseudonymiser));
+  if (found.conserved() && found.in == static_cast<uint64_t>(options_.events))
+    return absl::OkStatus();
+  return absl::DataLossError(base::StrCat(
+      "of ", options_.events, " events ", found.in, " are committed; lost ", found.lost,
+      ", doubled ", found.doubled, ", unordered ", found.unordered, ", unknown ", found.unknown,
+      found.examples.empty() ? "" : "; the first: " + found.examples.front()));
+}
+
 absl::StatusOr<RunFigures> PipelineRun::Processor(test_support::ChildProcess* also) {
   return Run(broker_->direct(), "", also);
 }
@@ -123,6 +143,8 @@ absl::StatusOr<RunFigures> PipelineRun::Run(const std::string& address, const st
   figures.peak_kib = UsageOf(process->pid()).peak_kib;
   SLUICE_RETURN_IF_ERROR(process->Signal(SIGTERM));
   SLUICE_RETURN_IF_ERROR(process->Wait(40s).status());
+  // Later runs write into the same topics, and remote keys aren't here to recompute pseudonyms.
+  if (processors_ == 1 && also == nullptr) SLUICE_RETURN_IF_ERROR(CheckOutputs(name));
   return figures;
 }
 

@@ -41,6 +41,7 @@ class PipelineRun {
   explicit PipelineRun(const Options& options) : options_(options) {}
   absl::StatusOr<RunFigures> Run(const std::string& address, const std::string& security,
                                  test_support::ChildProcess* also);
+  absl::Status CheckOutputs(const std::string& group) const;
 
   const Options options_;
   std::unique_ptr<Site> site_;

@@ -230,7 +230,6 @@ TEST(ParseYaml, ShapesThatDontFitSayWhatDoes) {
 TEST(ParseYaml, AShortFormStillNeedsItsRequiredKeys) {
   EXPECT_EQ(ErrorOf<v1::Enrichment>("{}"),
             "p.yaml:1: set: is required: add this key\n"
-            "p.yaml:1: key: is required: add this key\n"
             "p.yaml:1: into: is required: add this key");
   EXPECT_EQ(ErrorOf<v1::Quarantine>("topic: ''\npublic_key: k"),
             "p.yaml:1: topic: is required: the text must not be empty");

@@ -37,7 +37,7 @@ PROCESSES = {
     "services/reference": [],
     "services/ctl": ["services/processor", "services/audit"],
     "demo": ["services/processor", "services/audit", "tests/support"],
-    "benchmarks": ["services/processor", "services/pseudonymiser", "tests/support"],
+    "benchmarks": ["services/audit", "services/processor", "services/pseudonymiser", "tests/support"],
 }
 # Tests may also use the fixtures, and these.
 TESTS_ALSO = {"services/processor": ["services/audit", "services/reference",

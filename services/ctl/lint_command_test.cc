@@ -222,6 +222,7 @@ std::vector<Weakening> WeakeningsOf(const std::string& pipeline) {
     bool identifier = std::regex_match(name, kIdentifier);
     if (how == "drop" && identifier) weaker("pseudonymise");
     if (identifier && how != "drop") weaker("{mask: {keep_last: 6}}");
+    if (how == "pseudonymise") weaker("encrypt");
     if (how.find("age_bands") != std::string::npos) {
       weaker("{generalise: {age_bands: [18, 19, 20, 21, 22]}, as: age_band}");
       weaker("{generalise: day}");

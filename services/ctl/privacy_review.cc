@@ -169,20 +169,61 @@ class Reviewer {
         Warn(base::StrCat("mask-shows:", kind), at,
              base::StrCat("the mask shows more than ", kMaskShownMax, " characters of '", node.path,
                           "': with another field they find the person; show fewer"));
-    } else if (treatment != nullptr && !stream_->internal && IsLinkable(output, is)) {
-      Warn(base::StrCat("linkable:", kind), at,
-           base::StrCat("'", node.path,
-                        "' is a pseudonym in a stream that isn't internal: all "
-                        "records of one person can be put together, which stays personal data; "
-                        "drop it unless the purpose needs that"));
+    } else if (treatment != nullptr && !stream_->internal) {
+      WarnLinkable(node, output, *treatment, kind, at);
     }
     if (!stream_->internal) ReviewPrecision(node, output, kind, at);
     Remember(node, output);
   }
 
-  static bool IsLinkable(const OutputNode& output, const Classification& is) {
-    return output.op == Op::kPseudonymise && is.identifier != contract::v1::EVENT_ID &&
-           is.identifier != contract::v1::SOURCE_POSITION;
+  // Records of one person that can be put together, outside.
+  void WarnLinkable(const Node& node, const OutputNode& output, const Treatment& treatment,
+                    const std::string& kind, const std::string& at) {
+    const Classification& is = node.classification;
+    if (is.identifier == contract::v1::EVENT_ID || is.identifier == contract::v1::SOURCE_POSITION)
+      return;
+    auto warn = [&](std::string_view what, std::string_view instead) {
+      Warn(base::StrCat("linkable:", kind), at,
+           base::StrCat("'", node.path, "' ", what, ", which stays personal data; ", instead));
+    };
+    switch (output.op) {
+      case Op::kPseudonymise:
+        if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::period) {
+          warn(
+              "is a pseudonym in a stream that isn't internal: all records of one person within a "
+              "period can be put together",
+              "drop it, or use linkage: event, unless the purpose needs that");
+        } else if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::domain) {
+          warn(
+              "is a pseudonym in a stream that isn't internal: all records of one person can be "
+              "put "
+              "together",
+              "drop it unless the purpose needs that");
+        }
+        break;
+      case Op::kEncrypt:
+        warn(
+            "is encrypted in a stream that isn't internal: all records of one person can be put "
+            "together, and its length shows",
+            "drop it or use pseudonymise, unless somebody must get it back");
+        break;
+      case Op::kFormatPreserve:
+        warn(
+            "is format-preserved in a stream that isn't internal: all records of one person can be "
+            "put together, and it may be somebody's true one",
+            "drop it or use pseudonymise, unless the receiving system takes nothing else");
+        break;
+      case Op::kShiftDate:
+      case Op::kShiftTime:
+        warn(
+            "is shifted in a stream that isn't internal: the days between one person's dates are "
+            "the "
+            "true ones and can be known again",
+            "generalise or drop it unless the purpose needs them");
+        break;
+      default:
+        break;
+    }
   }
 
   void WarnKept(const Node& node, const std::string& kind, const std::string& at) {
@@ -379,11 +420,49 @@ int FinenessOf(engine::Part part) {
   return 4;
 }
 
-// Whether what `now` does shows no more than what `before` did. nullptr: dropped.
-bool HidesAsMuch(const OutputNode* before, const OutputNode* now) {
+// How far the records of one person can be followed by a pseudonym: less has smaller numbers.
+int ReachOf(const Treatment* treatment) {
+  using config::v1::Pseudonymise;
+  if (treatment == nullptr || treatment->how_case() != Treatment::kPseudonymise) return 5;
+  const Pseudonymise& how = treatment->pseudonymise();
+  switch (how.linkage()) {
+    case Pseudonymise::none:
+      return 0;
+    case Pseudonymise::event:
+      return 1;
+    case Pseudonymise::period:
+      if (!how.has_every() || how.every() == Pseudonymise::month) return 2;
+      return how.every() == Pseudonymise::quarter ? 3 : 4;
+    default:
+      return 5;
+  }
+}
+
+// What a stream does with a field.
+struct Done {
+  const OutputNode* output = nullptr;  // nullptr: dropped
+  const Treatment* treatment = nullptr;
+};
+
+bool ScrubsAsMuch(const OutputNode& before, const OutputNode& now) {
+  for (size_t kind = 0; kind < now.scrub_requests.size(); ++kind) {
+    bool placeholder = kind >= before.scrub_requests.size() || before.scrub_requests[kind] < 0;
+    if (placeholder && now.scrub_requests[kind] >= 0) return false;
+  }
+  return true;
+}
+
+// Whether what is done now shows no more than what was done before.
+bool HidesAsMuch(const Done& then, const Done& at_present) {
+  const OutputNode* before = then.output;
+  const OutputNode* now = at_present.output;
   if (now == nullptr) return true;
   if (before == nullptr) return false;
   if (now->op == Op::kConstant || before->op == Op::kKeep) return true;
+  // A pseudonym can't be turned back by whoever may decrypt, and shows no length or format.
+  if (now->op == Op::kPseudonymise &&
+      (before->op == Op::kEncrypt || before->op == Op::kFormatPreserve))
+    return true;
   if (now->op != before->op) return false;
   switch (now->op) {
     case Op::kDatePart:
@@ -399,6 +478,14 @@ bool HidesAsMuch(const OutputNode* before, const OutputNode* now) {
       return now->table->set() == before->table->set() &&
              now->table->schema().columns()[now->column].name ==
                  before->table->schema().columns()[before->column].name;
+    case Op::kPseudonymise:
+      return ReachOf(at_present.treatment) <= ReachOf(then.treatment);
+    case Op::kShiftDate:
+    case Op::kShiftTime:
+      return now->shift_days_max >= before->shift_days_max &&
+             at_present.treatment->shift().person() == then.treatment->shift().person();
+    case Op::kScrub:
+      return ScrubsAsMuch(*before, *now);
     case Op::kBucket:
       return now->bucket >= before->bucket;
     case Op::kMask:
@@ -449,9 +536,16 @@ std::vector<Warning> CompareStrength(const engine::Pipeline& before,
       if (!known && !node.classification.classified()) continue;
       const OutputNode* output = OutputOf(pipeline, now, node.path);
       const OutputNode* earlier = OutputOf(before, *then, node.path);
-      if (HidesAsMuch(earlier, output)) continue;
-      std::string path;
-      TreatmentOf(pipeline.config().streams(static_cast<int>(i)), pipeline.contract(), node, path);
+      std::string path, path_then;
+      const Treatment* treatment = TreatmentOf(pipeline.config().streams(static_cast<int>(i)),
+                                               pipeline.contract(), node, path);
+      const Treatment* treatment_then =
+          !known ? nullptr
+                 : TreatmentOf(
+                       before.config().streams(static_cast<int>(then - before.streams().begin())),
+                       before.contract(), before.contract().node(before.contract().Find(node.path)),
+                       path_then);
+      if (HidesAsMuch({earlier, treatment_then}, {output, treatment})) continue;
       std::string was =
           earlier == nullptr ? "drop" : then->treatments[before.contract().Find(node.path)];
       warnings.push_back(

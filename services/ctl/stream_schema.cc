@@ -248,6 +248,13 @@ class Writer {
                 base::StrCat(label.empty() ? "dom" : label, "1-syntheticsyntheticsyntheti"),
                 "A pseudonym: the domain's label, its epoch, 26 characters. Equal means equal."};
       }
+      case Op::kEncrypt:
+        return {"^[a-z]{1,8}[0-9]+e-[a-z2-7]{26,}$", "dom1e-syntheticsyntheticsyntheti",
+                "An encrypted identifier: the domain's label, its epoch, e, the text. Equal means "
+                "equal; who may, asks it back."};
+      case Op::kShiftDate:
+        return {"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-03-04",
+                "A date, moved by as many days as all dates of the same person."};
       case Op::kAgeBand:
         return {"^[0-9]+(-[0-9]+|\\+)$", "18-24", "The band of an age at the event's time."};
       case Op::kDatePart:

@@ -10,6 +10,7 @@
 #include "services/ctl/lint_command.h"
 #include "services/ctl/pseudonyms_command.h"
 #include "services/ctl/quarantine_command.h"
+#include "services/ctl/reference_command.h"
 #include "services/ctl/reidentify_command.h"
 #include "services/ctl/run_command.h"
 #include "services/ctl/schema_command.h"
@@ -37,6 +38,7 @@ void AddCommands(Program& program) {
   AddQuarantineCommand(program);
   AddAuditCommand(program);
   AddTrailCommand(program);
+  AddReferenceCommand(program);
   AddCompletionCommand(program);
 }
 

@@ -42,7 +42,7 @@ PROCESSES = {
 # Tests may also use the fixtures, and these.
 TESTS_ALSO = {"services/processor": ["services/audit", "services/reference",
                                      "services/pseudonymiser", "demo"],
-              "services/ctl": ["services/pseudonymiser"]}
+              "services/ctl": ["services/pseudonymiser", "services/reference"]}
 
 # Third-party headers with one door.
 DOORS = [

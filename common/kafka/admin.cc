@@ -51,6 +51,17 @@ PartitionListPtr EveryPartition(const std::string& topic, int count, int64_t off
   return list;
 }
 
+// A topic that was just made, or a leader that moves, has none for a moment.
+template <typename Call>
+absl::Status UntilLed(int timeout_ms, Call call) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (true) {
+    absl::Status asked = call();
+    if (!absl::IsUnavailable(asked) || std::chrono::steady_clock::now() >= until) return asked;
+    std::this_thread::sleep_for(kLeaderRetry);
+  }
+}
+
 }  // namespace
 
 Admin::Admin(ConnectionOptions options, int timeout_ms)
@@ -190,16 +201,11 @@ absl::StatusOr<std::vector<PartitionRange>> Admin::Ranges(const std::string& top
   for (int partition = 0; partition < count; ++partition) {
     PartitionRange& range = ranges[partition];
     range.partition = partition;
-    // A topic that was just made, or a leader that moves, has none for a moment.
-    auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms_);
-    absl::Status asked;
-    do {
-      if (!asked.ok()) std::this_thread::sleep_for(kLeaderRetry);
-      asked = ToStatus(rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition,
-                                                        &range.begin, &range.end, timeout_ms_),
-                       base::StrCat("look up offsets of ", topic, "/", partition));
-    } while (absl::IsUnavailable(asked) && std::chrono::steady_clock::now() < until);
-    SLUICE_RETURN_IF_ERROR(asked);
+    SLUICE_RETURN_IF_ERROR(UntilLed(timeout_ms_, [&] {
+      return ToStatus(rd_kafka_query_watermark_offsets(client_.get(), topic.c_str(), partition,
+                                                       &range.begin, &range.end, timeout_ms_),
+                      base::StrCat("look up offsets of ", topic, "/", partition));
+    }));
   }
   return ranges;
 }
@@ -208,22 +214,26 @@ absl::StatusOr<std::vector<int64_t>> Admin::LogEnds(const std::string& topic) {
   SLUICE_ASSIGN_OR_RETURN(int count, PartitionCount(topic));
   PartitionListPtr list = EveryPartition(topic, count, RD_KAFKA_OFFSET_SPEC_LATEST);
   std::string what = base::StrCat("look up the ends of ", topic);
-  // read_uncommitted is this request's default, whatever the client's.
-  SLUICE_ASSIGN_OR_RETURN(EventPtr event,
-                          Ask(client_.get(), RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout_ms_, what,
-                              [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                                rd_kafka_ListOffsets(client_.get(), list.get(), options, queue);
-                              }));
   std::vector<int64_t> ends(count, -1);
-  size_t size = 0;
-  const rd_kafka_ListOffsetsResultInfo_t** infos =
-      rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event.get()), &size);
-  for (size_t i = 0; i < size; ++i) {
-    const rd_kafka_topic_partition_t& at =
-        *rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
-    SLUICE_RETURN_IF_ERROR(ToStatus(at.err, what));
-    ends[at.partition] = at.offset;
-  }
+  auto ask = [&]() -> absl::Status {
+    // read_uncommitted is this request's default, whatever the client's.
+    SLUICE_ASSIGN_OR_RETURN(EventPtr event,
+                            Ask(client_.get(), RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout_ms_, what,
+                                [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                                  rd_kafka_ListOffsets(client_.get(), list.get(), options, queue);
+                                }));
+    size_t size = 0;
+    const rd_kafka_ListOffsetsResultInfo_t** infos =
+        rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event.get()), &size);
+    for (size_t i = 0; i < size; ++i) {
+      const rd_kafka_topic_partition_t& at =
+          *rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
+      SLUICE_RETURN_IF_ERROR(ToStatus(at.err, what));
+      ends[at.partition] = at.offset;
+    }
+    return absl::OkStatus();
+  };
+  SLUICE_RETURN_IF_ERROR(UntilLed(timeout_ms_, ask));
   return ends;
 }
 

@@ -1,0 +1,380 @@
+// Joins while reference data changes and its service fails, on a real Kafka and a real PostgreSQL:
+// what is published is right, or the flow waits.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "common/base/random.h"
+#include "common/base/strings.h"
+#include "common/kafka/admin.h"
+#include "common/kafka/reader.h"
+#include "common/kafka/writer.h"
+#include "common/privacy/keyring.h"
+#include "common/privacy/seal.h"
+#include "common/reference/testing.h"
+#include "demo/generator.h"
+#include "services/processor/processor.h"
+#include "tests/support/child_process.h"
+#include "tests/support/free_port.h"
+#include "tests/support/postgres_server.h"
+#include "tests/support/shared_broker.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace sluice::processor {
+namespace {
+
+using namespace std::chrono_literals;
+using reference::WriteText;
+using test_support::ChildProcess;
+using test_support::WaitUntil;
+using ::testing::HasSubstr;
+
+class ReferenceKafkaTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    connection_.brokers = {test_support::SharedBroker().bootstrap()};
+    suffix_ = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    base::SystemRandom random;
+    ASSERT_TRUE(privacy::Keyring::CreateKeyFile(path("kek"), random).ok());
+    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random);
+    ASSERT_TRUE(keyring->Save(path("keyring"), path("kek"), random).ok());
+    WriteText(path("quarantine.pub"), privacy::NewSealingKeys(random)->public_pem);
+    csv_ = test_support::ReadFile(root_ + "/deploy/config/boroughs.csv");
+    WriteText(path("boroughs.csv"), csv_);
+    service_port_ = *test_support::FreePort();
+    std::vector<kafka::NewTopic> topics = {{raw(), 4}};
+    for (const char* stem : {"clean.stops.intelligence", "clean.stops.public", "quarantine.stops"})
+      topics.push_back({base::StrCat(stem, ".", suffix_), 2});
+    ASSERT_EQ((*kafka::Admin::Create(connection_))->CreateTopics(topics), absl::OkStatus());
+  }
+
+  std::string path(const std::string& name) const { return folder_->path() + "/" + name; }
+  std::string raw() const { return "raw.stops." + suffix_; }
+  std::string clean() const { return "clean.stops.intelligence." + suffix_; }
+  // `remote: ...`, as `reference` has it.
+  std::string Remote(std::string_view rest = "") const {
+    return base::StrCat("remote: {address: \"127.0.0.1:", service_port_, "\", sets: [boroughs]",
+                        rest, "}");
+  }
+
+  void WriteConfig(const std::string& instance, const std::string& group, std::string_view sets) {
+    std::string text =
+        base::StrCat("kafka: {brokers: [\"", connection_.brokers[0], "\"], group: ", suffix_, ".",
+                     group, ", instance: ", group, "-", instance,
+                     ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n",
+                     "commit: {events: 500}\ncontracts: [\"", root_, "/proto\"]\n",
+                     "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
+                     "reference:\n  ", sets, "\n  folder: kept-", group, "-", instance, "\n");
+    base::StrAppend(text, "pipeline:\n");
+    std::istringstream pipeline(
+        test_support::ReadFile(root_ + "/deploy/config/stops-pipeline.yaml"));
+    for (std::string line; std::getline(pipeline, line);) {
+      for (std::string_view topic :
+           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
+        if (size_t at = line.find(topic); at != std::string::npos)
+          line.insert(at + topic.size(), "." + suffix_);
+      }
+      base::StrAppend(text, "  ", line, "\n");
+    }
+    WriteText(path(base::StrCat(group, "-", instance, ".yaml")), text);
+  }
+  std::unique_ptr<ChildProcess> StartProcess(const std::string& program,
+                                             const std::string& config) {
+    std::filesystem::remove(path(config + ".log"));  // it names the port
+    auto process =
+        ChildProcess::Start({{base::StrCat(binaries_, "/services/", program, "/sluice-", program),
+                              "--config", path(config + ".yaml")},
+                             {},
+                             path(config + ".log"),
+                             ""});
+    EXPECT_TRUE(process.ok()) << process.status();
+    return *std::move(process);
+  }
+  std::unique_ptr<ChildProcess> StartProcessor(const std::string& name) {
+    auto process = StartProcess("processor", name);
+    EXPECT_EQ(process->WaitForOutput("http_port", 60s), absl::OkStatus());
+    return process;
+  }
+  std::unique_ptr<ChildProcess> StartService() {
+    WriteText(path("reference.yaml"),
+              base::StrCat(
+                  "folder: service\ntrail: trail\nlook_interval_ms: 50\n"
+                  "listen: {grpc: \"127.0.0.1:",
+                  service_port_,
+                  "\"}\nsets:\n  - name: boroughs\n    csv: boroughs.csv\n    schema: {columns: "
+                  "[{name: code}, {name: name}, {name: command_unit}], key: [{column: code}]}\n"));
+    return StartProcess("reference", "reference");
+  }
+
+  // What an HTTP port answers.
+  std::string Get(ChildProcess& process, std::string_view what) {
+    EXPECT_EQ(process.WaitForOutput("http_port", 60s), absl::OkStatus());
+    std::string log = process.Output();
+    size_t at = log.find("\"http_port\":");
+    int port = at == std::string::npos ? 0 : std::atoi(log.c_str() + at + 12);
+    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    std::string answer;
+    if (connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+      std::string request = base::StrCat("GET ", what, " HTTP/1.0\r\n\r\n");
+      EXPECT_EQ(send(connection, request.data(), request.size(), 0),
+                static_cast<ssize_t>(request.size()));
+      char part[4096];
+      for (ssize_t size; (size = recv(connection, part, sizeof(part), 0)) > 0;)
+        answer.append(part, static_cast<size_t>(size));
+    }
+    close(connection);
+    return answer;
+  }
+  bool WaitForMetric(ChildProcess& process, const std::string& text) {
+    return WaitUntil(60s, [&] { return Get(process, "/metrics").find(text) != std::string::npos; });
+  }
+
+  void Produce(int events) {
+    auto writer = kafka::TopicWriter::Create({connection_});
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    for (int i = 0; i < events; ++i) {
+      ASSERT_EQ((*writer)->Write({raw(), std::nullopt, base::StrCat(i), generator_.Next(), {}, {}}),
+                absl::OkStatus());
+    }
+    ASSERT_EQ((*writer)->Flush(), absl::OkStatus());
+    produced_ += events;
+  }
+
+  struct Result {
+    std::string reference, value;
+  };
+  // By partition and offset, what the internal stream has of each event; each once.
+  std::map<int32_t, std::map<int64_t, Result>> Results() {
+    std::map<int32_t, std::map<int64_t, Result>> results;
+    absl::Status read =
+        kafka::TopicReader({connection_})
+            .Read(std::vector<std::string>{clean()}, [&](const kafka::ReadRecord& record) {
+              std::string source;
+              Result result;
+              for (const auto& header : record.headers) {
+                if (header.name == "sluice-src") source = header.value;
+                if (header.name == "sluice-ref") result.reference = header.value;
+              }
+              result.value = record.value.value_or("");
+              size_t slash = source.rfind('/');
+              size_t partition = source.rfind('/', slash - 1) + 1;
+              EXPECT_TRUE(results[std::stoi(source.substr(partition))]
+                              .emplace(std::stoll(source.substr(slash + 1)), result)
+                              .second)
+                  << "twice: " << source;
+              return absl::OkStatus();
+            });
+    EXPECT_TRUE(read.ok()) << read;
+    return results;
+  }
+  // The versions that each partition's events were joined to, in order.
+  std::map<int32_t, std::vector<std::string>> Versions() {
+    std::map<int32_t, std::vector<std::string>> versions;
+    for (const auto& [partition, offsets] : Results()) {
+      for (const auto& [offset, result] : offsets) {
+        auto& of = versions[partition];
+        if (of.empty() || of.back() != result.reference) of.push_back(result.reference);
+      }
+    }
+    return versions;
+  }
+  bool WaitForIn(ChildProcess& process, int events) {
+    return WaitForMetric(process, base::StrCat("sluice_events_in_total ", events, "\n"));
+  }
+  void StopCleanly(ChildProcess& process) {
+    ASSERT_EQ(process.Signal(SIGTERM), absl::OkStatus());
+    auto ended = process.Wait(40s);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    EXPECT_EQ(*ended, test_support::Exit{}) << test_support::Tail(process.Output(), 20);
+  }
+  std::string Renamed(std::string_view from, std::string_view to) const {
+    std::string text = csv_;
+    size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos);
+    return text.replace(at, from.size(), to);
+  }
+
+  const std::string root_ = std::getenv("SLUICE_SOURCE_DIR");
+  const std::string binaries_ = std::getenv("SLUICE_BINARY_DIR");
+  kafka::ConnectionOptions connection_;
+  std::unique_ptr<test_support::TempDir> folder_ =
+      *test_support::TempDir::Create("reference-kafka");
+  std::string suffix_, csv_;
+  int service_port_ = 0;
+  demo::Generator generator_{11};
+  int produced_ = 0;
+};
+
+TEST_F(ReferenceKafkaTest, AServiceThatIsLateFrozenKilledOrWrongIsNeverJoinedWrongly) {
+  WriteConfig("a", "g", Remote(", age_s_max: 4"));
+  auto processor = StartProcessor("g-a");
+  Produce(300);
+  // Without its sets it is alive, not ready, and says which it waits for.
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    return Get(*processor, "/readyz").find("waits for its reference sets: boroughs") !=
+           std::string::npos;
+  })) << Get(*processor, "/readyz");
+  EXPECT_THAT(Get(*processor, "/livez"), HasSubstr("200"));
+  auto service = StartService();
+  ASSERT_TRUE(WaitForIn(*processor, produced_));
+
+  // Half a file, an empty one, another one: the last good version goes on, and an alarm can see it.
+  size_t half = csv_.find('\n', csv_.size() / 2) + 1;
+  for (const std::string& wrong : {csv_.substr(0, half), std::string(), std::string("code\n1\n")}) {
+    WriteText(path("boroughs.csv"), wrong);
+    EXPECT_TRUE(WaitForMetric(*service, "sluice_reference_refused{set=\"boroughs\"} 1"));
+    Produce(100);
+    ASSERT_TRUE(WaitForIn(*processor, produced_));
+    WriteText(path("boroughs.csv"), csv_);
+    EXPECT_TRUE(WaitForMetric(*service, "sluice_reference_refused{set=\"boroughs\"} 0"));
+  }
+  for (const auto& [partition, versions] : Versions()) EXPECT_EQ(versions.size(), 1u);
+
+  // Frozen: what is there is joined until it is too old; then nothing is.
+  kill(service->pid(), SIGSTOP);
+  Produce(100);
+  ASSERT_TRUE(WaitForIn(*processor, produced_));
+  // Seconds past it, so that the workers know.
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    constexpr std::string_view kAge = "\nsluice_reference_unconfirmed_seconds ";
+    std::string metrics = Get(*processor, "/metrics");
+    size_t at = metrics.find(kAge);
+    return at != std::string::npos && std::atof(metrics.c_str() + at + kAge.size()) >= 6;
+  }));
+  int before = produced_;
+  Produce(100);
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    return Get(*processor, "/readyz").find("age_s_max (4 s)") != std::string::npos;
+  })) << Get(*processor, "/readyz");
+  EXPECT_TRUE(WaitForIn(*processor, before)) << "what came then waits";
+  kill(service->pid(), SIGCONT);
+  ASSERT_TRUE(WaitForIn(*processor, produced_));
+
+  // Killed: the same, and a processor that is started meanwhile works from its own disk.
+  service->Kill();
+  StopCleanly(*processor);
+  processor = StartProcessor("g-a");
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    std::string ready = Get(*processor, "/readyz");
+    return ready.find("200") != std::string::npos || ready.find("age_s_max") != std::string::npos;
+  }));
+  Produce(100);
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  service = StartService();
+  ASSERT_TRUE(WaitForIn(*processor, 100));
+  Produce(400);
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    std::string all;
+    for (const auto& [partition, offsets] : Results())
+      for (const auto& [offset, result] : offsets) all += result.value;
+    if (all.find("Kamden") == std::string::npos) Produce(50);
+    return all.find("Kamden") != std::string::npos;
+  }));
+  StopCleanly(*processor);
+}
+
+TEST_F(ReferenceKafkaTest, ASwapOfTheServicesHasOneBorderInEachPartitionOfThreeProcessors) {
+  auto service = StartService();
+  std::vector<std::unique_ptr<ChildProcess>> replicas;
+  for (const char* instance : {"a", "b", "c"}) {
+    WriteConfig(instance, "g", Remote());
+    replicas.push_back(StartProcessor(base::StrCat("g-", instance)));
+  }
+  auto results = [&] {
+    size_t count = 0;
+    for (const auto& [partition, offsets] : Results()) count += offsets.size();
+    return count;
+  };
+  Produce(2000);
+  ASSERT_TRUE(WaitUntil(60s, [&] { return results() > 1000; }));
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  std::map<int32_t, std::vector<std::string>> versions;
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    Produce(400);
+    versions = Versions();
+    return versions.size() == 4 && std::all_of(versions.begin(), versions.end(),
+                                               [](const auto& of) { return of.second.size() > 1; });
+  }));
+  std::set<std::vector<std::string>> distinct;
+  for (const auto& [partition, of] : Versions()) {
+    EXPECT_EQ(of.size(), 2u) << "partition " << partition;
+    distinct.insert(of);
+  }
+  EXPECT_EQ(distinct.size(), 1u);
+  for (const auto& replica : replicas) StopCleanly(*replica);
+}
+
+TEST_F(ReferenceKafkaTest, ATableOfPostgresIsJoinedFollowedAndOutlived) {
+  auto server = test_support::PostgresServer::Create();
+  ASSERT_TRUE(server.ok()) << server.status();
+  ASSERT_EQ((*server)->Start(), absl::OkStatus());
+  std::string insert = "CREATE TABLE boroughs (code text, name text, command_unit text); ";
+  std::istringstream rows(csv_);
+  std::string line;
+  std::getline(rows, line);
+  while (std::getline(rows, line)) {
+    size_t first = line.find(','), second = line.find(',', first + 1);
+    base::StrAppend(insert, "INSERT INTO boroughs VALUES ('", line.substr(0, first), "', '",
+                    line.substr(first + 1, second - first - 1), "', '", line.substr(second + 1),
+                    "'); ");
+  }
+  ASSERT_EQ((*server)->Execute(insert), absl::OkStatus());
+  WriteConfig(
+      "a", "g",
+      base::StrCat(
+          "local: {sets: [{name: boroughs, postgres: {connection: \"", (*server)->connection(),
+          "\", query: select * from boroughs, look_interval_ms: 100}, schema: {columns: "
+          "[{name: code}, {name: name}, {name: command_unit}], key: [{column: code}]}}]}"));
+  auto processor = StartProcessor("g-a");
+  Produce(300);
+  ASSERT_TRUE(WaitForIn(*processor, produced_));
+  auto joined = [&](std::string_view name) {
+    for (const auto& [partition, offsets] : Results())
+      for (const auto& [offset, result] : offsets)
+        if (result.value.find(name) != std::string::npos) return true;
+    return false;
+  };
+  // Committed isn't visible at once: the markers follow.
+  ASSERT_TRUE(WaitUntil(60s, [&] { return joined("Camden"); }));
+  ASSERT_EQ((*server)->Execute("UPDATE boroughs SET name = 'Kamden' WHERE name = 'Camden'"),
+            absl::OkStatus());
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    Produce(100);
+    return joined("Kamden");
+  }));
+  // Emptied, and then away: the last good version goes on.
+  ASSERT_EQ((*server)->Execute("DELETE FROM boroughs"), absl::OkStatus());
+  EXPECT_TRUE(WaitForMetric(*processor, "sluice_config_reload_refused 1"));
+  (*server)->Kill();
+  Produce(300);
+  EXPECT_TRUE(WaitForIn(*processor, produced_));
+  StopCleanly(*processor);
+}
+
+TEST_F(ReferenceKafkaTest, AHangupHasTheConfigurationReadAgain) {
+  WriteConfig("a", "g", "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}");
+  auto processor = StartProcessor("g-a");
+  EXPECT_THAT(Get(*processor, "/metrics"),
+              HasSubstr("sluice_config_reloads_total{result=\"accepted\"} 0"));
+  ASSERT_EQ(processor->Signal(SIGHUP), absl::OkStatus());
+  EXPECT_TRUE(WaitForMetric(*processor, "sluice_config_reloads_total{result=\"accepted\"} 1"));
+  Produce(100);
+  EXPECT_TRUE(WaitForIn(*processor, produced_));
+  StopCleanly(*processor);
+}
+
+}  // namespace
+}  // namespace sluice::processor

@@ -173,6 +173,17 @@ class SecurityKafkaTest : public ::testing::Test {
     produced_ += events;
   }
 
+  void ProduceUntilItSays(ChildProcess& process, std::string_view text) {
+    ASSERT_TRUE(test_support::WaitUntil(60s,
+                                        [&] {
+                                          Produce(50);
+                                          return test_support::ReadFile(log()).find(text) !=
+                                                 std::string::npos;
+                                        }))
+        << text << ":\n"
+        << test_support::Tail(process.Output(), 20);
+  }
+
   // Until every event has a result.
   void ExpectConserved() {
     audit::Findings found;
@@ -279,10 +290,11 @@ TEST_F(SecurityKafkaTest, ARenewedPasswordIsTakenWhileEventsFlow) {
   GrantAll("User:alice");
   auto process = Start();
   Produce(500);
+  ExpectConserved();  // and so it is in
   absl::Status changed = access_->SetPassword("alice", "looking-glass");
   ASSERT_TRUE(changed.ok()) << changed;
   Write("password", "looking-glass\n");
-  while (test_support::ReadFile(log()).find("were renewed") == std::string::npos) Produce(50);
+  ProduceUntilItSays(*process, "were renewed");
   ASSERT_TRUE(broker_->Restart().ok());
   Produce(500);
   ExpectConserved();
@@ -310,7 +322,7 @@ TEST_F(SecurityKafkaTest, ARenewedCertificateIsTakenWhileEventsFlowAndAHalfWritt
   // Another authority's. First without its key: not taken, and nothing stops.
   auto renewed = certificates_->Issue("clients-2", "alice-2", "DNS:alice");
   Write("tls.crt", test_support::ReadFile(renewed.certificate));
-  while (test_support::ReadFile(log()).find("can't be used") == std::string::npos) Produce(50);
+  ProduceUntilItSays(*process, "can't be used");
   EXPECT_THAT(test_support::ReadFile(log()), Not(HasSubstr("were renewed")));
   ExpectConserved();
   GrantAll("User:CN=alice-2");
@@ -319,7 +331,7 @@ TEST_F(SecurityKafkaTest, ARenewedCertificateIsTakenWhileEventsFlowAndAHalfWritt
   std::string authorities = test_support::ReadFile(clients_authority_);
   std::ofstream(clients_authority_, std::ios::app) << test_support::ReadFile(renewed.authority);
   ASSERT_TRUE(broker_->Restart().ok());
-  while (test_support::ReadFile(log()).find("were renewed") == std::string::npos) Produce(50);
+  ProduceUntilItSays(*process, "were renewed");
   std::filesystem::copy_file(renewed.authority, clients_authority_,
                              std::filesystem::copy_options::overwrite_existing);
   ASSERT_TRUE(broker_->Restart().ok());

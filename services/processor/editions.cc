@@ -168,6 +168,7 @@ void Editions::ReadAgain() {
     auto setup = std::make_shared<const Setup>(*std::move(next));
     if (setup->key_service != nullptr) setup->key_service->Observe(&probe_);
     refused = Replace({setup, setup->pipeline, setup->joined.state});
+    if (refused.ok() && setup->joined.sets != running.setup->joined.sets) sets_read_ = 0;
     // It may name other files.
     if (refused.ok()) read_ = seen_ = config::FileState(setup->files);
   }

@@ -248,6 +248,16 @@ TEST_F(EditionsTest, AChangedFileIsSeenWithoutBeingTold) {
   EXPECT_THAT(Process().values[0], HasSubstr("Back"));
 }
 
+// Or every look would make another edition.
+TEST_F(EditionsTest, WhatALoadHasReadIsNotSeenAsAChangeAgain) {
+  auto setup = LoadSetup(config_);
+  ASSERT_TRUE(setup.ok()) << setup.status();
+  ReferenceSets& sets = *setup->joined.sets;
+  EXPECT_EQ(sets.Look(), 0u);
+  ASSERT_TRUE(sets.Load([](int, const absl::Status&) {}).ok());
+  EXPECT_EQ(sets.Look(), 0u);
+}
+
 TEST_F(EditionsTest, AWorkerWithoutAnEditionOrBlockedWaitsAndProducesNothing) {
   Start();
   EditionSlot slot;

@@ -30,7 +30,7 @@ void LocalSets::LookAt(Set& set, bool anyway) {
   if (absl::IsUnavailable(rows.status()) && set.rows != nullptr) return;
   if (rows.ok() && *rows == nullptr) return;
   if (set.refused == rows.status() && !rows.ok()) return;
-  ++changes_;
+  if (!anyway) ++changes_;  // what Load() reads is loaded by it
   set.refused = rows.status();
   if (rows.ok()) set.rows = *std::move(rows);
 }

@@ -135,6 +135,14 @@ class Service final : public v1::Pseudonymiser::Service {
                                  v1::PseudonymiseResponse& response) const;
   // Checks that blocks are whole ones, and counts and watches them.
   absl::Status AdmitBlocks(Visit& visit, const std::string& blocks) const;
+  // What each call on single values begins with: the steps up to Admit(). `justified`: whatever the
+  // policy says. The domain is one of `keys`.
+  template <typename Request, typename Values>
+  absl::StatusOr<const privacy::KeyringDomain*> AdmitValues(Visit& visit, Call call,
+                                                            const Keys& keys,
+                                                            const Request& request,
+                                                            const Values& values,
+                                                            bool justified) const;
   // The domain, which the visit may act on and the trail may name.
   absl::StatusOr<const privacy::KeyringDomain*> FindDomain(Visit& visit, const Keys& keys,
                                                            std::string_view name) const;

@@ -86,15 +86,27 @@ grpc::Status Service::Convert(grpc::ServerContext* context, const v1::ConvertReq
   });
 }
 
+template <typename Request, typename Values>
+absl::StatusOr<const privacy::KeyringDomain*> Service::AdmitValues(Visit& visit, Call call,
+                                                                   const Keys& keys,
+                                                                   const Request& request,
+                                                                   const Values& values,
+                                                                   bool justified) const {
+  SLUICE_RETURN_IF_ERROR(Allow(visit, call, request.domain()));
+  SLUICE_ASSIGN_OR_RETURN(const auto* domain, FindDomain(visit, keys, request.domain()));
+  SLUICE_RETURN_IF_ERROR(CheckKind(request.kind()));
+  SLUICE_RETURN_IF_ERROR(Justify(visit, request.justification(), justified));
+  SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(values.size())));
+  return domain;
+}
+
 grpc::Status Service::Encrypt(grpc::ServerContext* context, const v1::EncryptRequest* request,
                               v1::EncryptResponse* response) {
   return Serve(*context, "Encrypt", trail::Operation::kAlteration, [&](Visit& visit) {
-    SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::encrypt, request->domain()));
     auto keys = keys_.current();
-    SLUICE_ASSIGN_OR_RETURN(const auto* domain, FindDomain(visit, *keys, request->domain()));
-    SLUICE_RETURN_IF_ERROR(CheckKind(request->kind()));
-    SLUICE_RETURN_IF_ERROR(Justify(visit, request->justification(), false));
-    SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(request->values_size())));
+    SLUICE_ASSIGN_OR_RETURN(const auto* domain,
+                            AdmitValues(visit, Permission::encrypt, *keys, *request,
+                                        request->values(), /*justified=*/false));
     const uint32_t epoch = domain->newest();
     SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key,
                             keys->keyring().EncryptionKey(domain->name, epoch));
@@ -116,12 +128,10 @@ grpc::Status Service::Encrypt(grpc::ServerContext* context, const v1::EncryptReq
 grpc::Status Service::Decrypt(grpc::ServerContext* context, const v1::DecryptRequest* request,
                               v1::DecryptResponse* response) {
   return Serve(*context, "Decrypt", trail::Operation::kDisclosure, [&](Visit& visit) {
-    SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::decrypt, request->domain()));
     auto keys = keys_.current();
-    SLUICE_ASSIGN_OR_RETURN(const auto* domain, FindDomain(visit, *keys, request->domain()));
-    SLUICE_RETURN_IF_ERROR(CheckKind(request->kind()));
-    SLUICE_RETURN_IF_ERROR(Justify(visit, request->justification(), true));
-    SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(request->encrypted_size())));
+    SLUICE_ASSIGN_OR_RETURN(const auto* domain,
+                            AdmitValues(visit, Permission::decrypt, *keys, *request,
+                                        request->encrypted(), /*justified=*/true));
     Recovery recovery(keys->keyring(), *domain, /*retired_too=*/false);
     v1::DecryptResponse made;
     for (const std::string& text : request->encrypted()) {
@@ -142,12 +152,10 @@ grpc::Status Service::FormatPreserve(grpc::ServerContext* context,
                                      const v1::FormatPreserveRequest* request,
                                      v1::FormatPreserveResponse* response) {
   return Serve(*context, "FormatPreserve", trail::Operation::kAlteration, [&](Visit& visit) {
-    SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::format_preserve, request->domain()));
     auto keys = keys_.current();
-    SLUICE_ASSIGN_OR_RETURN(const auto* domain, FindDomain(visit, *keys, request->domain()));
-    SLUICE_RETURN_IF_ERROR(CheckKind(request->kind()));
-    SLUICE_RETURN_IF_ERROR(Justify(visit, request->justification(), false));
-    SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(request->values_size())));
+    SLUICE_ASSIGN_OR_RETURN(const auto* domain,
+                            AdmitValues(visit, Permission::format_preserve, *keys, *request,
+                                        request->values(), /*justified=*/false));
     const uint32_t epoch = domain->newest();
     SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key, keys->keyring().FormatKey(domain->name, epoch));
     SLUICE_ASSIGN_OR_RETURN(auto preserver, privacy::FormatPreserver::Create(key.Reveal(kAccess)));
@@ -169,12 +177,10 @@ grpc::Status Service::InvertFormatPreserved(grpc::ServerContext* context,
                                             const v1::InvertFormatPreservedRequest* request,
                                             v1::InvertFormatPreservedResponse* response) {
   return Serve(*context, "InvertFormatPreserved", trail::Operation::kDisclosure, [&](Visit& visit) {
-    SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::invert_format_preserved, request->domain()));
     auto keys = keys_.current();
-    SLUICE_ASSIGN_OR_RETURN(const auto* domain, FindDomain(visit, *keys, request->domain()));
-    SLUICE_RETURN_IF_ERROR(CheckKind(request->kind()));
-    SLUICE_RETURN_IF_ERROR(Justify(visit, request->justification(), true));
-    SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(request->values_size())));
+    SLUICE_ASSIGN_OR_RETURN(const auto* domain,
+                            AdmitValues(visit, Permission::invert_format_preserved, *keys, *request,
+                                        request->values(), /*justified=*/true));
     Recovery recovery(keys->keyring(), *domain, /*retired_too=*/false);
     v1::InvertFormatPreservedResponse made;
     for (const std::string& text : request->values()) {

@@ -3,7 +3,6 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <functional>
 
 #include "common/base/clock.h"
@@ -13,6 +12,7 @@
 #include "common/privacy/keyring.h"
 #include "common/privacy/rotation.h"
 #include "common/trail/chain.h"
+#include "services/ctl/conversion.h"
 #include "services/ctl/json.h"
 
 namespace sluice::ctl {
@@ -185,29 +185,18 @@ absl::StatusOr<ExitCode> Restore(const Options& options, Output&) {
 absl::StatusOr<ExitCode> Convert(const Options& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
   SLUICE_ASSIGN_OR_RETURN(auto rotation, privacy::Rotation::Create(keyring, options.domain));
-  std::ifstream file;
-  if (options.input != "-") {
-    file.open(options.input, std::ios::binary);
-    if (!file.is_open())
-      return absl::NotFoundError(StrCat(options.input, ": can't be read: does it exist?"));
-  }
-  std::istream& in = options.input == "-" ? output.in() : file;
   privacy::Rotation::Counts counts;
   std::string converted;
-  for (std::string line; std::getline(in, line);) {
-    converted.clear();
-    if (!in.eof()) line.push_back('\n');
-    SLUICE_RETURN_IF_ERROR(rotation.Convert(line, converted, counts));
-    output.out() << converted;
-    if (!output.out()) return absl::InternalError("the result can't be written");
-  }
-  if (in.bad()) return absl::UnavailableError(StrCat(options.input, ": can't be read to its end"));
+  SLUICE_RETURN_IF_ERROR(
+      ForEachLine(options.input, output, [&](const std::string& line) -> absl::Status {
+        converted.clear();
+        SLUICE_RETURN_IF_ERROR(rotation.Convert(line, converted, counts));
+        output.out() << converted;
+        return output.out() ? absl::OkStatus() : absl::InternalError("the result can't be written");
+      }));
   SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kAlteration, "ConvertPseudonyms",
                                 absl::OkStatus(), options.input, counts.converted));
-  output.err() << counts.converted << " pseudonyms converted, " << counts.already
-               << " of the newest epoch already, " << counts.untouched
-               << " of an epoch that isn't active: left as they are.\n";
-  return counts.untouched == 0 ? ExitCode::kOk : ExitCode::kFound;
+  return ReportConversion(counts, output);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "services/ctl/pseudonyms_command.h"
 
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/pseudonym.h"
+#include "services/ctl/conversion.h"
 #include "services/ctl/pseudonymiser_options.h"
 
 namespace sluice::ctl {
@@ -51,7 +52,7 @@ class Converter {
       at = found->end;
       const auto& parsed = found->parsed;
       if (newest_ != 0 && parsed.epoch == newest_) {
-        ++already_;
+        ++counts_.already;
         pending_.append(line.substr(found->begin, found->end - found->begin));
         continue;
       }
@@ -86,14 +87,14 @@ class Converter {
       at = place.at;
       const std::optional<Made>& now = made[place.epoch];
       if (!now) {
-        ++untouched_;
+        ++counts_.untouched;
         text.append(place.old);
         continue;
       }
       privacy::PseudonymBlock block;
       std::memcpy(block.data(), now->blocks.data() + place.block, kBlockBytes);
       privacy::AppendPseudonym(now->as, block, text);
-      ++converted_;
+      ++counts_.converted;
     }
     text.append(pending_, at);
     out << text;
@@ -103,9 +104,7 @@ class Converter {
     return out ? absl::OkStatus() : absl::InternalError("the result can't be written");
   }
 
-  uint64_t converted() const { return converted_; }
-  uint64_t already() const { return already_; }
-  uint64_t untouched() const { return untouched_; }
+  const privacy::Rotation::Counts& counts() const { return counts_; }
 
  private:
   static constexpr size_t kPendingBytesMax = 8 * 1024 * 1024;
@@ -123,27 +122,15 @@ class Converter {
   std::string pending_;  // the text without the pseudonyms at places_
   std::vector<Place> places_;
   std::map<uint32_t, std::string> blocks_;
-  uint64_t converted_ = 0, already_ = 0, untouched_ = 0;
+  privacy::Rotation::Counts counts_;
 };
 
 absl::StatusOr<ExitCode> Run(const Options& options, Converter& converter, Output& output) {
-  std::ifstream file;
-  if (options.input != "-") {
-    file.open(options.input, std::ios::binary);
-    if (!file.is_open())
-      return absl::NotFoundError(StrCat(options.input, ": can't be read: does it exist?"));
-  }
-  std::istream& in = options.input == "-" ? output.in() : file;
-  for (std::string line; std::getline(in, line);) {
-    if (!in.eof()) line.push_back('\n');
-    SLUICE_RETURN_IF_ERROR(converter.Add(line, output.out()));
-  }
-  if (in.bad()) return absl::UnavailableError(StrCat(options.input, ": can't be read to its end"));
+  SLUICE_RETURN_IF_ERROR(ForEachLine(options.input, output, [&](const std::string& line) {
+    return converter.Add(line, output.out());
+  }));
   SLUICE_RETURN_IF_ERROR(converter.Flush(output.out()));
-  output.err() << converter.converted() << " pseudonyms converted, " << converter.already()
-               << " of the newest epoch already, " << converter.untouched()
-               << " of an epoch that isn't active: left as they are.\n";
-  return converter.untouched() == 0 ? ExitCode::kOk : ExitCode::kFound;
+  return ReportConversion(converter.counts(), output);
 }
 
 absl::StatusOr<ExitCode> Rotate(const Options& options, Output& output) {

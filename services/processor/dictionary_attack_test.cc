@@ -21,6 +21,7 @@
 #include "common/privacy/pseudonym.h"
 #include "demo/generator.h"
 #include "services/processor/setup.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::processor {
@@ -150,8 +151,7 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
            << "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
            << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) config << "  " << line << "\n";
+    config << ShippedPipeline(root);
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");
     ASSERT_TRUE(setup.ok()) << setup.status();

@@ -11,6 +11,7 @@
 #include "common/base/strings.h"
 #include "common/privacy/seal.h"
 #include "services/processor/engine_transform.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 
@@ -72,8 +73,7 @@ class EditionsTest : public ::testing::Test {
         "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
         "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n",
         "pipeline:\n");
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) base::StrAppend(text, "  ", line, "\n");
+    base::StrAppend(text, ShippedPipeline(root));
     WriteText(config_, text);
   }
 

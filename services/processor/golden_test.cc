@@ -13,6 +13,7 @@
 #include "services/processor/probe.h"
 #include "services/processor/service.h"
 #include "services/processor/setup.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "services/pseudonymiser/probe.h"
 #include "services/reference/probe.h"
 #include "sluice/quarantine/v1/payload.pb.h"
@@ -53,8 +54,7 @@ class GoldenTest : public ::testing::Test, private engine::OutcomeSink {
            << "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << Root()
            << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
-    std::ifstream pipeline(Root() + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) config << "  " << line << "\n";
+    config << ShippedPipeline(Root());
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");
     ASSERT_TRUE(setup.ok()) << setup.status();

@@ -1,11 +1,8 @@
 // A processor of the shipped pipeline as a process of its own, on a real Kafka.
 #pragma once
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -26,7 +23,9 @@
 #include "demo/generator.h"
 #include "services/audit/audit.h"
 #include "services/processor/processor.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/child_process.h"
+#include "tests/support/http_get.h"
 #include "tests/support/kafka_broker.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
@@ -92,15 +91,7 @@ class ProcessorKafkaTest : public ::testing::Test {
            << "pseudonymiser: {" << pseudonymiser_ << "}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
            << "pipeline:\n";
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) {
-      for (std::string_view topic :
-           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
-        if (size_t at = line.find(topic); at != std::string::npos)
-          line.insert(at + topic.size(), "." + suffix_);
-      }
-      config << "  " << line << "\n";
-    }
+    config << ShippedPipeline(root, "." + suffix_);
     config << more_streams_;
     config.close();
     auto setup = LoadSetup(folder_->path() + "/" + instance + ".yaml");
@@ -198,21 +189,9 @@ class ProcessorKafkaTest : public ::testing::Test {
     std::string text = test_support::ReadFile(log());
     size_t at = text.find("\"http_port\":");
     int port = at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 12);
-    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    std::string_view request = "GET /metrics HTTP/1.0\r\n\r\n";
-    EXPECT_EQ(send(connection, request.data(), request.size(), 0),
-              static_cast<ssize_t>(request.size()));
-    std::string answer;
-    char part[4096];
-    for (ssize_t size; (size = recv(connection, part, sizeof(part), 0)) > 0;)
-      answer.append(part, static_cast<size_t>(size));
-    close(connection);
-    return answer;
+    auto answer = test_support::HttpGet(port, "/metrics");
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.value_or("");
   }
 
   void StopCleanly(ChildProcess& process) {

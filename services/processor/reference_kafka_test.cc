@@ -1,10 +1,7 @@
 // Joins while reference data changes and its service fails, on a real Kafka and a real PostgreSQL:
 // what is published is right, or the flow waits.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -22,8 +19,10 @@
 #include "common/reference/testing.h"
 #include "demo/generator.h"
 #include "services/processor/processor.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/child_process.h"
 #include "tests/support/free_port.h"
+#include "tests/support/http_get.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/shared_broker.h"
 #include "tests/support/temp_dir.h"
@@ -74,17 +73,7 @@ class ReferenceKafkaTest : public ::testing::Test {
                      "commit: {events: 500}\ncontracts: [\"", root_, "/proto\"]\n",
                      "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
                      "reference:\n  ", sets, "\n  folder: kept-", group, "-", instance, "\n");
-    base::StrAppend(text, "pipeline:\n");
-    std::istringstream pipeline(
-        test_support::ReadFile(root_ + "/deploy/config/stops-pipeline.yaml"));
-    for (std::string line; std::getline(pipeline, line);) {
-      for (std::string_view topic :
-           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
-        if (size_t at = line.find(topic); at != std::string::npos)
-          line.insert(at + topic.size(), "." + suffix_);
-      }
-      base::StrAppend(text, "  ", line, "\n");
-    }
+    base::StrAppend(text, "pipeline:\n", ShippedPipeline(root_, "." + suffix_));
     WriteText(path(base::StrCat(group, "-", instance, ".yaml")), text);
   }
   std::unique_ptr<ChildProcess> StartProcess(const std::string& program,
@@ -121,22 +110,7 @@ class ReferenceKafkaTest : public ::testing::Test {
     std::string log = process.Output();
     size_t at = log.find("\"http_port\":");
     int port = at == std::string::npos ? 0 : std::atoi(log.c_str() + at + 12);
-    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    std::string answer;
-    if (connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-      std::string request = base::StrCat("GET ", what, " HTTP/1.0\r\n\r\n");
-      EXPECT_EQ(send(connection, request.data(), request.size(), 0),
-                static_cast<ssize_t>(request.size()));
-      char part[4096];
-      for (ssize_t size; (size = recv(connection, part, sizeof(part), 0)) > 0;)
-        answer.append(part, static_cast<size_t>(size));
-    }
-    close(connection);
-    return answer;
+    return test_support::HttpGet(port, what).value_or("");
   }
   bool WaitForMetric(ChildProcess& process, const std::string& text) {
     return WaitUntil(60s, [&] { return Get(process, "/metrics").find(text) != std::string::npos; });

@@ -18,6 +18,7 @@
 #include "services/audit/audit.h"
 #include "services/processor/engine_transform.h"
 #include "services/processor/setup.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/certificates.h"
 #include "tests/support/child_process.h"
 #include "tests/support/kafka_access.h"
@@ -96,15 +97,7 @@ class SecurityKafkaTest : public ::testing::Test {
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
            << "pipeline:\n";
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) {
-      for (std::string_view topic :
-           {"raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"}) {
-        if (size_t at = line.find(topic); at != std::string::npos)
-          line.insert(at + topic.size(), "." + name_);
-      }
-      config << "  " << line << "\n";
-    }
+    config << ShippedPipeline(root, "." + name_);
     config.close();
     auto setup = LoadSetup(Path("processor.yaml"));
     ASSERT_TRUE(setup.ok()) << setup.status();

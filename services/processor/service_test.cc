@@ -11,6 +11,7 @@
 #include "common/privacy/seal.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
+#include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/certificates.h"
 #include "tests/support/temp_dir.h"
 
@@ -52,8 +53,7 @@ class ServiceTest : public ::testing::Test {
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
            << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    for (std::string line; std::getline(pipeline, line);) config << "  " << line << "\n";
+    config << ShippedPipeline(root);
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");
     ASSERT_TRUE(setup.ok()) << setup.status();

@@ -5,6 +5,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
+#include <atomic>
 #include <thread>
 
 #include "common/kafka/source.h"
@@ -285,8 +286,10 @@ class Probe final : public stream::DriverProbe {
  public:
   void Recreated(stream::RecreateCause cause, std::chrono::nanoseconds) override {
     causes.emplace_back(stream::RecreateCauseName(cause));
+    ++recreations;
   }
-  std::vector<std::string> causes;
+  std::vector<std::string> causes;  // the driver's thread's, until that has ended
+  std::atomic<int> recreations = 0;
 };
 
 class CopyTransform final : public stream::Transform {
@@ -317,7 +320,7 @@ class DriverMockTest : public TransactionMockTest {
     }
     ASSERT_TRUE((*writer)->Flush().ok());
   }
-  void RunUntilCommitted(int64_t events) {
+  void RunUntilCommitted(int64_t events, int recreations = 1) {
     SourceOptions options;
     options.connection = connection_;
     options.group = "group";
@@ -335,7 +338,7 @@ class DriverMockTest : public TransactionMockTest {
     std::jthread watch([&](std::stop_token ended) {
       auto until = clock_.Now() + std::chrono::seconds(60);
       while (!ended.stop_requested() && clock_.Now() < until &&
-             (*driver)->snapshot().events < events) {
+             ((*driver)->snapshot().events < events || probe_.recreations < recreations)) {
         std::this_thread::sleep_for(milliseconds(5));
       }
       (*driver)->Stop();
@@ -359,14 +362,14 @@ TEST_F(DriverMockTest, ReadsBothPartitionsFromTheBeginning) {
 TEST_F(DriverMockTest, ALostAnswerCostsOneNewEpoch) {
   Write(100);
   Inject(kEndTxn, RD_KAFKA_RESP_ERR__TRANSPORT);
-  RunUntilCommitted(100);
+  RunUntilCommitted(100, 2);
   EXPECT_THAT(probe_.causes, testing::ElementsAre("start", "taint"));
 }
 
 TEST_F(DriverMockTest, AnAbortCostsOneNewEpochAndTheRecordsAreReadAgain) {
   Write(100);
   Inject(kTxnOffsetCommit, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION);
-  RunUntilCommitted(100);
+  RunUntilCommitted(100, 2);
   EXPECT_THAT(probe_.causes, testing::ElementsAre("start", "abort"));
   EXPECT_GE(transform_.generations.size(), 101u);
 }

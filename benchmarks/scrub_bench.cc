@@ -26,15 +26,15 @@ std::string Member(std::string_view event, std::string_view name) {
 // The workload's narratives, each with its event's people.
 double MegabytesPerSecond() {
   struct Event {
-    std::string name, birth, narrative;
+    std::string name, birth, warrant, narrative;
   };
   std::vector<Event> events;
   Workload workload(1);
   size_t bytes = 0;
   for (int i = 0; i < kTexts; ++i) {
     std::string event = workload.Next();
-    events.push_back(
-        {Member(event, "name"), Member(event, "date_of_birth"), Member(event, "narrative")});
+    events.push_back({Member(event, "name"), Member(event, "date_of_birth"),
+                      Member(event, "warrant_no"), Member(event, "narrative")});
     bytes += events.back().narrative.size();
   }
   privacy::Scrubber scrubber;
@@ -46,6 +46,7 @@ double MegabytesPerSecond() {
       scrubber.NextEvent(2026);
       scrubber.AddName(event.name);
       scrubber.AddBirth(event.birth);
+      scrubber.AddNumber(contract::v1::WARRANT_NUMBER, event.warrant);
       found += scrubber.Find(event.narrative).size();
     }
     best = std::min(best, ThreadCpuSeconds() - start);
@@ -69,6 +70,8 @@ absl::Status RunScrub(const Options&, Report& report) {
     scrubber.NextEvent(text.year);
     for (const std::string& name : text.names) scrubber.AddName(name);
     for (const std::string& birth : text.births) scrubber.AddBirth(birth);
+    scrubber.AddNumber(contract::v1::WARRANT_NUMBER, text.warrant);
+    scrubber.AddNumber(contract::v1::PASSPORT, text.passport);
     std::vector<bool> covered(text.text.size());
     for (const privacy::Finding& finding : scrubber.Find(text.text)) {
       std::fill(covered.begin() + finding.begin, covered.begin() + finding.end, true);

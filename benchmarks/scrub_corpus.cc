@@ -71,8 +71,8 @@ constexpr std::string_view kSentences[] = {
     "Document %T was seized.",
     "Text came from %X this morning.",
 };
-// Those at the end hold what isn't claimed, and are rarer.
-constexpr size_t kUnclaimed = 5;
+// Those at the end hold what is hard to find, or can't be found, and are rarer.
+constexpr size_t kHard = 5;
 
 std::string Lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -262,25 +262,34 @@ void ScrubCorpus::Fill(char what, const Person& person, PlantedText& out) {
       return Plant(IP_ADDRESS, StrCat("203.0.113.", Below(256)), out);
     case 'O':
       return Plant(SHOULDER_NUMBER, StrCat(100 + Below(900), Letters("ACEGHJKLNPRSTWX", 2)), out);
-    // Not claimed.
+    // Hard ones, and those that aren't claimed.
     case 'U':
       return Plant(PERSON_NAME, Pick(kStrangers, Below(1000)), out, false);
     case 'Y':
       return Plant(VRM,
                    Below(2) ? StrCat(Letters("ABCDEFGH", 1), "IZ ", 1000 + Below(9000))
                             : StrCat(1 + Below(999), " ", Letters("BCDFGHJK", 3)),
-                   out, false);
+                   out);
     case 'M': {
       std::string misspelt = person.last;
       if (misspelt.size() > 3) std::swap(misspelt[1], misspelt[2]);
-      return Plant(PERSON_NAME, misspelt, out, misspelt == person.last);
+      const bool one_word = std::all_of(person.last.begin(), person.last.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+      });
+      return Plant(PERSON_NAME, misspelt, out, one_word && misspelt.size() >= 5);
     }
     case 'T':
-      return Below(2) ? Plant(PASSPORT, StrCat("5", Digits(8)), out, false)
-                      : Plant(WARRANT_NUMBER, Digits(6), out, false);
+      // Half of them are the event's own.
+      if (Below(2)) {
+        const bool own = Below(2);
+        return Plant(PASSPORT, own ? out.passport : StrCat("5", Digits(8)), out, own);
+      } else {
+        const bool own = Below(2);
+        return Plant(WARRANT_NUMBER, own ? out.warrant : Digits(6), out, own);
+      }
     case 'X': {
       std::string spoken = StrCat("O77OO 9OO ", Digits(3));
-      return Plant(PHONE, spoken, out, false);
+      return Plant(PHONE, spoken, out);
     }
     // What only looks alike.
     case 's':
@@ -330,11 +339,13 @@ PlantedText ScrubCorpus::Next() {
     out.names.push_back(StrCat(person.first, " ", person.last));
     out.births.push_back(person.birth);
   }
+  out.warrant = StrCat(1 + Below(9), Digits(5));
+  out.passport = StrCat("5", Digits(8));
   const uint32_t sentences = 1 + Below(6);
   for (uint32_t i = 0; i < sentences; ++i) {
-    const size_t claimed = std::size(kSentences) - kUnclaimed;
+    const size_t easy = std::size(kSentences) - kHard;
     std::string_view sentence =
-        Below(20) == 0 ? kSentences[claimed + Below(kUnclaimed)] : kSentences[Below(claimed)];
+        Below(20) == 0 ? kSentences[easy + Below(kHard)] : kSentences[Below(easy)];
     const Person& person = people[Below(static_cast<uint32_t>(people.size()))];
     if (i > 0) out.text += ' ';
     for (size_t at = 0; at < sentence.size(); ++at) {

@@ -17,8 +17,8 @@ struct Planted {
   // IDENTIFIER_KIND_UNSPECIFIED: a date of birth.
   contract::v1::IdentifierKind kind = contract::v1::IDENTIFIER_KIND_UNSPECIFIED;
   // Of a sort that privacy/scrub.h says it finds. The others are there because real texts have
-  // them: people whom the event doesn't name, misspelt names, marks without an age letter,
-  // passports and warrant numbers without a word that says so, a letter O in a phone number.
+  // them: people whom the event doesn't name, misspelt names of fewer than five letters or
+  // more than one word, passports' and warrants' numbers that are in no field of the event.
   bool claimed = true;
 };
 
@@ -28,6 +28,8 @@ struct PlantedText {
   int32_t year = 2026;           // of the event
   std::vector<std::string> names;
   std::vector<std::string> births;  // YYYY-MM-DD
+  // What stands in the event's own fields: its officer's, and a passport's.
+  std::string warrant, passport;
 };
 
 // Texts of one to six sentences, each of which plants something, or holds what only looks alike:

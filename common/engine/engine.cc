@@ -292,6 +292,7 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   const Node& node = pipeline_->contract().node(identifier.node);
   switch (identifier.role) {
     case IdentifierNode::Role::kIdentifier:
+    case IdentifierNode::Role::kNumber:
       break;
     case IdentifierNode::Role::kName:
       scrubber_.AddName(value.text());
@@ -316,6 +317,10 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   }
   size_t before = batch_.bytes().size();
   bool valid = privacy::AppendCanonical(node.classification.identifier, text, batch_.bytes());
+  if (valid && identifier.role == IdentifierNode::Role::kNumber) {
+    scrubber_.AddNumber(node.classification.identifier,
+                        std::string_view(batch_.bytes()).substr(before));
+  }
   if (!valid && node.check_identifier && !text.empty())
     Violate(entry, "sluice.identifier", node.id);
   // An empty text identifies nobody, and its pseudonym would link all who have none.

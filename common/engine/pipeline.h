@@ -123,8 +123,9 @@ struct StreamPlan {
 // An identifier that is checked or pseudonymised, what scrubbing needs to see, or a message on the
 // way to one.
 struct IdentifierNode {
-  enum class Role : uint8_t { kIdentifier, kName, kBirth, kText };
-  Role role = Role::kIdentifier;  // kName: an identifier that is also looked for in texts
+  enum class Role : uint8_t { kIdentifier, kName, kNumber, kBirth, kText };
+  // kName, kNumber: an identifier that is also looked for in texts.
+  Role role = Role::kIdentifier;
   contract::NodeId node = contract::kNoNode;
   uint32_t position = 0;
   std::vector<Request> requests;  // ascending; empty: only checked

@@ -12,6 +12,7 @@
 #include "common/base/strings.h"
 #include "common/engine/pipeline.h"
 #include "common/privacy/format_preserving.h"
+#include "common/privacy/scrub.h"
 
 namespace sluice::engine {
 
@@ -839,7 +840,9 @@ class PipelineCompiler {
   IdentifierNode::Role RoleOf(const Node& node) const {
     using Role = IdentifierNode::Role;
     const Classification& is = node.classification;
-    if (!pipeline_->scrubs_ || node.type != Type::kString) return Role::kIdentifier;
+    if (!pipeline_->scrubs_) return Role::kIdentifier;
+    if (privacy::Scrubber::IsNumber(is.identifier)) return Role::kNumber;
+    if (node.type != Type::kString) return Role::kIdentifier;
     if (is.free_text) return Role::kText;
     if (is.identifier == contract::v1::PERSON_NAME) return Role::kName;
     return is.quasi == contract::v1::DATE_OF_BIRTH ? Role::kBirth : Role::kIdentifier;

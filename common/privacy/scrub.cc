@@ -58,6 +58,15 @@ constexpr std::string_view kNoMark[] = {
     "all", "off", "out", "due", "per",  "man",  "men",  "one", "two", "ten", "day",
     "hrs", "min", "met", "may", "jan",  "feb",  "mar",  "apr", "jun", "jul", "aug",
     "sep", "oct", "nov", "dec", "flat", "unit", "room", "yrs", "age", "sec"};
+// What stands close before a vehicle's mark.
+constexpr std::string_view kVehicles[] = {"vehicle", "vehicles", "index", "car",    "van",
+                                          "vrm",     "reg",      "regn",  "plate",  "plates",
+                                          "lorry",   "truck",    "taxi",  "moped",  "bike",
+                                          "scooter", "caravan",  "cab",   "trailer"};
+// There they are no part of one.
+constexpr std::string_view kVehicleWords[] = {
+    "bmw", "kia", "suv", "lgv", "hgv", "mpv", "psv", "gti", "amg", "gtr", "vin", "pnc", "cid",
+    "mot", "rtc", "vrm", "reg", "mph", "kph", "atv", "uk",  "gb",  "vw",  "mg",  "nip"};
 constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun",
                                         "jul", "aug", "sep", "oct", "nov", "dec"};
 constexpr std::string_view kRanks[] = {"pc",  "ps", "dc",   "ds",      "wpc",       "pcso",
@@ -83,6 +92,18 @@ int32_t MonthOf(std::string_view word) {
   return 0;
 }
 
+// Two letters beside each other have changed places, and nothing else.
+bool IsSwapped(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  const size_t at =
+      static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin()).first - a.begin());
+  return at + 1 < a.size() && a[at] == b[at + 1] && a[at + 1] == b[at] &&
+         a.substr(at + 2) == b.substr(at + 2);
+}
+
+// O in a spoken number is a nought.
+bool IsSpokenDigit(char c) { return IsDigit(c) || c == 'O' || c == 'o'; }
+
 std::optional<int32_t> Number(std::string_view digits) {
   if (digits.empty() || digits.size() > 4) return std::nullopt;
   int32_t number = 0;
@@ -101,6 +122,7 @@ void Scrubber::NextEvent(int32_t year) {
   name_bytes_.clear();
   parts_.clear();
   names_.clear();
+  numbers_.clear();
   births_.clear();
 }
 
@@ -137,6 +159,17 @@ void Scrubber::AddName(std::string_view name) {
 
 void Scrubber::AddBirth(std::string_view date) {
   if (auto birth = event::ParseDate(date)) births_.push_back(*birth);
+}
+
+bool Scrubber::IsNumber(IdentifierKind kind) {
+  return kind == WARRANT_NUMBER || kind == PASSPORT || kind == SHOULDER_NUMBER;
+}
+
+void Scrubber::AddNumber(IdentifierKind kind, std::string_view canonical) {
+  if (canonical.size() < 4) return;
+  const auto begin = static_cast<uint32_t>(name_bytes_.size());
+  name_bytes_.append(canonical);
+  numbers_.push_back({begin, static_cast<uint32_t>(name_bytes_.size()), kind});
 }
 
 Scrubber::Word Scrubber::WordAt(size_t at) const {
@@ -221,6 +254,14 @@ void Scrubber::LookAtName(const Word& word) {
   for (const NamePart& part : parts_) {
     if (std::string_view(name_bytes_).substr(part.begin, part.end - part.begin) == scratch_)
       names |= uint64_t{1} << std::min(part.name, kLastName);
+  }
+  // As it is misheard: Feild, of somebody who is called Field.
+  if (names == 0 && scratch_.size() >= 5 && IsUpper(text_[word.begin])) {
+    for (const NamePart& part : parts_) {
+      if (IsSwapped(std::string_view(name_bytes_).substr(part.begin, part.end - part.begin),
+                    scratch_))
+        names |= uint64_t{1} << std::min(part.name, kLastName);
+    }
   }
   if (names == 0) return;
   const bool near = run_.words > 0 && word.begin - run_.end <= 3 &&
@@ -339,7 +380,8 @@ size_t Scrubber::LookAtNumber(const Word& word, const Word& before) {
       }
     }
     if (auto end = DigitGroups(word)) return *end;
-    return Mark(word, before).value_or(word.end);
+    if (auto end = Mark(word, before)) return *end;
+    return FindNumber(word).value_or(word.end);
   }
 
   if (in.size() == 16 && Take(DRIVING_LICENCE, word.begin, word.end)) return word.end;
@@ -368,7 +410,29 @@ size_t Scrubber::LookAtNumber(const Word& word, const Word& before) {
   if (IsDigit(in[0]) && follows && !before.digits && OneOf(In(before), kRanks) &&
       Take(SHOULDER_NUMBER, word.begin, word.end))
     return word.end;
-  return Mark(word, before).value_or(word.end);
+  if (std::all_of(in.begin(), in.end(), IsSpokenDigit)) {
+    if (auto end = DigitGroups(word)) return *end;
+  }
+  if (auto end = Mark(word, before)) return *end;
+  return FindNumber(word).value_or(word.end);
+}
+
+std::optional<size_t> Scrubber::FindNumber(const Word& word) {
+  if (numbers_.empty() || Behind(word, "/.")) return std::nullopt;
+  std::string_view in = In(word);
+  for (const OwnNumber& number : numbers_) {
+    std::string_view own =
+        std::string_view(name_bytes_).substr(number.begin, number.end - number.begin);
+    std::string_view said = in;
+    // As canonical forms of warrants have it.
+    if (number.kind == WARRANT_NUMBER)
+      said.remove_prefix(std::min(said.find_first_not_of('0'), said.size()));
+    if (said.size() != own.size() || !std::equal(said.begin(), said.end(), own.begin(),
+                                                 [](char a, char b) { return Upper(a) == b; }))
+      continue;
+    if (TakeAs(number.kind, word.begin, word.end, own)) return word.end;
+  }
+  return std::nullopt;
 }
 
 // Phones and NHS numbers: digits in groups.
@@ -382,11 +446,17 @@ std::optional<size_t> Scrubber::DigitGroups(const Word& word) {
   }
   // Where each group ends, and how many digits there are up to it.
   size_t ends[8], digits[8], groups = 0, count = 0;
+  char said[15];
+  bool spoken = false;
   for (size_t at = word.begin; groups < std::size(ends);) {
     Word group = WordAt(at);
-    if (group.letters) break;
-    count += group.end - group.begin;
-    if (count > 15) break;
+    const std::string_view in = In(group);
+    if (!group.digits || (group.letters && !std::all_of(in.begin(), in.end(), IsSpokenDigit)))
+      break;
+    if (count + in.size() > sizeof(said)) break;
+    std::transform(in.begin(), in.end(), said + count, [](char c) { return IsDigit(c) ? c : '0'; });
+    spoken = spoken || group.letters;
+    count += in.size();
     ends[groups] = group.end;
     digits[groups++] = count;
     at = group.end;
@@ -395,10 +465,14 @@ std::optional<size_t> Scrubber::DigitGroups(const Word& word) {
     while (gap < 3 && at < text_.size() &&
            std::string_view(" -().").find(text_[at]) != std::string_view::npos)
       ++at, ++gap;
-    if (gap == 0 || at >= text_.size() || !IsDigit(text_[at])) break;
+    if (gap == 0 || at >= text_.size() || !IsSpokenDigit(text_[at])) break;
   }
   for (size_t i = groups; i-- > 0;) {
     if (digits[i] < 9) break;
+    if (spoken) {
+      if (said[0] == '0' && TakeAs(PHONE, begin, ends[i], {said, digits[i]})) return ends[i];
+      continue;
+    }
     bool phone = plus || text_[word.begin] == '0' || (digits[i] == 12 && text_[word.begin] == '4');
     if (phone && Take(PHONE, begin, ends[i])) return ends[i];
     if (!plus && digits[i] == 10 && Take(NHS_NUMBER, word.begin, ends[i])) return ends[i];
@@ -501,7 +575,46 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
         !OneOf(In(before), kNoMark) && Take(VRM, before.begin, word.end))
       return word.end;
   }
-  return std::nullopt;
+  return DatelessMark(word, before);
+}
+
+// 123 BCD, ABC 123, AIZ 1234, with a space or without. Much else is written so, so that somebody
+// has to say that it is one.
+std::optional<size_t> Scrubber::DatelessMark(const Word& word, const Word& before) {
+  auto letters = [](std::string_view part) {
+    return !part.empty() && part.size() <= 3 && AllUpper(part) && !OneOf(part, kNoMark) &&
+           !OneOf(part, kVehicleWords);
+  };
+  const std::string_view in = In(word);
+  size_t begin = word.begin, end = word.end;
+  if (word.letters) {
+    const size_t split = static_cast<size_t>(
+        std::find_if(in.begin(), in.end(), [&](char c) { return IsDigit(c) != IsDigit(in[0]); }) -
+        in.begin());
+    if (in.size() < 4 || !letters(IsDigit(in[0]) ? in.substr(split) : in.substr(0, split)))
+      return std::nullopt;
+  } else {
+    auto next = Behind(word, " ");
+    if (next && letters(In(*next))) {
+      end = next->end;
+    } else if (before.end + 1 == word.begin && text_[before.end] == ' ' && letters(In(before))) {
+      begin = before.begin;
+    }
+    if (end - begin < 5) return std::nullopt;
+  }
+  if (!OfVehicle(begin) || !Take(VRM, begin, end)) return std::nullopt;
+  return end;
+}
+
+bool Scrubber::OfVehicle(size_t begin) const {
+  size_t at = begin;
+  for (int words = 0; words < 3; ++words) {
+    while (at > 0 && begin - at < 32 && ClassOf(text_[at - 1]) == kOther) --at;
+    const size_t end = at;
+    while (at > 0 && begin - at < 32 && ClassOf(text_[at - 1]) != kOther) --at;
+    if (OneOf(text_.substr(at, end - at), kVehicles)) return true;
+  }
+  return false;
 }
 
 }  // namespace sluice::privacy

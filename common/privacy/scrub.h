@@ -25,11 +25,13 @@ struct Finding {
   uint32_t canonical_end = 0;
 };
 
-// Names of the event's own people in any case and order, and by their shapes and their kinds' own
-// checks: phones, e-mail addresses, PNC IDs, CRO numbers, ASNs, NHS and NI numbers, vehicle marks
-// (also with 0 for O, 1 for I and the other way round), driving licences, postcodes, IP addresses,
-// shoulder numbers behind a rank; dates of birth: the event's own people's, those that say so, and
-// any date ten years or more before the event.
+// Names of the event's own people in any case and order, also with two letters swapped where they
+// have five or more; the event's own numbers that no shape tells from others (see AddNumber); and
+// by their shapes and their kinds' own checks: phones (also with O for 0), e-mail addresses, PNC
+// IDs, CRO numbers, ASNs, NHS and NI numbers, vehicle marks (also with 0 for O, 1 for I and the
+// other way round; those without a letter for their age behind a word that says what they are),
+// driving licences, postcodes, IP addresses, shoulder numbers behind a rank; dates of birth: the
+// event's own people's, those that say so, and any date ten years or more before the event.
 //
 // One pass over the text's words; only words with a digit, an @ or the first letter of one of the
 // names are looked at closer. What is said of people in other words isn't found. Not thread-safe;
@@ -40,6 +42,12 @@ class Scrubber {
   void NextEvent(int32_t year);
   void AddName(std::string_view name);
   void AddBirth(std::string_view date);
+  // Whether the event's own values of the kind are looked for as they stand: numbers of warrants,
+  // passports and shoulders, which look like any other number.
+  static bool IsNumber(contract::v1::IdentifierKind kind);
+  // One of them, in canonical form. Less than four characters might be anything, and aren't looked
+  // for.
+  void AddNumber(contract::v1::IdentifierKind kind, std::string_view canonical);
 
   // Ascending, without overlaps; valid until the next call.
   std::span<const Finding> Find(std::string_view text);
@@ -62,6 +70,10 @@ class Scrubber {
   struct Name {
     uint32_t begin, end;  // in name_bytes_, in canonical form
   };
+  struct OwnNumber {
+    uint32_t begin, end;  // in name_bytes_
+    contract::v1::IdentifierKind kind;
+  };
   // Words of one person's name, one after the other.
   struct Run {
     uint32_t begin = 0, end = 0;
@@ -82,6 +94,11 @@ class Scrubber {
   size_t LookAtEmail(size_t at);
   std::optional<size_t> Date(const Word& word, const Word& before);
   std::optional<size_t> Mark(const Word& word, const Word& before);
+  // A mark without a letter or digits for its age.
+  std::optional<size_t> DatelessMark(const Word& word, const Word& before);
+  // One of the words directly before says that a vehicle's mark follows.
+  bool OfVehicle(size_t begin) const;
+  std::optional<size_t> FindNumber(const Word& word);
   std::optional<size_t> DigitGroups(const Word& word);
   // Adds a finding where the kind's own check holds.
   bool Take(contract::v1::IdentifierKind kind, size_t begin, size_t end);
@@ -93,6 +110,7 @@ class Scrubber {
   std::string name_bytes_;
   std::vector<NamePart> parts_;
   std::vector<Name> names_;
+  std::vector<OwnNumber> numbers_;
   std::vector<event::CivilDate> births_;
   std::vector<Finding> findings_;
   std::string canonical_;

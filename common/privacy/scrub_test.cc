@@ -117,6 +117,51 @@ TEST_F(ScrubTest, FindsVehicleMarksAlsoMisread) {
   EXPECT_EQ(Marked("ABC 123D"), "<VRM ABC123D>");
 }
 
+TEST_F(ScrubTest, FindsMarksWithoutAnAgeWhereSomebodySaysThatTheyAreOne) {
+  for (const auto& [text, marked] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"Vehicle 123 BCD parked", "Vehicle <VRM 123BCD> parked"},
+           {"vehicle reg ABC 123.", "vehicle reg <VRM ABC123>."},
+           {"a car, index no. AIZ 1234", "a car, index no. <VRM AIZ1234>"},
+           {"the van AIZ1234 was", "the van <VRM AIZ1234> was"},
+           {"plate 4 BCD", "plate <VRM 4BCD>"}})
+    EXPECT_EQ(Marked(text), marked);
+  for (const char* text :
+       {"exhibit ABC 123", "PIN 1234", "CID 12", "car CAD 123", "vehicle 1 BMW", "the 12th car",
+        "car 12th", "vehicle 2 and 3", "3 SUV", "van 123 parked", "vehicle stop at 10 in May"})
+    EXPECT_EQ(Marked(text), text);
+}
+
+TEST_F(ScrubTest, FindsTheEventsOwnNumbersAndNobodyElses) {
+  scrubber_.AddNumber(WARRANT_NUMBER, "123456");
+  scrubber_.AddNumber(PASSPORT, "AB1234567");
+  scrubber_.AddNumber(SHOULDER_NUMBER, "123AW");
+  scrubber_.AddNumber(WARRANT_NUMBER, "77");
+  EXPECT_EQ(Marked("from 123456, then 0123456"),
+            "from <WARRANT_NUMBER 123456>, then <WARRANT_NUMBER 123456>");
+  EXPECT_EQ(Marked("seized ab1234567"), "seized <PASSPORT AB1234567>");
+  EXPECT_EQ(Marked("123AW saw"), "<SHOULDER_NUMBER 123AW> saw");
+  for (const char* text : {"123457", "1234567", "123456/26", "77 of them", "AB12345678"})
+    EXPECT_EQ(Marked(text), text);
+  scrubber_.NextEvent(2026);
+  EXPECT_EQ(Marked("from 123456"), "from 123456") << "it was the event's before";
+  EXPECT_TRUE(Scrubber::IsNumber(WARRANT_NUMBER));
+  EXPECT_FALSE(Scrubber::IsNumber(PHONE));
+}
+
+TEST_F(ScrubTest, FindsNamesWithTwoLettersSwapped) {
+  EXPECT_EQ(Marked("Yonug said"), "<PERSON_NAME zo\u00EB young> said");
+  EXPECT_EQ(Marked("ZO\u00CB YUONG"), "<PERSON_NAME zo\u00EB young>");
+  for (const char* text : {"Youngs", "Yuogn", "yonug", "Blel", "Youmg"})
+    EXPECT_EQ(Marked(text), text);
+}
+
+TEST_F(ScrubTest, FindsPhonesWithOForNought) {
+  EXPECT_EQ(Marked("on O77OO 9OO 123."), "on <PHONE +447700900123>.");
+  EXPECT_EQ(Marked("07700 9oo123"), "<PHONE +447700900123>");
+  for (const char* text : {"O7700", "1OO 200 300 400", "2OOO 1000 1"})
+    EXPECT_EQ(Marked(text), text);
+}
+
 TEST_F(ScrubTest, FindsDatesOfBirth) {
   for (const char* born : {"12/03/1981", "12.3.81", "1981-03-12", "12 March 1981",
                            "12th of Mar 1981", "03/02/2019", "3 February 2019"})

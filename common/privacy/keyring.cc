@@ -381,6 +381,10 @@ absl::StatusOr<base::SecretBytes> Keyring::ScopedKindKey(contract::v1::Identifie
               Context("scoped", contract::v1::IdentifierKind_Name(kind), "", 0), 32);
 }
 
+absl::StatusOr<base::SecretBytes> Keyring::StateKey() const {
+  return Hkdf(root_.Reveal(kAccess), Context("state", "", "", 0), kAesKeyBytes);
+}
+
 absl::StatusOr<base::SecretBytes> Keyring::DomainKey(std::string_view domain,
                                                      uint32_t epoch) const {
   return EpochKey("domain", domain, epoch, kAesKeyBytes);

@@ -100,6 +100,8 @@ class Keyring {
   absl::StatusOr<base::SecretBytes> KindKey(contract::v1::IdentifierKind kind) const;
   // The same for values in a scope (PseudonymBatch::BeginScope).
   absl::StatusOr<base::SecretBytes> ScopedKindKey(contract::v1::IdentifierKind kind) const;
+  // What the pseudonymiser's own state is sealed with: 32 bytes.
+  absl::StatusOr<base::SecretBytes> StateKey() const;
   // The keys of a domain in an epoch. kFailedPrecondition: it is destroyed.
   //
   // The AES-256 key that enciphers blocks: 32 bytes.

@@ -74,6 +74,8 @@ absl::StatusOr<config::v1::PseudonymiserService> LoadConfig(const std::string& p
                             tls.mutable_private_key(), tls.mutable_client_ca()}) {
     *file = (std::filesystem::path(path).parent_path() / *file).string();
   }
+  if (!made.state().empty())
+    made.set_state((std::filesystem::path(path).parent_path() / made.state()).string());
   return made;
 }
 

@@ -1,5 +1,9 @@
 #include "services/pseudonymiser/guard.h"
 
+#include <algorithm>
+
+#include "common/base/status.h"
+
 namespace sluice::pseudonymiser {
 namespace {
 
@@ -13,6 +17,19 @@ std::string_view LockReasonName(LockReason reason) {
   return reason == LockReason::kSweep ? "sweep" : "misses";
 }
 
+namespace {
+
+bool MayLock(const Limits& limits) {
+  return limits.distinct_values_per_hour != 0 || limits.misses_per_hour != 0;
+}
+
+auto LockOf(google::protobuf::RepeatedPtrField<v1::KeptLock>& locks, std::string_view caller) {
+  return std::find_if(locks.begin(), locks.end(),
+                      [&](const v1::KeptLock& lock) { return lock.caller() == caller; });
+}
+
+}  // namespace
+
 Guard::State& Guard::Of(std::string_view caller) {
   auto found = states_.find(caller);
   if (found == states_.end())
@@ -24,6 +41,16 @@ Guard::Verdict Guard::Admit(std::string_view caller, const Limits& limits, uint6
   const int64_t second =
       duration_cast<std::chrono::seconds>(clock_.Now().time_since_epoch()).count();
   const int64_t day = clock_.UnixMillis() / kDayMs;
+  if (MayLock(limits)) {
+    if (authority_ == nullptr) return Verdict::kNotKept;
+    bool locked = false;
+    absl::Status known = authority_->With([&](v1::AuthorityState& state, int64_t) {
+      locked = LockOf(*state.mutable_locks(), caller) != state.locks().end();
+      return absl::OkStatus();
+    });
+    if (!known.ok()) return Verdict::kUnknown;
+    if (locked) return Verdict::kLocked;
+  }
   base::MutexLock lock(mutex_);
   State& state = Of(caller);
   if (state.locked) return Verdict::kLocked;
@@ -43,6 +70,7 @@ Guard::Verdict Guard::Admit(std::string_view caller, const Limits& limits, uint6
 std::optional<LockReason> Guard::Saw(std::string_view caller, const Limits& limits,
                                      std::span<const uint64_t> hashes, uint64_t misses) {
   const int64_t hour = duration_cast<std::chrono::hours>(clock_.Now().time_since_epoch()).count();
+  if (!MayLock(limits)) return std::nullopt;
   base::MutexLock lock(mutex_);
   State& state = Of(caller);
   if (state.locked) return std::nullopt;
@@ -60,25 +88,60 @@ std::optional<LockReason> Guard::Saw(std::string_view caller, const Limits& limi
       state.distinct.Estimate() > static_cast<double>(limits.distinct_values_per_hour)) {
     reason = LockReason::kSweep;
   }
-  if (reason) state.locked = Locked{std::string(caller), *reason, clock_.UnixMillis()};
+  if (!reason) return reason;
+  absl::Status kept = authority_ == nullptr
+                          ? absl::UnavailableError("nowhere to keep it")
+                          : authority_->With([&](v1::AuthorityState& kept, int64_t now_ms) {
+                              if (LockOf(*kept.mutable_locks(), caller) != kept.locks().end())
+                                return absl::OkStatus();
+                              v1::KeptLock& added = *kept.add_locks();
+                              added.set_caller(std::string(caller));
+                              added.set_reason(std::string(LockReasonName(*reason)));
+                              added.set_since_unix_ms(now_ms);
+                              return absl::OkStatus();
+                            });
+  // What can't be told to the others holds here, until the process ends or somebody unlocks it.
+  if (!kept.ok())
+    state.locked =
+        Locked{std::string(caller), std::string(LockReasonName(*reason)), clock_.UnixMillis()};
+  // Whoever unlocks the caller gives it a whole allowance.
+  state.hour = -1;
   return reason;
 }
 
-std::vector<Guard::Locked> Guard::locked() const {
-  base::MutexLock lock(mutex_);
+absl::StatusOr<std::vector<Guard::Locked>> Guard::locked() const {
   std::vector<Locked> locked;
-  for (const auto& [caller, state] : states_) {
-    if (state->locked) locked.push_back(*state->locked);
+  if (authority_ == nullptr) return locked;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [caller, state] : states_)
+      if (state->locked) locked.push_back(*state->locked);
   }
+  SLUICE_RETURN_IF_ERROR(authority_->With([&](v1::AuthorityState& state, int64_t) {
+    for (const v1::KeptLock& lock : state.locks())
+      locked.push_back({lock.caller(), lock.reason(), lock.since_unix_ms()});
+    return absl::OkStatus();
+  }));
   return locked;
 }
 
-bool Guard::Unlock(std::string_view caller) {
-  base::MutexLock lock(mutex_);
-  auto found = states_.find(caller);
-  if (found == states_.end() || !found->second->locked) return false;
-  states_.erase(found);
-  return true;
+absl::Status Guard::Unlock(std::string_view caller) {
+  absl::Status unknown =
+      absl::NotFoundError("there is no such locked caller: see ListLockedCallers");
+  if (authority_ == nullptr) return unknown;
+  bool here = false;
+  {
+    base::MutexLock lock(mutex_);
+    auto found = states_.find(caller);
+    here = found != states_.end() && found->second->locked;
+    if (here) found->second->locked.reset();
+  }
+  return authority_->With([&](v1::AuthorityState& state, int64_t) {
+    auto found = LockOf(*state.mutable_locks(), caller);
+    if (found == state.locks().end()) return here ? absl::OkStatus() : unknown;
+    state.mutable_locks()->erase(found);
+    return absl::OkStatus();
+  });
 }
 
 void Guard::Keep(const Policy& policy) {

@@ -11,8 +11,11 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "services/pseudonymiser/authority.h"
 #include "services/pseudonymiser/policy.h"
 #include "services/pseudonymiser/sketch.h"
 
@@ -21,19 +24,22 @@ namespace sluice::pseudonymiser {
 enum class LockReason { kSweep, kMisses };
 std::string_view LockReasonName(LockReason reason);
 
-// Knows callers of the policy only, so that its memory is bounded by it: about five kibibytes each.
-// Forgets everything with the process. Thread-safe.
+// Counts callers of the policy only, so that its memory is bounded by it: about five kibibytes
+// each. What it counts is this process's, and forgotten with it; that a caller is locked is every
+// replica's. Thread-safe.
 class Guard {
  public:
-  enum class Verdict { kAdmitted, kLocked, kOverSecond, kOverDay };
+  // kNotKept: the caller could be locked, and there is nowhere to keep that. kUnknown: whether it
+  // is can't be told.
+  enum class Verdict { kAdmitted, kLocked, kOverSecond, kOverDay, kNotKept, kUnknown };
   struct Locked {
     std::string caller;
-    LockReason reason;
+    std::string reason;
     int64_t since_unix_ms;
   };
 
-  // `clock` outlives it.
-  explicit Guard(const base::Clock& clock) : clock_(clock) {}
+  // They outlive it; nullptr: whoever a limit could lock isn't admitted.
+  Guard(const base::Clock& clock, Authority* authority) : clock_(clock), authority_(authority) {}
 
   // Before a call: takes its values from what the caller may have.
   Verdict Admit(std::string_view caller, const Limits& limits, uint64_t values);
@@ -42,9 +48,9 @@ class Guard {
   std::optional<LockReason> Saw(std::string_view caller, const Limits& limits,
                                 std::span<const uint64_t> hashes, uint64_t misses);
 
-  std::vector<Locked> locked() const;
-  // False: it wasn't locked.
-  bool Unlock(std::string_view caller);
+  absl::StatusOr<std::vector<Locked>> locked() const;
+  // kNotFound: it isn't locked.
+  absl::Status Unlock(std::string_view caller);
   // What isn't in the policy any more is forgotten.
   void Keep(const Policy& policy);
 
@@ -53,11 +59,13 @@ class Guard {
     int64_t second = -1, day = -1, hour = -1;  // that the counts are of
     uint64_t in_second = 0, in_day = 0, misses = 0;
     DistinctSketch distinct;  // of the hour
+    // By this process, which couldn't tell the others.
     std::optional<Locked> locked;
   };
   State& Of(std::string_view caller) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::Clock& clock_;
+  Authority* const authority_;
   mutable base::Mutex mutex_;
   std::map<std::string, std::unique_ptr<State>, std::less<>> states_ ABSL_GUARDED_BY(mutex_);
 };

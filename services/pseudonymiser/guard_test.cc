@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <random>
+
+#include "tests/support/temp_dir.h"
 
 namespace sluice::pseudonymiser {
 namespace {
@@ -29,8 +32,13 @@ TEST(DistinctSketch, CountsWithinSomePercent) {
 
 class GuardTest : public ::testing::Test {
  protected:
+  std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("guard");
   base::ManualClock clock_;
-  Guard guard_{clock_};
+  base::SystemRandom random_;
+  privacy::Keyring keyring_ = *privacy::Keyring::Create({{"intelligence", "int"}}, random_);
+  std::unique_ptr<Authority> authority_ =
+      *Authority::Open(folder_->path() + "/state", keyring_, clock_, random_);
+  Guard guard_{clock_, authority_.get()};
   Limits limits_{.values_per_s = 10,
                  .values_per_day = 25,
                  .distinct_values_per_hour = 100,
@@ -65,12 +73,13 @@ TEST_F(GuardTest, ManyDistinctValuesLockTheCallerUntilSomebodyUnlocksIt) {
   EXPECT_EQ(guard_.Admit("b", limits_, 1), Verdict::kAdmitted);
   clock_.Advance(std::chrono::hours(48));
   EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kLocked);
-  ASSERT_EQ(guard_.locked().size(), 1u);
-  EXPECT_EQ(guard_.locked()[0].caller, "a");
-  EXPECT_FALSE(guard_.Unlock("b"));
-  EXPECT_TRUE(guard_.Unlock("a"));
+  ASSERT_EQ(guard_.locked()->size(), 1u);
+  EXPECT_EQ((*guard_.locked())[0].caller, "a");
+  EXPECT_EQ((*guard_.locked())[0].reason, "sweep");
+  EXPECT_TRUE(absl::IsNotFound(guard_.Unlock("b")));
+  EXPECT_TRUE(guard_.Unlock("a").ok());
   EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kAdmitted);
-  EXPECT_TRUE(guard_.locked().empty());
+  EXPECT_TRUE(guard_.locked()->empty());
 }
 
 TEST_F(GuardTest, MissesLockTheCaller) {
@@ -82,6 +91,32 @@ TEST_F(GuardTest, TheNextHourBeginsAnew) {
   EXPECT_FALSE(guard_.Saw("a", limits_, Hashes(90), 3));
   clock_.Advance(std::chrono::hours(1));
   EXPECT_FALSE(guard_.Saw("a", limits_, Hashes(90, 2), 3));
+}
+
+TEST_F(GuardTest, ALockHoldsInEveryReplicaAndAfterARestart) {
+  auto shared = *Authority::Open(folder_->path() + "/state", keyring_, clock_, random_);
+  Guard other(clock_, shared.get());
+  ASSERT_EQ(guard_.Saw("a", limits_, {}, 4), LockReason::kMisses);
+  EXPECT_EQ(other.Admit("a", limits_, 1), Verdict::kLocked);
+  auto again = *Authority::Open(folder_->path() + "/state", keyring_, clock_, random_);
+  EXPECT_EQ(Guard(clock_, again.get()).Admit("a", limits_, 1), Verdict::kLocked);
+  EXPECT_TRUE(other.Unlock("a").ok());
+  EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kAdmitted);
+}
+
+TEST_F(GuardTest, WhereALockCannotBeKeptNobodyWhomOneCouldHitIsAdmitted) {
+  Guard nowhere(clock_, nullptr);
+  EXPECT_EQ(nowhere.Admit("a", limits_, 1), Verdict::kNotKept);
+  EXPECT_EQ(nowhere.Admit("a", {10, 25, 0, 0}, 1), Verdict::kAdmitted);
+  // Nor where it can't be looked up; and what couldn't be written holds in this process at least.
+  std::filesystem::remove(folder_->path() + "/state");
+  EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kUnknown);
+  EXPECT_EQ(guard_.Saw("a", limits_, {}, 4), LockReason::kMisses);
+  auto made = *Authority::Open(folder_->path() + "/state", keyring_, clock_, random_);
+  EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kLocked);
+  EXPECT_EQ(guard_.locked()->size(), 1u);
+  EXPECT_TRUE(guard_.Unlock("a").ok());
+  EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kAdmitted);
 }
 
 TEST_F(GuardTest, NoLimitIsNoLimit) {

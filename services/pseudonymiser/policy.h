@@ -38,6 +38,7 @@ class Policy {
   Decision DecideConversion(std::string_view caller, std::string_view from,
                             std::string_view to) const;
 
+  size_t size() const { return callers_.size(); }
   JustificationRule justification() const { return justification_; }
   // What isn't a caller of the policy has the limits of its own that a stranger gets.
   const Limits& limits(std::string_view caller) const;

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 
 #include "services/pseudonymiser/testing.h"
 #include "tests/support/child_process.h"
@@ -11,6 +12,7 @@
 namespace sluice::pseudonymiser {
 namespace {
 
+using test_support::ChildProcess;
 using ::testing::HasSubstr;
 
 class ProcessTest : public ::testing::Test {
@@ -33,6 +35,8 @@ class ProcessTest : public ::testing::Test {
     return *std::move(child);
   }
 
+  std::string Trail() const { return TestService::Read(service_.trail()); }
+
   TestService service_;
 };
 
@@ -50,6 +54,37 @@ TEST_F(ProcessTest, StartsReloadsAndEndsAtASignalWithoutEverLeavingACore) {
   auto ended = child->Wait(std::chrono::seconds(30));
   ASSERT_TRUE(ended.ok()) << ended.status();
   EXPECT_EQ(*ended, test_support::Exit{});
+}
+
+TEST_F(ProcessTest, ACheckSaysWhetherItWouldStartAndChangesNothing) {
+  auto ended = [&](ChildProcess& child) {
+    auto exit = child.Wait(std::chrono::seconds(30));
+    return exit.ok() ? exit->code : -1;
+  };
+  std::filesystem::remove(service_.path("state"));
+  const std::string keyring = TestService::Read(service_.keyring()), trail = Trail();
+  auto good = Run({"--check"});
+  EXPECT_EQ(ended(*good), 0);
+  EXPECT_THAT(good->Output(), HasSubstr("ok: 3 domains, keyring written 1 times, 1 callers"));
+  EXPECT_FALSE(std::filesystem::exists(service_.path("state")));
+  EXPECT_EQ(TestService::Read(service_.keyring()), keyring);
+  EXPECT_EQ(Trail(), trail);
+
+  TestService::Write(service_.path("state"), "anything");
+  std::filesystem::permissions(service_.path("state"), std::filesystem::perms::owner_read);
+  auto state = Run({"--check"});
+  EXPECT_EQ(ended(*state), 1);
+  EXPECT_THAT(state->Output(), HasSubstr("isn't the pseudonymiser's state"));
+  std::filesystem::remove(service_.path("state"));
+  TestService::Write(service_.keyring(), keyring.substr(0, keyring.size() / 2));
+  auto cut = Run({"--check"});
+  EXPECT_EQ(ended(*cut), 1);
+  EXPECT_THAT(cut->Output(), HasSubstr(service_.keyring()));
+  TestService::Write(service_.keyring(), keyring);
+  service_.SetPolicy("callers: [{caller: a, may: [{calls: [everything]}]}]");
+  auto policy = Run({"--check"});
+  EXPECT_EQ(ended(*policy), 1);
+  EXPECT_THAT(policy->Output(), HasSubstr("policy.yaml:1"));
 }
 
 TEST_F(ProcessTest, SaysWhyItDoesNotStart) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "common/base/address.h"
 #include "common/base/status.h"
 #include "common/telemetry/log.h"
 #include "services/pseudonymiser/audit_topic.h"
@@ -22,6 +23,11 @@ Reidentifications::Options GrantOptions(const config::v1::ReidentificationLimits
   return options;
 }
 
+rpc::TlsFiles TlsOf(const config::v1::PseudonymiserService& config) {
+  const config::v1::Tls& tls = config.listen().tls();
+  return {tls.certificate(), tls.private_key(), tls.client_ca()};
+}
+
 }  // namespace
 
 PseudonymiserProcess::PseudonymiserProcess(config::v1::PseudonymiserService config,
@@ -29,8 +35,7 @@ PseudonymiserProcess::PseudonymiserProcess(config::v1::PseudonymiserService conf
     : config_(std::move(config)),
       clock_(clock),
       policy_file_({config_.policy()}),
-      keyring_files_({config_.keyring(), config_.key_encryption_key()}),
-      guard_(clock) {}
+      keyring_files_({config_.keyring(), config_.key_encryption_key()}) {}
 
 absl::StatusOr<std::unique_ptr<PseudonymiserProcess>> PseudonymiserProcess::Create(
     config::v1::PseudonymiserService config, const absl::Status& memory, const base::Clock& clock) {
@@ -49,6 +54,26 @@ absl::StatusOr<std::unique_ptr<PseudonymiserProcess>> PseudonymiserProcess::Crea
   return process;
 }
 
+absl::StatusOr<std::string> PseudonymiserProcess::Check(
+    const config::v1::PseudonymiserService& config) {
+  SLUICE_ASSIGN_OR_RETURN(auto policy, Policy::Load(config.policy()));
+  SLUICE_ASSIGN_OR_RETURN(auto keyring,
+                          privacy::Keyring::Load(config.keyring(), config.key_encryption_key()));
+  const uint64_t generation = keyring.generation();
+  const size_t domains = keyring.domains().size();
+  if (!config.state().empty()) SLUICE_RETURN_IF_ERROR(Authority::Check(config.state(), keyring));
+  // A keyring that nothing can be derived from is no keyring.
+  SLUICE_RETURN_IF_ERROR(Keys::Create(std::move(keyring)).status());
+  SLUICE_RETURN_IF_ERROR(rpc::CheckTlsFiles(TlsOf(config), "listen.tls"));
+  for (const auto& [option, address] : {std::pair("listen.grpc", config.listen().grpc()),
+                                        std::pair("listen.http", config.listen().http())}) {
+    if (!address.empty())
+      SLUICE_RETURN_IF_ERROR(base::ParseListenAddress(option, address).status());
+  }
+  return base::StrCat(domains, " domains, keyring written ", generation, " times, ", policy->size(),
+                      " callers");
+}
+
 PseudonymiserProcess::~PseudonymiserProcess() { Stop(); }
 
 absl::Status PseudonymiserProcess::Open() {
@@ -57,11 +82,16 @@ absl::Status PseudonymiserProcess::Open() {
   SLUICE_ASSIGN_OR_RETURN(
       keys_, KeyStore::Open({config_.keyring(), config_.key_encryption_key()}, random_, probe_));
   SLUICE_RETURN_IF_ERROR(OpenAudit());
+  if (!config_.state().empty()) {
+    SLUICE_ASSIGN_OR_RETURN(
+        authority_, Authority::Open(config_.state(), keys_->current()->keyring(), clock_, random_));
+  }
+  guard_ = std::make_unique<Guard>(clock_, authority_.get());
   reidentifications_ = std::make_unique<Reidentifications>(GrantOptions(config_.reidentification()),
-                                                           clock_, random_);
+                                                           authority_.get(), random_);
   Service::Options options;
   options.values_per_call_max = static_cast<uint64_t>(config_.limits().values_per_call());
-  service_ = std::make_unique<Service>(options, *keys_, *policy_, guard_, *recorder_,
+  service_ = std::make_unique<Service>(options, *keys_, *policy_, *guard_, *recorder_,
                                        *reidentifications_, probe_, clock_, random_);
   return OpenPorts();
 }
@@ -99,7 +129,7 @@ absl::Status PseudonymiserProcess::OpenPorts() {
   SLUICE_ASSIGN_OR_RETURN(http_, telemetry::HttpServer::Create(std::move(http), registry_));
   rpc::ServerOptions rpc;
   if (!listen.grpc().empty()) rpc.address = listen.grpc();
-  rpc.tls = {listen.tls().certificate(), listen.tls().private_key(), listen.tls().client_ca()};
+  rpc.tls = TlsOf(config_);
   rpc.message_bytes_max = config_.limits().message_kib() * 1024;
   rpc.threads_max = config_.limits().calls();
   SLUICE_ASSIGN_OR_RETURN(rpc_, rpc::Server::Create(std::move(rpc), {service_.get()}));
@@ -111,6 +141,12 @@ absl::Status PseudonymiserProcess::Start() {
                                           .operation = trail::Operation::kConsultation,
                                           .action = "Start",
                                           .subject = std::string(kVersion)}));
+  // What it would have known is forgotten, locks too.
+  if (authority_ != nullptr && authority_->made()) {
+    SLUICE_RETURN_IF_ERROR(recorder_->Done({.who = chain_->writer(),
+                                            .operation = trail::Operation::kAlteration,
+                                            .action = "NewState"}));
+  }
   if (publisher_ != nullptr) {
     forwarder_ = trail::Forwarder::Start(chain_->path(), chain_->writer(), *publisher_,
                                          [this](const absl::Status& status) {
@@ -167,7 +203,7 @@ void PseudonymiserProcess::ReadPolicy() {
     return;
   }
   policy_->Set(*next);
-  guard_.Keep(**next);
+  guard_->Keep(**next);
   Log(telemetry::Severity::kInfo, "policy_read");
 }
 
@@ -182,7 +218,7 @@ void PseudonymiserProcess::ReadKeyring() {
 }
 
 void PseudonymiserProcess::Collect() {
-  probe_.LockedCallers(guard_.locked().size());
+  if (auto locked = guard_->locked(); locked.ok()) probe_.LockedCallers(locked->size());
   if (forwarder_ == nullptr) return;
   std::error_code missing;
   const uint64_t size = std::filesystem::file_size(chain_->path(), missing);

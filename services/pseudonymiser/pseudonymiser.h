@@ -18,6 +18,7 @@
 #include "common/telemetry/metrics.h"
 #include "common/trail/chain.h"
 #include "common/trail/publisher.h"
+#include "services/pseudonymiser/authority.h"
 #include "services/pseudonymiser/guard.h"
 #include "services/pseudonymiser/keys.h"
 #include "services/pseudonymiser/policy.h"
@@ -36,6 +37,9 @@ class PseudonymiserProcess {
   static absl::StatusOr<std::unique_ptr<PseudonymiserProcess>> Create(
       config::v1::PseudonymiserService config, const absl::Status& memory,
       const base::Clock& clock);
+  // Whether a process of this configuration would start, but for ports, files that it would have to
+  // write, and the topic. Changes nothing. What there is, in a line.
+  static absl::StatusOr<std::string> Check(const config::v1::PseudonymiserService& config);
   // Stop().
   ~PseudonymiserProcess();
 
@@ -75,7 +79,8 @@ class PseudonymiserProcess {
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<KeyStore> keys_;
   std::unique_ptr<PolicySlot> policy_;
-  Guard guard_;
+  std::unique_ptr<Authority> authority_;  // nullptr: nothing is kept
+  std::unique_ptr<Guard> guard_;
   std::unique_ptr<Reidentifications> reidentifications_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<telemetry::HttpServer> http_;

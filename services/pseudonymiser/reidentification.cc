@@ -16,7 +16,7 @@ using base::StrCat;
 
 constexpr size_t kRecipientsMax = 20;
 // An ended request is kept this long, so that a second redemption is told what it is.
-constexpr std::chrono::hours kEndedKept{24};
+constexpr int64_t kEndedKeptMs = 86'400'000;
 
 absl::Status Wrong(const std::string& what) { return absl::InvalidArgumentError(what); }
 
@@ -32,19 +32,53 @@ absl::Status CheckScope(const v1::Scope& scope, uint32_t values_max) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-void Reidentifications::SetExpiry(Entry& entry, int64_t valid_ms) {
-  entry.expires = clock_.Now() + std::chrono::milliseconds(valid_ms);
-  entry.request.expires_unix_ms = clock_.UnixMillis() + valid_ms;
+v1::Reidentification::State StateOf(const Reidentification& one, int64_t now_ms) {
+  if (one.redeemed()) return v1::Reidentification::REDEEMED;
+  if (one.expires_unix_ms() <= now_ms) return v1::Reidentification::EXPIRED;
+  return IsApproved(one) ? v1::Reidentification::APPROVED : v1::Reidentification::REQUESTED;
 }
 
-void Reidentifications::Forget() {
-  const auto now = clock_.Now();
-  std::erase_if(entries_, [&](const auto& entry) {
-    return entry.second.expires + kEndedKept <= now ||
-           (!entry.second.request.approved() && entry.second.expires <= now);
-  });
+// Of those that ended, what nobody needs to be told apart from an unknown one any more.
+void Forget(v1::AuthorityState& state, int64_t now_ms) {
+  auto& all = *state.mutable_reidentifications();
+  all.erase(std::remove_if(all.begin(), all.end(),
+                           [&](const Reidentification& one) {
+                             return one.expires_unix_ms() + kEndedKeptMs <= now_ms ||
+                                    (!IsApproved(one) && one.expires_unix_ms() <= now_ms);
+                           }),
+            all.end());
+}
+
+Reidentification* Lookup(v1::AuthorityState& state, std::string_view id) {
+  for (Reidentification& one : *state.mutable_reidentifications())
+    if (one.id() == id) return &one;
+  return nullptr;
+}
+
+absl::Status Unknown() {
+  return absl::NotFoundError("there is no such request: it has expired, or never was");
+}
+
+absl::StatusOr<Reidentification*> Alive(v1::AuthorityState& state, std::string_view id,
+                                        int64_t now_ms) {
+  Reidentification* found = Lookup(state, id);
+  if (found == nullptr) return Unknown();
+  if (found->redeemed())
+    return absl::FailedPreconditionError("the grant was redeemed already: ask anew");
+  if (found->expires_unix_ms() <= now_ms)
+    return absl::FailedPreconditionError("it has expired: ask anew");
+  return found;
+}
+
+}  // namespace
+
+absl::Status Reidentifications::With(Authority::Work work) const {
+  if (authority_ == nullptr) {
+    return absl::FailedPreconditionError(
+        "the service has no `state`, where requests and grants would be kept: nobody is "
+        "re-identified");
+  }
+  return authority_->With(work);
 }
 
 absl::StatusOr<Reidentification> Reidentifications::Request(
@@ -58,104 +92,98 @@ absl::StatusOr<Reidentification> Reidentifications::Request(
   std::array<uint8_t, 16> bytes;
   if (!random_.Fill(bytes)) return absl::InternalError("the system has no randomness");
 
-  base::MutexLock lock(mutex_);
-  Forget();
-  auto of_caller = std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
-    return entry.second.request.requester == caller;
-  });
-  if (entries_.size() >= options_.requests_max ||
-      static_cast<size_t>(of_caller) >= options_.requests_per_caller_max) {
-    return absl::ResourceExhaustedError(
-        "there are too many requests for re-identification: wait until some have expired, or raise "
-        "reidentification.requests");
-  }
-  Entry entry;
-  Reidentification& made = entry.request;
-  made.id = absl::BytesToHexString({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  made.requester = caller;
-  made.scope = request.scope();
-  made.justification = why;
-  made.recipients.assign(request.recipients().begin(), request.recipients().end());
-  if (made.recipients.empty()) made.recipients = {made.requester};
-  made.requested_unix_ms = clock_.UnixMillis();
-  made.valid_ms = request.valid_s() == 0 ? options_.grant_valid_ms_max
-                                         : std::min<int64_t>(int64_t{request.valid_s()} * 1'000,
-                                                             options_.grant_valid_ms_max);
-  SetExpiry(entry, options_.request_valid_ms);
-  SLUICE_RETURN_IF_ERROR(record(made));
-  return entries_.emplace(made.id, std::move(entry)).first->second.request;
-}
-
-absl::StatusOr<Reidentifications::Entry*> Reidentifications::Alive(std::string_view id) {
-  auto found = entries_.find(id);
-  if (found == entries_.end())
-    return absl::NotFoundError("there is no such request: it has expired, or a restart forgot it");
-  if (found->second.request.redeemed)
-    return absl::FailedPreconditionError("the grant was redeemed already: ask anew");
-  if (found->second.expires <= clock_.Now())
-    return absl::FailedPreconditionError("it has expired: ask anew");
-  return &found->second;
+  Reidentification made;
+  made.set_id(absl::BytesToHexString({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  made.set_requester(std::string(caller));
+  *made.mutable_scope() = request.scope();
+  *made.mutable_justification() = why;
+  *made.mutable_recipients() = request.recipients();
+  if (made.recipients().empty()) made.add_recipients(made.requester());
+  made.set_valid_ms(request.valid_s() == 0 ? options_.grant_valid_ms_max
+                                           : std::min<int64_t>(int64_t{request.valid_s()} * 1'000,
+                                                               options_.grant_valid_ms_max));
+  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) -> absl::Status {
+    Forget(state, now_ms);
+    const auto& all = state.reidentifications();
+    auto of_caller = std::count_if(all.begin(), all.end(), [&](const Reidentification& one) {
+      return one.requester() == caller;
+    });
+    if (all.size() >= static_cast<int>(options_.requests_max) ||
+        of_caller >= static_cast<int64_t>(options_.requests_per_caller_max)) {
+      return absl::ResourceExhaustedError(
+          "there are too many requests for re-identification: wait until some have expired, or "
+          "raise reidentification.requests");
+    }
+    made.set_requested_unix_ms(now_ms);
+    made.set_expires_unix_ms(now_ms + options_.request_valid_ms);
+    SLUICE_RETURN_IF_ERROR(record(made));
+    *state.add_reidentifications() = made;
+    return absl::OkStatus();
+  }));
+  return made;
 }
 
 absl::StatusOr<Reidentification> Reidentifications::Approve(std::string_view caller,
                                                             std::string_view id,
                                                             const v1::Scope& scope, Record record) {
-  base::MutexLock lock(mutex_);
-  SLUICE_ASSIGN_OR_RETURN(Entry * entry, Alive(id));
-  Reidentification& request = entry->request;
-  if (request.requester == caller)
-    return absl::PermissionDeniedError("nobody approves what they asked for themselves");
-  if (std::count(request.approvers.begin(), request.approvers.end(), caller) > 0)
-    return absl::PermissionDeniedError("the second approval must be another's than the first");
-  if (request.approved()) return absl::FailedPreconditionError("it is approved already");
-  if (!google::protobuf::util::MessageDifferencer::Equals(scope, request.scope))
-    return Wrong("scope: isn't what the requester asked for: look at the request again");
-  Reidentification approved = request;
-  approved.approvers.emplace_back(caller);
-  SLUICE_RETURN_IF_ERROR(record(approved));
-  request = std::move(approved);
-  if (request.approved()) SetExpiry(*entry, request.valid_ms);
-  return request;
+  Reidentification approved;
+  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(Reidentification * request, Alive(state, id, now_ms));
+    if (request->requester() == caller)
+      return absl::PermissionDeniedError("nobody approves what they asked for themselves");
+    const auto& approvers = request->approvers();
+    if (std::count(approvers.begin(), approvers.end(), caller) > 0)
+      return absl::PermissionDeniedError("the second approval must be another's than the first");
+    if (IsApproved(*request)) return absl::FailedPreconditionError("it is approved already");
+    if (!google::protobuf::util::MessageDifferencer::Equals(scope, request->scope()))
+      return Wrong("scope: isn't what the requester asked for: look at the request again");
+    request->add_approvers(std::string(caller));
+    if (IsApproved(*request)) request->set_expires_unix_ms(now_ms + request->valid_ms());
+    approved = *request;
+    return record(approved);
+  }));
+  return approved;
 }
 
 absl::StatusOr<Reidentification> Reidentifications::Redeem(std::string_view caller,
                                                            std::string_view id, Record check) {
-  base::MutexLock lock(mutex_);
-  SLUICE_ASSIGN_OR_RETURN(Entry * entry, Alive(id));
-  Reidentification& request = entry->request;
-  if (request.requester != caller)
-    return absl::PermissionDeniedError("a grant is redeemed by who asked for it, and nobody else");
-  if (!request.approved()) {
-    return absl::FailedPreconditionError(
-        StrCat("it has ", request.approvers.size(), " of ", kApprovalsNeeded, " approvals"));
-  }
-  SLUICE_RETURN_IF_ERROR(check(request));
-  request.redeemed = true;
-  return request;
+  Reidentification redeemed;
+  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(Reidentification * request, Alive(state, id, now_ms));
+    if (request->requester() != caller)
+      return absl::PermissionDeniedError(
+          "a grant is redeemed by who asked for it, and nobody else");
+    if (!IsApproved(*request)) {
+      return absl::FailedPreconditionError(
+          StrCat("it has ", request->approvers_size(), " of ", kApprovalsNeeded, " approvals"));
+    }
+    SLUICE_RETURN_IF_ERROR(check(*request));
+    request->set_redeemed(true);
+    redeemed = *request;
+    return absl::OkStatus();
+  }));
+  return redeemed;
 }
 
-absl::StatusOr<Reidentification> Reidentifications::Find(std::string_view id) const {
-  base::MutexLock lock(mutex_);
-  auto found = entries_.find(id);
-  if (found == entries_.end())
-    return absl::NotFoundError("there is no such request: it has expired, or a restart forgot it");
-  return found->second.request;
+absl::StatusOr<Reidentifications::Seen> Reidentifications::Find(std::string_view id) const {
+  Seen seen;
+  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) {
+    const Reidentification* found = Lookup(state, id);
+    if (found == nullptr) return Unknown();
+    seen = {*found, StateOf(*found, now_ms)};
+    return absl::OkStatus();
+  }));
+  return seen;
 }
 
-std::vector<Reidentification> Reidentifications::all() const {
-  base::MutexLock lock(mutex_);
-  std::vector<Reidentification> all;
-  for (const auto& [id, entry] : entries_) all.push_back(entry.request);
+absl::StatusOr<std::vector<Reidentifications::Seen>> Reidentifications::all() const {
+  std::vector<Seen> all;
+  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) {
+    for (const Reidentification& one : state.reidentifications())
+      all.push_back({one, StateOf(one, now_ms)});
+    return absl::OkStatus();
+  }));
   return all;
-}
-
-v1::Reidentification::State Reidentifications::StateOf(const Reidentification& one) const {
-  if (one.redeemed) return v1::Reidentification::REDEEMED;
-  base::MutexLock lock(mutex_);
-  auto found = entries_.find(one.id);
-  if (found == entries_.end() || found->second.expires <= clock_.Now())
-    return v1::Reidentification::EXPIRED;
-  return one.approved() ? v1::Reidentification::APPROVED : v1::Reidentification::REQUESTED;
 }
 
 }  // namespace sluice::pseudonymiser

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,33 +9,21 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
 #include "common/base/random.h"
-#include "sluice/pseudonymiser/v1/pseudonymiser.pb.h"
+#include "services/pseudonymiser/authority.h"
 
 namespace sluice::pseudonymiser {
 
 inline constexpr size_t kApprovalsNeeded = 2;
 
-struct Reidentification {
-  std::string id;
-  std::string requester;
-  v1::Scope scope;
-  v1::Justification justification;
-  std::vector<std::string> recipients;
-  std::vector<std::string> approvers;
-  int64_t requested_unix_ms = 0;
-  int64_t valid_ms = 0;  // of the grant
-  bool redeemed = false;
-  int64_t expires_unix_ms = 0;
+using Reidentification = v1::KeptReidentification;
 
-  bool approved() const { return approvers.size() >= kApprovalsNeeded; }
-};
+inline bool IsApproved(const Reidentification& one) {
+  return one.approvers_size() >= static_cast<int>(kApprovalsNeeded);
+}
 
-// In memory only: after a restart there is no grant. Every act is recorded before it takes effect,
-// and isn't done when that fails. Times are of the clock's monotonic side, so that nobody extends a
-// grant by setting a clock. Thread-safe.
+// Every act is recorded before it takes effect, and isn't done when that fails; it is done for all
+// replicas, or for none. kUnavailable: what they know together can't be had. Thread-safe.
 class Reidentifications {
  public:
   struct Options {
@@ -49,9 +35,14 @@ class Reidentifications {
   };
   using Record = absl::FunctionRef<absl::Status(const Reidentification&)>;
 
-  // They outlive it.
-  Reidentifications(Options options, const base::Clock& clock, base::RandomSource& random)
-      : options_(options), clock_(clock), random_(random) {}
+  struct Seen {
+    Reidentification request;
+    v1::Reidentification::State state;
+  };
+
+  // They outlive it; nullptr: nobody is re-identified, kFailedPrecondition.
+  Reidentifications(Options options, Authority* authority, base::RandomSource& random)
+      : options_(options), authority_(authority), random_(random) {}
 
   // kInvalidArgument names the field. kResourceExhausted: too many are waiting.
   absl::StatusOr<Reidentification> Request(std::string_view caller,
@@ -70,25 +61,15 @@ class Reidentifications {
                                           Record check);
 
   // kNotFound as above.
-  absl::StatusOr<Reidentification> Find(std::string_view id) const;
-  std::vector<Reidentification> all() const;
-  v1::Reidentification::State StateOf(const Reidentification& one) const;
+  absl::StatusOr<Seen> Find(std::string_view id) const;
+  absl::StatusOr<std::vector<Seen>> all() const;
 
  private:
-  struct Entry {
-    Reidentification request;
-    std::chrono::steady_clock::time_point expires;
-  };
-  absl::StatusOr<Entry*> Alive(std::string_view id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void SetExpiry(Entry& entry, int64_t valid_ms);
-  // Of those that ended, what nobody needs to be told apart from an unknown one any more.
-  void Forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status With(Authority::Work work) const;
 
   const Options options_;
-  const base::Clock& clock_;
+  Authority* const authority_;
   base::RandomSource& random_;
-  mutable base::Mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::pseudonymiser

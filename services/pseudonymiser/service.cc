@@ -188,6 +188,13 @@ absl::Status Service::Admit(Visit& visit, uint64_t values) const {
       visit.refusal = Refusal::kLimit;
       return absl::ResourceExhaustedError(
           "the caller's values_per_s: send fewer values a call, or more slowly");
+    case Guard::Verdict::kNotKept:
+      visit.refusal = Refusal::kLimit;
+      return absl::FailedPreconditionError(
+          "the service has no `state`, where it would keep that a caller is locked: only callers "
+          "whom no limit locks are served");
+    case Guard::Verdict::kUnknown:
+      return absl::UnavailableError("whether the caller is locked can't be told at the moment");
     case Guard::Verdict::kOverDay:
       break;
   }
@@ -286,10 +293,11 @@ grpc::Status Service::ListLockedCallers(grpc::ServerContext* context,
                                         v1::ListLockedCallersResponse* response) {
   return Serve(*context, "ListLockedCallers", trail::Operation::kConsultation, [&](Visit& visit) {
     SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::unlock_callers, ""));
-    for (const Guard::Locked& locked : guard_.locked()) {
+    SLUICE_ASSIGN_OR_RETURN(auto all, guard_.locked());
+    for (const Guard::Locked& locked : all) {
       v1::LockedCaller& out = *response->add_callers();
       out.set_caller(locked.caller);
-      out.set_reason(std::string(LockReasonName(locked.reason)));
+      out.set_reason(locked.reason);
       out.mutable_since()->set_seconds(locked.since_unix_ms / 1'000);
     }
     return Record(visit, static_cast<uint64_t>(response->callers_size()));
@@ -306,14 +314,13 @@ grpc::Status Service::UnlockCaller(grpc::ServerContext* context,
       visit.refusal = Refusal::kNotAllowed;
       return absl::PermissionDeniedError("nobody unlocks themselves");
     }
-    std::vector<Guard::Locked> locked = guard_.locked();
+    SLUICE_ASSIGN_OR_RETURN(auto locked, guard_.locked());
     if (std::none_of(locked.begin(), locked.end(),
                      [&](const auto& one) { return one.caller == request->caller(); }))
       return absl::NotFoundError("there is no such locked caller: see ListLockedCallers");
     visit.entry.subject = request->caller();
     SLUICE_RETURN_IF_ERROR(Record(visit, 0));
-    guard_.Unlock(request->caller());
-    return absl::OkStatus();
+    return guard_.Unlock(request->caller());
   });
 }
 

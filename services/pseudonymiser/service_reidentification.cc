@@ -19,25 +19,25 @@ void SetTime(int64_t unix_ms, google::protobuf::Timestamp& out) {
 }
 
 void Describe(const Reidentification& one, trail::Entry& entry) {
-  entry.subject = one.id;
-  entry.domains = {one.scope.domain()};
-  entry.purpose = one.justification.purpose();
-  entry.justification = one.justification.legal_basis();
-  entry.case_reference = one.justification.case_reference();
-  entry.recipients = one.recipients;
-  entry.count = one.scope.values_max();
+  entry.subject = one.id();
+  entry.domains = {one.scope().domain()};
+  entry.purpose = one.justification().purpose();
+  entry.justification = one.justification().legal_basis();
+  entry.case_reference = one.justification().case_reference();
+  entry.recipients.assign(one.recipients().begin(), one.recipients().end());
+  entry.count = one.scope().values_max();
 }
 
 // What is asked for is what was granted.
 absl::Status CheckItems(const Reidentification& grant, const privacy::KeyringDomain& domain,
                         const v1::RedeemReidentificationRequest& request) {
   if (request.items().empty()) return absl::InvalidArgumentError("items: name what to recover");
-  if (request.items_size() > static_cast<int>(grant.scope.values_max())) {
+  if (request.items_size() > static_cast<int>(grant.scope().values_max())) {
     return absl::PermissionDeniedError(
-        base::StrCat("the grant is for ", grant.scope.values_max(), " values"));
+        base::StrCat("the grant is for ", grant.scope().values_max(), " values"));
   }
   for (const auto& item : request.items()) {
-    const auto& kinds = grant.scope.kinds();
+    const auto& kinds = grant.scope().kinds();
     if (std::find(kinds.begin(), kinds.end(), item.kind()) == kinds.end())
       return absl::PermissionDeniedError("the grant isn't for this kind of identifier");
     if (item.has_format_preserved()) continue;
@@ -73,8 +73,8 @@ grpc::Status Service::RequestReidentification(grpc::ServerContext* context,
               Describe(one, visit.entry);
               return Record(visit, visit.entry.count);
             }));
-        response->set_id(made.id);
-        SetTime(made.expires_unix_ms, *response->mutable_expires());
+        response->set_id(made.id());
+        SetTime(made.expires_unix_ms(), *response->mutable_expires());
         probe_.Reidentification("requested");
         return absl::OkStatus();
       });
@@ -90,21 +90,22 @@ grpc::Status Service::ListReidentifications(grpc::ServerContext* context,
           SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::approve_reidentification, ""));
         SLUICE_RETURN_IF_ERROR(Admit(visit, 0));
         v1::ListReidentificationsResponse made;
-        for (const Reidentification& one : reidentifications_.all()) {
-          if (one.requester != visit.caller &&
+        SLUICE_ASSIGN_OR_RETURN(auto all, reidentifications_.all());
+        for (const auto& [one, state] : all) {
+          if (one.requester() != visit.caller &&
               visit.policy->Decide(visit.caller, Permission::approve_reidentification,
-                                   one.scope.domain()) != Decision::kAllowed)
+                                   one.scope().domain()) != Decision::kAllowed)
             continue;
           v1::Reidentification& out = *made.add_reidentifications();
-          out.set_id(one.id);
-          out.set_requester(one.requester);
-          *out.mutable_scope() = one.scope;
-          *out.mutable_justification() = one.justification;
-          out.mutable_recipients()->Assign(one.recipients.begin(), one.recipients.end());
-          out.mutable_approvers()->Assign(one.approvers.begin(), one.approvers.end());
-          out.set_state(reidentifications_.StateOf(one));
-          SetTime(one.requested_unix_ms, *out.mutable_requested());
-          SetTime(one.expires_unix_ms, *out.mutable_expires());
+          out.set_id(one.id());
+          out.set_requester(one.requester());
+          *out.mutable_scope() = one.scope();
+          *out.mutable_justification() = one.justification();
+          *out.mutable_recipients() = one.recipients();
+          *out.mutable_approvers() = one.approvers();
+          out.set_state(state);
+          SetTime(one.requested_unix_ms(), *out.mutable_requested());
+          SetTime(one.expires_unix_ms(), *out.mutable_expires());
         }
         SLUICE_RETURN_IF_ERROR(Record(visit, static_cast<uint64_t>(made.reidentifications_size())));
         response->Swap(&made);
@@ -119,19 +120,20 @@ grpc::Status Service::ApproveReidentification(grpc::ServerContext* context,
     // Who may approve nothing isn't told which requests there are.
     SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::approve_reidentification, ""));
     SLUICE_RETURN_IF_ERROR(Admit(visit, 0));
-    SLUICE_ASSIGN_OR_RETURN(Reidentification asked, reidentifications_.Find(request->id()));
+    SLUICE_ASSIGN_OR_RETURN(auto found, reidentifications_.Find(request->id()));
+    const Reidentification& asked = found.request;
     Describe(asked, visit.entry);
     SLUICE_RETURN_IF_ERROR(
-        Allow(visit, Permission::approve_reidentification, asked.scope.domain()));
+        Allow(visit, Permission::approve_reidentification, asked.scope().domain()));
     visit.refusal = Refusal::kGrant;
     SLUICE_ASSIGN_OR_RETURN(
         Reidentification approved,
         reidentifications_.Approve(
             visit.caller, request->id(), request->scope(),
             [&](const Reidentification&) { return Record(visit, visit.entry.count); }));
-    response->set_approvals(static_cast<uint32_t>(approved.approvers.size()));
+    response->set_approvals(static_cast<uint32_t>(approved.approvers_size()));
     response->set_approvals_needed(kApprovalsNeeded);
-    SetTime(approved.expires_unix_ms, *response->mutable_expires());
+    SetTime(approved.expires_unix_ms(), *response->mutable_expires());
     return absl::OkStatus();
   };
   return Serve(*context, "ApproveReidentification", trail::Operation::kConsultation,
@@ -148,21 +150,22 @@ grpc::Status Service::RedeemReidentification(grpc::ServerContext* context,
   auto work = [&](Visit& visit) -> absl::Status {
     SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::request_reidentification, ""));
     SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(request->items_size())));
-    SLUICE_ASSIGN_OR_RETURN(Reidentification asked, reidentifications_.Find(request->id()));
+    SLUICE_ASSIGN_OR_RETURN(auto found, reidentifications_.Find(request->id()));
+    const Reidentification& asked = found.request;
     Describe(asked, visit.entry);
     SLUICE_RETURN_IF_ERROR(
-        Allow(visit, Permission::request_reidentification, asked.scope.domain()));
+        Allow(visit, Permission::request_reidentification, asked.scope().domain()));
     visit.refusal = Refusal::kGrant;
     auto keys = keys_.current();
-    const privacy::KeyringDomain* domain = keys->keyring().Find(asked.scope.domain());
+    const privacy::KeyringDomain* domain = keys->keyring().Find(asked.scope().domain());
     if (domain == nullptr) return absl::NotFoundError("the grant's domain is gone");
     SLUICE_ASSIGN_OR_RETURN(
         Reidentification grant,
         reidentifications_.Redeem(visit.caller, request->id(), [&](const Reidentification& one) {
           // An approval counts as long as its approver may give it.
-          for (const std::string& approver : one.approvers) {
+          for (const std::string& approver : one.approvers()) {
             if (visit.policy->Decide(approver, Permission::approve_reidentification,
-                                     one.scope.domain()) != Decision::kAllowed)
+                                     one.scope().domain()) != Decision::kAllowed)
               return absl::PermissionDeniedError("an approver may not approve any more: ask anew");
           }
           return CheckItems(one, *domain, *request);

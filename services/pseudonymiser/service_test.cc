@@ -493,7 +493,7 @@ TEST_F(ServiceTest, AGrantExpires) {
   EXPECT_THAT(status.error_message(), HasSubstr("expired"));
 }
 
-TEST_F(ServiceTest, AGrantOutlivesNeitherARestartNorItsApproversAuthority) {
+TEST_F(ServiceTest, AGrantOutlivesARestartAndNotItsApproversAuthority) {
   std::string id = Granted(), encrypted = Encrypted();
   ReplacePolicy(base::StrCat(kPolicy, "revoked: [inspector.force]\n"));
   v1::RedeemReidentificationResponse response;
@@ -502,8 +502,63 @@ TEST_F(ServiceTest, AGrantOutlivesNeitherARestartNorItsApproversAuthority) {
   service_.SetPolicy(kPolicy);
   ASSERT_TRUE(service_.Start().ok());
   stubs_.clear();
+  EXPECT_TRUE(Redeem("analyst", id, {encrypted}, &response).ok());
+  ASSERT_TRUE(service_.Start().ok());
+  stubs_.clear();
   EXPECT_EQ(Redeem("analyst", id, {encrypted}, &response).error_code(),
-            grpc::StatusCode::NOT_FOUND);
+            grpc::StatusCode::FAILED_PRECONDITION)
+      << "it was redeemed before";
+}
+
+TEST_F(ServiceTest, ALockOutlivesARestart) {
+  v1::EncryptRequest request;
+  request.set_domain("public");
+  request.set_kind(PHONE);
+  v1::EncryptResponse response;
+  for (int i = 0; i < 21; ++i)
+    EXPECT_FALSE(Call("analyst", &v1::Pseudonymiser::Stub::Encrypt, request, &response).ok());
+  ASSERT_TRUE(service_.Start().ok());
+  stubs_.clear();
+  v1::RequestReidentificationResponse requested;
+  grpc::Status locked =
+      Call("analyst", &v1::Pseudonymiser::Stub::RequestReidentification, Wanted(), &requested);
+  EXPECT_EQ(locked.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(locked.error_message(), HasSubstr("locked"));
+  EXPECT_TRUE(Metric("sluice_pseudonymiser_locked_callers 1"));
+}
+
+TEST_F(ServiceTest, WithoutAStateOnlyCallersWhomNoLimitLocksAreServed) {
+  service_.SetState("");
+  ASSERT_TRUE(service_.Start().ok());
+  stubs_.clear();
+  EXPECT_FALSE(Blocks("intelligence").empty());
+  v1::RequestReidentificationResponse requested;
+  grpc::Status refused =
+      Call("analyst", &v1::Pseudonymiser::Stub::RequestReidentification, Wanted(), &requested);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(refused.error_message(), HasSubstr("`state`"));
+  v1::RotateRequest rotate;
+  rotate.set_domain("intelligence");
+  rotate.set_from_epoch(1);
+  rotate.set_blocks(std::string(16, 'x'));
+  v1::RotateResponse rotated;
+  EXPECT_EQ(Call("analyst", &v1::Pseudonymiser::Stub::Rotate, rotate, &rotated).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(ServiceTest, AStateThatIsDamagedStopsWhatDependsOnItAndNothingElse) {
+  std::string id = Granted(), encrypted = Encrypted();
+  const std::string good = TestService::Read(service_.path("state"));
+  std::string bad = good;
+  bad.back() ^= 1;
+  TestService::Write(service_.path("state"), bad);
+  v1::RedeemReidentificationResponse response;
+  EXPECT_EQ(Redeem("analyst", id, {encrypted}, &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_FALSE(Blocks("intelligence").empty());
+  TestService::Write(service_.path("state"), good);
+  std::filesystem::permissions(service_.path("state"), std::filesystem::perms::owner_read);
+  EXPECT_TRUE(Redeem("analyst", id, {encrypted}, &response).ok());
 }
 
 TEST_F(ServiceTest, AGrantReachesWhatRetiredEpochsMade) {

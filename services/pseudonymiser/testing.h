@@ -41,6 +41,10 @@ class TestService {
   // Further lines of the configuration, instead of a short look_interval_ms.
   void SetMore(const std::string& yaml) { more_ = yaml; }
 
+  // Where it keeps what outlives it; empty: nowhere.
+  void SetState(const std::string& file) {
+    state_ = file.empty() ? "" : base::StrCat("state: ", file);
+  }
   // Further keys of `audit`, with a comma in front.
   void SetAudit(const std::string& yaml) { audit_ = yaml; }
 
@@ -48,7 +52,8 @@ class TestService {
     process_.reset();
     test_support::CertificateFiles server = Issue("server", "IP:127.0.0.1");
     Write(path("pseudonymiser.yaml"),
-          base::StrCat("keyring: keyring\nkey_encryption_key: kek\npolicy: policy.yaml\n"
+          base::StrCat("keyring: keyring\nkey_encryption_key: kek\npolicy: policy.yaml\n", state_,
+                       "\n"
                        "audit: {file: audit.jsonl, writer: test",
                        audit_,
                        "}\n"
@@ -113,6 +118,7 @@ class TestService {
   base::ManualClock clock_;
   std::string more_ = "look_interval_ms: 10\n";
   std::string audit_;
+  std::string state_ = "state: state";
   int callers_ = 0;
   std::unique_ptr<PseudonymiserProcess> process_;
 };

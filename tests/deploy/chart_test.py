@@ -6,6 +6,7 @@ usage: chart_test.py ROOT TOOLS BINARIES
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -166,6 +167,43 @@ class ChartTest(unittest.TestCase):
             out = run(f"{BINARIES}/services/reference/sluice-reference", "--config",
                       f"{folder}/reference.yaml", "--check")
             self.assertIn("ok", out)
+
+    def test_the_pseudonymiser_takes_the_configuration_that_the_chart_writes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = [d for d in documents(render("large")) if d["kind"] == "ConfigMap" and
+                      "pseudonymiser.yaml" in d["data"]][0]["data"]
+            run(f"{BINARIES}/services/ctl/sluicectl", "keys", "init", "--keyring", f"{folder}/keyring",
+                "--key-encryption-key", f"{folder}/kek", "--domain", "intelligence=int")
+            run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", "/CN=test", "-days", "1", "-keyout", f"{folder}/tls.key", "-out", f"{folder}/tls.crt")
+            shutil.copy(f"{folder}/tls.crt", f"{folder}/ca.crt")
+            for name, text in config.items():
+                for path in ("/etc/sluice/keys", "/etc/sluice/tls", "/var/lib/sluice-shared", "/var/lib/sluice"):
+                    text = text.replace(path, folder)
+                with open(f"{folder}/{name}", "w", encoding="utf-8") as out:
+                    out.write(text)
+            out = run(f"{BINARIES}/services/pseudonymiser/sluice-pseudonymiser", "--config",
+                      f"{folder}/pseudonymiser.yaml", "--instance", "pod-0", "--check")
+            self.assertIn("ok: 1 domains", out)
+
+    def test_grants_and_locks_are_kept_where_all_replicas_see_them_or_people_are_not_served(self):
+        def pseudonymiser(*arguments):
+            text = documents(render("large", *arguments))
+            pod = [d for d in text if d["kind"] == "Deployment" and
+                   d["metadata"]["name"].endswith("pseudonymiser")][0]["spec"]["template"]["spec"]
+            config = [d["data"]["pseudonymiser.yaml"] for d in text if d["kind"] == "ConfigMap" and
+                      "pseudonymiser.yaml" in d["data"]][0]
+            return pod, yaml.safe_load(config)
+        pod, config = pseudonymiser()
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        self.assertTrue(config["state"].startswith(mounts["shared"] + "/"))
+        self.assertIn({"name": "shared", "persistentVolumeClaim": {"claimName": "sluice-pseudonymiser"}},
+                      pod["volumes"])
+        # What stands in a pod's own folder would be another for each of them.
+        pod, config = pseudonymiser("--set", "pseudonymiser.stateClaimName=",
+                                    "--set", "pseudonymiser.config.state=/var/lib/sluice/state")
+        self.assertNotIn("state", config)
+        self.assertNotIn("shared", [volume["name"] for volume in pod["volumes"]])
 
     def test_what_the_other_services_need_is_asked_for(self):
         for setting, name in [("pseudonymiser.config.audit=null", "pseudonymiser.config.audit.topic"),

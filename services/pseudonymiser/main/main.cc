@@ -29,6 +29,9 @@ int main(int argc, char** argv) {
   app.add_option("--config", config_file, "The pseudonymiser's configuration, YAML")->required();
   app.add_option("--instance", instance,
                  "This replica's name in the audit trail, where audit.writer is left out");
+  bool check = false;
+  app.add_flag("--check", check,
+               "Check the configuration, keyring, policy, state and certificates, and end");
   CLI11_PARSE(app, argc, argv);
   sluice::base::ForbidCoreDumps();
   absl::Status memory = sluice::base::LockMemory(kSecretHeapBytes);
@@ -44,6 +47,12 @@ int main(int argc, char** argv) {
 
   auto config = sluice::pseudonymiser::LoadConfig(config_file, instance);
   if (!config.ok()) return Fail(config.status());
+  if (check) {
+    auto found = sluice::pseudonymiser::PseudonymiserProcess::Check(*config);
+    if (!found.ok()) return Fail(found.status());
+    std::printf("ok: %s\n", found->c_str());
+    return 0;
+  }
   auto process = sluice::pseudonymiser::PseudonymiserProcess::Create(*config, memory, clock);
   if (!process.ok()) return Fail(process.status());
   if (absl::Status started = (*process)->Start(); !started.ok()) return Fail(started);

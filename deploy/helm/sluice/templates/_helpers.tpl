@@ -247,6 +247,7 @@ sasl:
 {{- $_ := set $config "policy" "policy.yaml" -}}
 {{- if not (and $config.audit $config.audit.topic) }}{{ fail "pseudonymiser.config.audit.topic: name brokers and topic; the file of a pod goes with the pod" }}{{ end -}}
 {{- $_ := set $config.audit "file" "/var/lib/sluice/audit.trail" -}}
+{{- if .root.Values.pseudonymiser.stateClaimName }}{{ $_ := set $config "state" "/var/lib/sluice-shared/authority" }}{{ else }}{{ $_ := unset $config "state" }}{{ end -}}
 {{- else -}}
 {{- $_ := set $config "folder" "/var/lib/sluice/sets" -}}
 {{- $_ := set $config "trail" "/var/lib/sluice/audit.trail" -}}

@@ -6,6 +6,8 @@ set(SLUICE_WARNINGS -Wall -Wextra -Wno-missing-field-initializers -Werror)
 # gcc's sanitizers make it see uninitialized values in the standard library's regular expressions.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize")
   list(APPEND SLUICE_WARNINGS -Wno-maybe-uninitialized)
+  # gcc's own macro for it is taken away (dependencies.cmake).
+  add_compile_definitions(SLUICE_SANITIZED)
 endif()
 set(SLUICE_HARDENING -fstack-protector-strong -fcf-protection)
 

@@ -15,6 +15,7 @@
 #include "services/processor/testing.h"
 #include "tests/support/certificates.h"
 #include "tests/support/free_port.h"
+#include "tests/support/sanitized.h"
 
 // SHA256_Init and its sisters: what an HMAC's key leaves behind can't be had from EVP.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -127,6 +128,12 @@ class RemoteKafkaTest : public ProcessorKafkaTest {
     absl::Status saved = setup_->keyring->Save(path("keyring"), path("kek"), random_);
     ASSERT_TRUE(saved.ok()) << saved;
   }
+  static void ExpectBoundedMemory(ChildProcess& process) {
+    if (test_support::kSanitized) return;
+    const int64_t peak_mib = PeakMib(process);
+    EXPECT_GT(peak_mib, 0);
+    EXPECT_LT(peak_mib, 256);
+  }
   static int64_t PeakMib(ChildProcess& process) {
     std::istringstream status(
         test_support::ReadFile(base::StrCat("/proc/", process.pid(), "/status")));
@@ -163,7 +170,7 @@ TEST_F(RemoteKafkaTest, APseudonymiserThatIsKilledOrFrozenLosesNothing) {
   ExpectConserved();
   ExpectTreated();
   EXPECT_THAT(Metrics(*process), HasSubstr("sluice_key_service_away 0"));
-  EXPECT_LT(PeakMib(*process), 256);
+  ExpectBoundedMemory(*process);
   StopCleanly(*process);
 }
 
@@ -260,7 +267,7 @@ TEST_F(RemoteKafkaTest, AServiceThatAnswersSlowlyByHalvesOrNotAtAllLosesNothing)
   ExpectConserved();
   ExpectTreated();
   EXPECT_THAT(Metrics(*process), HasSubstr("code=\"BAD_ANSWER\""));
-  EXPECT_LT(PeakMib(*process), 256);
+  ExpectBoundedMemory(*process);
   StopCleanly(*process);
 }
 
@@ -303,6 +310,8 @@ Traces TracesOf(const privacy::Keyring& keyring) {
 }
 
 // How many of the traces stand in the process's memory; nullopt: it can't be read.
+constexpr ssize_t kTraceBytes = 16;
+constexpr uint64_t kPieceBytes = 64 * 1024;
 std::optional<size_t> CountIn(pid_t pid, const std::set<std::string>& traces) {
   int memory = open(base::StrCat("/proc/", pid, "/mem").c_str(), O_RDONLY | O_CLOEXEC);
   if (memory < 0) return std::nullopt;
@@ -322,16 +331,22 @@ std::optional<size_t> CountIn(pid_t pid, const std::set<std::string>& traces) {
     const uint64_t from = std::strtoull(line.c_str(), &end, 16);
     const uint64_t to = std::strtoull(end + 1, &end, 16);
     if (end[1] != 'r' || end[2] != 'w') continue;
-    std::string bytes(to - from, '\0');
-    const ssize_t size = pread(memory, bytes.data(), bytes.size(), static_cast<off_t>(from));
-    for (ssize_t at = 0; at + 16 <= size; ++at) {
-      uint32_t start = 0;
-      std::memcpy(&start, bytes.data() + at, sizeof(start));
-      if (!starts[start & 0xffff]) continue;
-      auto found = by_start.find(start);
-      if (found == by_start.end()) continue;
-      for (const std::string* trace : found->second)
-        if (std::memcmp(bytes.data() + at, trace->data(), trace->size()) == 0) seen.insert(*trace);
+    // Piece by piece, each with the end of the one before: a read stops short of a page that isn't
+    // there, and what lies behind it counts too.
+    std::string bytes;
+    for (uint64_t piece = from; piece < to; piece += kPieceBytes) {
+      const uint64_t begin = piece == from ? from : piece - kTraceBytes + 1;
+      bytes.resize(std::min(piece + kPieceBytes, to) - begin);
+      const ssize_t size = pread(memory, bytes.data(), bytes.size(), static_cast<off_t>(begin));
+      for (ssize_t at = 0; at + kTraceBytes <= size; ++at) {
+        uint32_t start = 0;
+        std::memcpy(&start, bytes.data() + at, sizeof(start));
+        if (!starts[start & 0xffff]) continue;
+        auto found = by_start.find(start);
+        if (found == by_start.end()) continue;
+        for (const std::string* trace : found->second)
+          if (std::memcmp(bytes.data() + at, trace->data(), kTraceBytes) == 0) seen.insert(*trace);
+      }
     }
   }
   close(memory);
@@ -339,6 +354,7 @@ std::optional<size_t> CountIn(pid_t pid, const std::set<std::string>& traces) {
 }
 
 TEST_F(RemoteKafkaTest, NoKeyIsInTheProcessorsMemory) {
+  if (test_support::kSanitized) GTEST_SKIP() << "a sanitizer's memory can't be gone through";
   const Traces traces = TracesOf(*setup_->keyring);
   auto keys = StartKeys();
   auto process = Start();

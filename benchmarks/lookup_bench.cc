@@ -170,11 +170,13 @@ std::vector<std::string> GeneratedAreas(std::mt19937& random) {
     }
     return out;
   };
-  auto corner = [&](int x, int y) { return corners[static_cast<size_t>(y * side + x)]; };
+  auto corner = [&](int x, int y) {
+    return corners[static_cast<size_t>(y) * static_cast<size_t>(side) + static_cast<size_t>(x)];
+  };
   std::vector<Side> right(corners.size()), up(corners.size());
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < side; ++x) {
-      auto at = static_cast<size_t>(y * side + x);
+      auto at = static_cast<size_t>(y) * static_cast<size_t>(side) + static_cast<size_t>(x);
       if (x + 1 < side) right[at] = bent(corner(x, y), corner(x + 1, y));
       if (y + 1 < side) up[at] = bent(corner(x, y), corner(x, y + 1));
     }
@@ -182,7 +184,7 @@ std::vector<std::string> GeneratedAreas(std::mt19937& random) {
   std::vector<std::string> areas;
   for (int i = 0; i < kAreas; ++i) {
     int x = i % kAreasWide, y = i / kAreasWide;
-    auto at = static_cast<size_t>(y * side + x);
+    auto at = static_cast<size_t>(y) * static_cast<size_t>(side) + static_cast<size_t>(x);
     enrichment::Ring ring;
     auto add = [&](Corner from, const Side& piece, bool backwards) {
       ring.push_back(*GridPoint::Of(from.y, from.x));

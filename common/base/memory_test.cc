@@ -77,7 +77,7 @@ TEST(SecretBytes, MovesAndCompares) {
   EXPECT_EQ(moved.RevealText(SecretAccess()), "key");
   EXPECT_FALSE(moved.Equals(other));
   moved = std::move(other);
-  EXPECT_TRUE(other.empty());
+  EXPECT_TRUE(other.empty());  // NOLINT(bugprone-use-after-move): that a key is gone is promised.
   EXPECT_TRUE(moved.Equals(SecretBytes("kez")));
 }
 

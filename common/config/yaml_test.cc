@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "common/base/strings.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -295,7 +296,7 @@ TEST(ParseYaml, RejectsDeepNesting) {
   EXPECT_THAT(ErrorOf<google::protobuf::Struct>(nested(100'000)),
               HasSubstr("nested deeper than 32 levels"));
   std::string deep = "{string_value: x}";
-  for (int i = 0; i < 16; ++i) deep = "{list_value: [" + deep + "]}";
+  for (int i = 0; i < 16; ++i) deep = base::StrCat("{list_value: [", deep, "]}");
   EXPECT_THAT(ErrorOf<google::protobuf::Struct>("fields: {a: " + deep + "}"),
               HasSubstr("nested deeper than 32 levels"));
 }
@@ -304,7 +305,7 @@ TEST(ParseYaml, RejectsNestingThatIsDeepThroughAliases) {
   std::string yaml = "fields:\n  l0: &l0 {string_value: x}\n";
   for (int i = 1; i < 32; ++i) {
     std::string n = std::to_string(i);
-    yaml += "  l" + n + ": &l" + n + " {list_value: [*l" + std::to_string(i - 1) + "]}\n";
+    base::StrAppend(yaml, "  l", n, ": &l", n, " {list_value: [*l", i - 1, "]}\n");
   }
   EXPECT_THAT(ErrorOf<google::protobuf::Struct>(yaml), HasSubstr("nested deeper than 32 levels"));
 }

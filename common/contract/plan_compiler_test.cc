@@ -10,7 +10,6 @@
 namespace sluice::contract {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Of the body, in the file that TestProto makes.

@@ -18,7 +18,6 @@ namespace sluice::engine {
 namespace {
 
 using enrichment::TableFromText;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr std::string_view kContract = R"(

@@ -13,7 +13,6 @@
 namespace sluice::event {
 namespace {
 
-using contract::Node;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 

@@ -335,7 +335,7 @@ class DriverMockTest : public TransactionMockTest {
         stream::Driver::Create(driver_options, **source, *transaction_, transform_, probe_, clock_);
     ASSERT_TRUE(driver.ok());
     // The mock doesn't keep transactional offsets, so what an abort reads again is counted twice.
-    std::jthread watch([&](std::stop_token ended) {
+    std::jthread watch([&](const std::stop_token& ended) {
       auto until = clock_.Now() + std::chrono::seconds(60);
       while (!ended.stop_requested() && clock_.Now() < until &&
              ((*driver)->snapshot().events < events || probe_.recreations < recreations)) {

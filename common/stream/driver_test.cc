@@ -13,7 +13,6 @@ namespace sluice::stream {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::AnyOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -208,7 +207,7 @@ class DriverTest : public testing::Test {
   }
 
   // Runs until `done` holds, asked at every poll; fails the test after a bound.
-  absl::Status RunUntil(std::function<bool()> done) {
+  absl::Status RunUntil(const std::function<bool()>& done) {
     if (!driver_) {
       auto driver = Driver::Create(options_, source_, transaction_, transform_, probe_, clock_);
       if (!driver.ok()) return driver.status();

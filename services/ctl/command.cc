@@ -92,7 +92,7 @@ Program::Program(std::istream& in, std::ostream& out, std::ostream& err, Termina
   app_.footer(kExitCodes);
 }
 
-CLI::App& Program::Add(CLI::App& parent, About about, Work work) {
+CLI::App& Program::Add(CLI::App& parent, const About& about, Work work) {
   CLI::App& command = *parent.add_subcommand(about.name, about.summary);
   command.fallthrough();
   command.footer(Footer(about.examples));

@@ -64,9 +64,9 @@ class Program {
   Program(std::istream& in, std::ostream& out, std::ostream& err, Terminal terminal);
 
   // A command of the program itself. The caller adds options and arguments to what is returned.
-  CLI::App& Add(About about, Work work) { return Add(app_, std::move(about), std::move(work)); }
+  CLI::App& Add(const About& about, Work work) { return Add(app_, about, std::move(work)); }
   // A command below another, such as `keys init`.
-  CLI::App& Add(CLI::App& parent, About about, Work work);
+  CLI::App& Add(CLI::App& parent, const About& about, Work work);
   // The command whose only use is those below it; made at the first call.
   CLI::App& Group(const std::string& name, const std::string& summary);
 

@@ -10,10 +10,9 @@ namespace sluice::ctl {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 // Every command with the path that calls it.
-void ForEachCommand(const CLI::App& app, std::vector<std::string> path,
+void ForEachCommand(const CLI::App& app, const std::vector<std::string>& path,
                     const std::function<void(const std::vector<std::string>&)>& visit) {
   for (const CLI::App* command : app.get_subcommands(nullptr)) {
     std::vector<std::string> below = path;

@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 std::string Root() {
   const char* root = std::getenv("SLUICE_SOURCE_DIR");

@@ -168,7 +168,7 @@ absl::Status RowReader::AddColumn(const std::string& name, size_t column) {
   return absl::OkStatus();
 }
 
-std::string RowReader::ReadCells(Line first) {
+std::string RowReader::ReadCells(const Line& first) {
   std::string row = first.text;
   std::vector<Line> taken;
   Parse parsed = ParseCells(row, cells_);

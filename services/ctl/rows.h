@@ -61,7 +61,7 @@ class RowReader {
   absl::Status AddColumn(const std::string& name, size_t column);
   // Fills the cells from the line and, where a quoted cell goes on, those behind it; or says why
   // not.
-  std::string ReadCells(Line line);
+  std::string ReadCells(const Line& line);
 
   std::istream& in_;
   const RowOptions options_;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <sstream>
+#include <utility>
 
 namespace sluice::ctl {
 namespace {
@@ -14,7 +15,7 @@ using ::testing::HasSubstr;
 // Each row as `line json` or `line !refusal`.
 std::vector<std::string> Rows(const std::string& text, RowOptions options = {}) {
   std::istringstream in(text);
-  auto reader = RowReader::Create(in, options);
+  auto reader = RowReader::Create(in, std::move(options));
   EXPECT_TRUE(reader.ok()) << reader.status();
   std::vector<std::string> rows;
   Row row;
@@ -28,7 +29,7 @@ std::vector<std::string> Rows(const std::string& text, RowOptions options = {}) 
 
 std::string HeaderError(const std::string& text, RowOptions options = {}) {
   std::istringstream in(text);
-  return std::string(RowReader::Create(in, options).status().message());
+  return std::string(RowReader::Create(in, std::move(options)).status().message());
 }
 
 TEST(Rows, MixedLineEndsByteOrderMarkAndEmptyLines) {

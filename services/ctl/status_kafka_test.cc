@@ -5,9 +5,6 @@
 namespace sluice::ctl {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-
 using StatusKafkaTest = PipelineTest;
 
 TEST_F(StatusKafkaTest, SeesARunningProcessorPauseFallBehindAndCatchUp) {

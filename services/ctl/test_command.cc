@@ -168,7 +168,7 @@ fs::path ExamplesOf(const contract::Plan& plan, const std::vector<std::string>& 
   return {};
 }
 
-absl::StatusOr<ContractReport> Check(std::shared_ptr<const contract::Plan> plan,
+absl::StatusOr<ContractReport> Check(const std::shared_ptr<const contract::Plan>& plan,
                                      const Options& options, base::RandomSource& random) {
   ContractReport report;
   report.name = plan->name();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <random>
 
 #include "common/base/random.h"
@@ -226,7 +227,7 @@ TEST_F(RemotePseudonymiserTest, AsksOnlyForWhatFailedAgain) {
   options_.in_flight = 1;
   Connect();
   EXPECT_EQ(EpochAsked(), 1u);
-  int calls = 0;
+  std::atomic<int> calls = 0;
   service_.Before([&](const auto&) {
     return ++calls == 3 ? grpc::Status(grpc::UNAVAILABLE, "") : grpc::Status::OK;
   });

@@ -46,7 +46,10 @@ class FakeKeyService final : public pseudonymiser::v1::Pseudonymiser::Service {
 
   int calls() const { return calls_; }
   int under_way_most() const { return most_; }
-  size_t values_most() const { return values_most_; }
+  size_t values_most() const {
+    std::unique_lock lock(mutex_);
+    return values_most_;
+  }
   size_t connections() const {
     std::unique_lock lock(mutex_);
     return peers_.size();

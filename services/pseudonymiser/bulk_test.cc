@@ -30,7 +30,7 @@ class Bulk : public ::testing::Test {
     target.set_form(form);
     target.set_epoch(epoch);
   }
-  void Value(const std::string& value, int kind, std::vector<int> targets) {
+  void Value(const std::string& value, int kind, const std::vector<int>& targets) {
     request_.mutable_values()->append(value);
     request_.add_ends(static_cast<uint32_t>(request_.values().size()));
     request_.mutable_kinds()->push_back(static_cast<char>(kind));

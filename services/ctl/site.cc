@@ -7,7 +7,7 @@
 #include "common/base/strings.h"
 #include "common/config/source_map.h"
 #include "common/config/yaml.h"
-#include "services/processor/connection.h"
+#include "services/brokers/connection.h"
 
 namespace sluice::ctl {
 
@@ -19,7 +19,7 @@ std::vector<std::string> Site::clean() const {
 }
 
 kafka::ConnectionOptions ConnectionOf(const config::v1::Kafka& kafka) {
-  kafka::ConnectionOptions connection = processor::ConnectionOf(kafka, "sluicectl");
+  kafka::ConnectionOptions connection = brokers::Connection(kafka, "sluicectl");
   // A command says by its own errors what failed; the client's remarks would stand in its output.
   connection.log = [](int, std::string_view, std::string_view) {};
   return connection;
@@ -33,7 +33,7 @@ absl::StatusOr<Site> LoadSite(const std::string& config_file) {
     return absl::InvalidArgumentError(
         base::StrCat(map.Where("kafka"), ": kafka.brokers: name at least one, host:port"));
   }
-  processor::ResolveFiles(*site.config.mutable_kafka(), config_file);
+  brokers::ResolveFiles(*site.config.mutable_kafka(), config_file);
   site.connection = ConnectionOf(site.config.kafka());
   return site;
 }

@@ -14,7 +14,7 @@
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
 #include "common/contract/loader.h"
-#include "services/processor/connection.h"
+#include "services/brokers/connection.h"
 #include "services/processor/local_sets.h"
 #include "services/processor/remote_sets.h"
 
@@ -162,8 +162,8 @@ class Loader {
   void CheckProcessor() {
     if (config().kafka().brokers().empty())
       Problem("kafka.brokers", "name at least one, host:port");
-    ResolveFiles(*config().mutable_kafka(), definition_.config_file);
-    absl::Status secure = ConnectionOf(config().kafka(), "").security.Check();
+    brokers::ResolveFiles(*config().mutable_kafka(), definition_.config_file);
+    absl::Status secure = brokers::Connection(config().kafka(), "").security.Check();
     if (!secure.ok()) Problem("kafka.security", base::View(secure.message()));
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
     CheckPseudonymiser();
@@ -291,7 +291,7 @@ class Loader {
     local.sets.assign(reference.local().sets().begin(), reference.local().sets().end());
     local.sources.resolve = [folder = fs::path(definition_.config_file).parent_path()](
                                 const std::string& path) { return (folder / path).string(); };
-    local.sources.kafka = Connection(config().kafka(), "sluice-reference");
+    local.sources.kafka = brokers::Connection(config().kafka(), "sluice-reference");
     local.shelf = shelf;
     local.versions_kept = kept;
     local.in_use = options_.running.state;

@@ -2,7 +2,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
-#include "services/processor/connection.h"
+#include "services/brokers/connection.h"
 
 namespace sluice::processor {
 namespace {
@@ -69,7 +69,7 @@ absl::Status Processor::AddWorker(size_t index) {
   auto worker = std::make_unique<Worker>();
 
   kafka::SourceOptions source;
-  source.connection = Connection(kafka, base::StrCat("sluice-", name));
+  source.connection = brokers::Connection(kafka, base::StrCat("sluice-", name));
   source.group = kafka.group();
   if (kafka.membership() == config::v1::static_) source.instance = name;
   source.topics = {config_.pipeline().input().topic()};
@@ -78,7 +78,7 @@ absl::Status Processor::AddWorker(size_t index) {
   SLUICE_ASSIGN_OR_RETURN(worker->source, kafka::KafkaSource::Create(std::move(source)));
 
   kafka::TransactionOptions transaction;
-  transaction.connection = Connection(kafka, base::StrCat("sluice-", name));
+  transaction.connection = brokers::Connection(kafka, base::StrCat("sluice-", name));
   transaction.transactional_id = base::StrCat("sluice-", kafka.group(), "-", name);
   transaction.topics = OutputTopics(config_.pipeline());
   transaction.transaction_timeout_ms =

@@ -19,10 +19,8 @@
 #include "services/processor/engine_transform.h"
 #include "services/processor/setup.h"
 #include "services/processor/shipped_pipeline_test.h"
-#include "tests/support/certificates.h"
 #include "tests/support/child_process.h"
-#include "tests/support/kafka_access.h"
-#include "tests/support/kafka_broker.h"
+#include "tests/support/secure_broker.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 
@@ -36,8 +34,6 @@ using test_support::KafkaBroker;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr std::string_view kBrokerNames = "DNS:localhost,IP:127.0.0.1";
-
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
@@ -46,24 +42,15 @@ std::string Environment(const char* name) {
 class SecurityKafkaTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    certificates_ = new test_support::Certificates;
-    auto server = certificates_->Issue("brokers", "broker", std::string(kBrokerNames));
-    auto client = certificates_->Issue("clients", "mallory", "DNS:mallory");
-    clients_authority_ = client.authority;
-    auto broker = KafkaBroker::Create(
-        {.security = KafkaBroker::Options::Security{
-             server.certificate, server.private_key, client.authority, {{"alice", "wonderland"}}}});
-    ASSERT_TRUE(broker.ok()) << broker.status();
-    broker_ = std::move(*broker).release();
-    absl::Status started = broker_->Start();
-    ASSERT_TRUE(started.ok()) << started;
-    access_ = (*KafkaAccess::Create(broker_->direct())).release();
+    auto secure = test_support::SecureBroker::Start();
+    ASSERT_TRUE(secure.ok()) << secure.status();
+    secure_ = std::move(*secure).release();
+    broker_ = &secure_->broker();
+    access_ = &secure_->access();
+    certificates_ = &secure_->certificates();
+    clients_authority_ = secure_->clients_authority();
   }
-  static void TearDownTestSuite() {
-    delete access_;
-    delete broker_;
-    delete certificates_;
-  }
+  static void TearDownTestSuite() { delete secure_; }
 
   void SetUp() override {
     folder_ = *test_support::TempDir::Create("security-test");
@@ -75,7 +62,7 @@ class SecurityKafkaTest : public ::testing::Test {
     std::ofstream(Path("quarantine.pub")) << privacy::NewSealingKeys(random)->public_pem;
     std::filesystem::copy_file(Environment("SLUICE_SOURCE_DIR") + "/deploy/config/boroughs.csv",
                                Path("boroughs.csv"));
-    std::filesystem::copy_file(certificates_->folder() + "/brokers.crt", Path("ca.crt"));
+    std::filesystem::copy_file(secure_->authority(), Path("ca.crt"));
     Write("password", "wonderland\n");
   }
 
@@ -209,6 +196,7 @@ class SecurityKafkaTest : public ::testing::Test {
         << ended->ToString() << test_support::Tail(test_support::ReadFile(log()), 20);
   }
 
+  static test_support::SecureBroker* secure_;
   static KafkaBroker* broker_;
   static KafkaAccess* access_;
   static test_support::Certificates* certificates_;
@@ -220,6 +208,7 @@ class SecurityKafkaTest : public ::testing::Test {
   int produced_ = 0;
 };
 
+test_support::SecureBroker* SecurityKafkaTest::secure_ = nullptr;
 KafkaBroker* SecurityKafkaTest::broker_ = nullptr;
 KafkaAccess* SecurityKafkaTest::access_ = nullptr;
 test_support::Certificates* SecurityKafkaTest::certificates_ = nullptr;

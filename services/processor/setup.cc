@@ -4,7 +4,7 @@
 #include "common/base/strings.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/reference/source.h"
-#include "services/processor/connection.h"
+#include "services/brokers/connection.h"
 
 namespace sluice::processor {
 namespace {
@@ -91,7 +91,7 @@ absl::StatusOr<Setup> LoadKeys(Definition definition) {
   auto pem = ReadFile(definition.Resolve(setup.config.pipeline().quarantine().public_key()));
   if (!pem.ok()) return definition.At("pipeline.quarantine.public_key", pem.status());
   // The files are there, as those of the keys must be.
-  if (auto secure = kafka::SecuritySettings(ConnectionOf(setup.config.kafka(), "").security);
+  if (auto secure = kafka::SecuritySettings(brokers::Connection(setup.config.kafka(), "").security);
       !secure.ok()) {
     return definition.At("kafka.security", secure.status());
   }

@@ -10,7 +10,8 @@
 
 namespace sluice::pseudonymiser {
 
-// A record for each line, keyed by the writer, so that a writer's lines stay in order.
+// A record for each line, keyed by the writer, so that a writer's lines stay in order. Certificates
+// and passwords that were renewed are taken between two Publish.
 class AuditTopic final : public trail::Publisher {
  public:
   struct Options {
@@ -23,11 +24,13 @@ class AuditTopic final : public trail::Publisher {
   absl::Status Publish(std::string_view writer, std::span<const std::string_view> lines) override;
 
  private:
-  AuditTopic(std::string topic, std::unique_ptr<kafka::TopicWriter> writer)
-      : topic_(std::move(topic)), writer_(std::move(writer)) {}
+  explicit AuditTopic(Options options)
+      : options_(std::move(options)), renewal_(options_.connection) {}
+  absl::Status Connect();
 
-  const std::string topic_;
-  const std::unique_ptr<kafka::TopicWriter> writer_;
+  const Options options_;
+  kafka::Renewal renewal_;
+  std::unique_ptr<kafka::TopicWriter> writer_;
 };
 
 }  // namespace sluice::pseudonymiser

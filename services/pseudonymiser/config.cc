@@ -6,6 +6,7 @@
 #include "common/base/strings.h"
 #include "common/config/source_map.h"
 #include "common/config/yaml.h"
+#include "services/brokers/connection.h"
 
 namespace sluice::pseudonymiser {
 namespace {
@@ -66,6 +67,8 @@ absl::StatusOr<config::v1::PseudonymiserService> LoadConfig(const std::string& p
   if (audit.writer().empty()) audit.set_writer(writer);
   if (audit.has_topic() && audit.topic().brokers().empty())
     problems.Add(map, "audit.topic.brokers", "name at least one, host:port");
+  absl::Status secure = brokers::Connection(audit.topic(), "").security.Check();
+  if (!secure.ok()) problems.Add(map, "audit.topic.security", base::View(secure.message()));
   SLUICE_RETURN_IF_ERROR(problems.ToStatus());
 
   config::v1::Tls& tls = *made.mutable_listen()->mutable_tls();
@@ -76,6 +79,7 @@ absl::StatusOr<config::v1::PseudonymiserService> LoadConfig(const std::string& p
   }
   if (!made.state().empty())
     made.set_state((std::filesystem::path(path).parent_path() / made.state()).string());
+  if (audit.has_topic()) brokers::ResolveFiles(*audit.mutable_topic(), path);
   return made;
 }
 

@@ -6,6 +6,7 @@
 #include "common/base/address.h"
 #include "common/base/status.h"
 #include "common/telemetry/log.h"
+#include "services/brokers/connection.h"
 #include "services/pseudonymiser/audit_topic.h"
 
 namespace sluice::pseudonymiser {
@@ -103,14 +104,8 @@ absl::Status PseudonymiserProcess::OpenAudit() {
   if (!audit.has_topic()) return absl::OkStatus();
   AuditTopic::Options topic;
   topic.topic = audit.topic().topic();
-  topic.connection.brokers.assign(audit.topic().brokers().begin(), audit.topic().brokers().end());
-  topic.connection.client_id = base::StrCat("sluice-pseudonymiser-", audit.writer());
-  topic.connection.properties.insert(audit.topic().properties().begin(),
-                                     audit.topic().properties().end());
-  topic.connection.log = [](int severity, std::string_view facility, std::string_view text) {
-    Log(severity <= 3 ? telemetry::Severity::kError : telemetry::Severity::kWarning, "kafka_client",
-        {{"facility", telemetry::SafeText(facility)}, {"text", telemetry::SafeText(text)}});
-  };
+  topic.connection =
+      brokers::Connection(audit.topic(), base::StrCat("sluice-pseudonymiser-", audit.writer()));
   SLUICE_ASSIGN_OR_RETURN(publisher_, AuditTopic::Create(std::move(topic)));
   return absl::OkStatus();
 }

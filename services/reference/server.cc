@@ -8,7 +8,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
-#include "common/telemetry/log.h"
+#include "services/brokers/connection.h"
 
 namespace sluice::reference {
 namespace {
@@ -24,18 +24,6 @@ constexpr int kThreadsMax = 512;
 
 std::string Resolve(const std::string& config_file, const std::string& path) {
   return (fs::path(config_file).parent_path() / path).string();
-}
-
-kafka::ConnectionOptions Connection(const config::v1::Brokers& kafka) {
-  kafka::ConnectionOptions options;
-  options.brokers.assign(kafka.brokers().begin(), kafka.brokers().end());
-  options.client_id = "sluice-reference";
-  options.properties.insert(kafka.properties().begin(), kafka.properties().end());
-  options.log = [](int severity, std::string_view facility, std::string_view text) {
-    Log(severity <= 3 ? telemetry::Severity::kError : telemetry::Severity::kWarning, "kafka_client",
-        {{"facility", telemetry::SafeText(facility)}, {"text", telemetry::SafeText(text)}});
-  };
-  return options;
 }
 
 void Check(const config::v1::ReferenceService& config, const config::SourceMap& map,
@@ -55,6 +43,8 @@ void Check(const config::v1::ReferenceService& config, const config::SourceMap& 
     if (set.has_topic() && config.kafka().brokers().empty())
       problem("kafka.brokers", "name at least one, host:port: a set is a topic");
   }
+  absl::Status secure = brokers::Connection(config.kafka(), "").security.Check();
+  if (!secure.ok()) problem("kafka.security", base::View(secure.message()));
   if (config.versions_kept() != 0 && (config.versions_kept() < 2 || config.versions_kept() > 100))
     problem("versions_kept", "must be 2 to 100");
   if (config.look_interval_ms() != 0 &&
@@ -85,6 +75,7 @@ absl::StatusOr<Settings> LoadSettings(const std::string& config_file) {
   SLUICE_RETURN_IF_ERROR(problems.ToStatus());
   for (std::string* path : {config.mutable_folder(), config.mutable_trail()})
     *path = Resolve(config_file, *path);
+  brokers::ResolveFiles(*config.mutable_kafka(), config_file);
   if (config.listen().has_tls()) {
     config::v1::Tls& tls = *config.mutable_listen()->mutable_tls();
     for (std::string* file :
@@ -115,7 +106,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
   sources.resolve = [self](const std::string& path) {
     return Resolve(self->settings_.config_file, path);
   };
-  sources.kafka = Connection(config.kafka());
+  sources.kafka = brokers::Connection(config.kafka(), "sluice-reference");
   sources.look_interval = std::chrono::milliseconds(
       config.look_interval_ms() == 0 ? kLookIntervalMs : config.look_interval_ms());
   std::vector<std::unique_ptr<SetLoader>> sets;

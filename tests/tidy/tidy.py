@@ -31,11 +31,12 @@ LIBRARIES = {
 }
 # Processes compose libraries; beyond that they use only what is named here.
 PROCESSES = {
-    "services/processor": [],
-    "services/pseudonymiser": [],
+    "services/brokers": [],
+    "services/processor": ["services/brokers"],
+    "services/pseudonymiser": ["services/brokers"],
     "services/audit": ["services/processor"],
-    "services/reference": [],
-    "services/ctl": ["services/processor", "services/audit"],
+    "services/reference": ["services/brokers"],
+    "services/ctl": ["services/brokers", "services/processor", "services/audit"],
     "demo": ["services/processor", "services/audit", "tests/support"],
     "benchmarks": ["services/audit", "services/processor", "services/pseudonymiser", "tests/support"],
 }

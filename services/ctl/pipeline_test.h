@@ -54,6 +54,7 @@ class PipelineTest : public ::testing::Test {
         << "\"], group: " << name_ << ", instance: " << name_
         << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
         << "contracts: [contracts]\n"
+        << "trail: trail.jsonl\n"
         << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
         << "pipeline:\n"
         << "  contract: test.Report\n"

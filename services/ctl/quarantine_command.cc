@@ -18,6 +18,10 @@ namespace {
 
 using quarantine::v1::Action;
 
+constexpr char kTrailHelp[] =
+    "The audit trail's file, instead of `trail` in the configuration; what can't be recorded there "
+    "isn't done";
+
 // As the options give it.
 struct Chosen {
   std::string config;
@@ -51,6 +55,16 @@ struct Chosen {
     return selection;
   }
 };
+
+// The trail that an act is recorded on; without one it isn't done.
+absl::StatusOr<std::string> TrailOf(const Site& site, const std::string& option) {
+  if (!option.empty()) return option;
+  if (!site.trail.empty()) return site.trail;
+  return absl::InvalidArgumentError(
+      "name the file of the audit trail: --trail, or `trail` in the processor's configuration; "
+      "what "
+      "can't be recorded there isn't done");
+}
 
 std::string_view FateName(Action action) {
   switch (action) {
@@ -183,6 +197,7 @@ absl::StatusOr<ExitCode> Stats(const Chosen& chosen, Output& output) {
           .Member("records", run.records())
           .Member("selection", run.selection())
           .Member("because", run.because())
+          .Member("trail", run.trail())
           .EndObject();
     }
     json.EndArray().EndObject();
@@ -209,11 +224,14 @@ absl::StatusOr<ExitCode> Stats(const Chosen& chosen, Output& output) {
   return ExitCode::kOk;
 }
 
-absl::StatusOr<ExitCode> Show(const std::string& config, const std::string& at,
-                              const std::string& private_key, Output& output) {
-  SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(config));
-  SLUICE_ASSIGN_OR_RETURN(Place place, ParsePlace(at));
-  SLUICE_ASSIGN_OR_RETURN(PayloadOpener opener, PayloadOpener::Create(site, private_key));
+struct ShowOptions {
+  std::string config, at, private_key, trail;
+};
+
+// The record and its event.
+absl::Status OpenRecord(const Site& site, const Place& place, const ShowOptions& options,
+                        Entry& entry, PayloadOpener::Raw& raw) {
+  SLUICE_ASSIGN_OR_RETURN(PayloadOpener opener, PayloadOpener::Create(site, options.private_key));
   SLUICE_ASSIGN_OR_RETURN(Ledger ledger, Ledger::Read(site));
   kafka::ReadRange range{site.quarantine(), place.first, place.second, place.second + 1};
   SLUICE_ASSIGN_OR_RETURN(auto ranges, QuarantineRanges(site));
@@ -222,8 +240,6 @@ absl::StatusOr<ExitCode> Show(const std::string& config, const std::string& at,
     there |= held.partition == place.first && held.begin <= place.second && place.second < held.end;
   }
   bool found = false;
-  Entry entry;
-  PayloadOpener::Raw raw;
   if (there) {
     SLUICE_RETURN_IF_ERROR(
         ReadQuarantine(site, {&range, 1}, [&](const Quarantined& record) -> absl::StatusOr<bool> {
@@ -239,13 +255,26 @@ absl::StatusOr<ExitCode> Show(const std::string& config, const std::string& at,
           return true;
         }));
   }
-  if (!found) {
-    return absl::NotFoundError(base::StrCat(site.quarantine(), '/', at,
-                                            ": no record is there (`quarantine list` says where "
-                                            "they are)"));
+  if (found) return absl::OkStatus();
+  return absl::NotFoundError(base::StrCat(site.quarantine(), '/', PlaceName(place),
+                                          ": no record is there (`quarantine list` says where "
+                                          "they are)"));
+}
+
+absl::StatusOr<ExitCode> Show(const ShowOptions& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
+  SLUICE_ASSIGN_OR_RETURN(Place place, ParsePlace(options.at));
+  SLUICE_ASSIGN_OR_RETURN(std::string trail, TrailOf(site, options.trail));
+  Entry entry;
+  PayloadOpener::Raw raw;
+  absl::Status opened = OpenRecord(site, place, options, entry, raw);
+  if (!opened.ok()) {
+    SLUICE_RETURN_IF_ERROR(RecordNotShown(site, place, trail, opened));
+    return opened;
   }
   // First the audit, then the payload: who has seen it is known whatever happens next.
-  SLUICE_RETURN_IF_ERROR(RecordShown(site, place));
+  SLUICE_RETURN_IF_ERROR(RecordShown(site, place, trail));
+  const std::string at = PlaceName(place);
   if (output.json()) {
     JsonText json;
     json.BeginObject()
@@ -285,6 +314,9 @@ absl::StatusOr<ExitCode> Show(const std::string& config, const std::string& at,
 absl::StatusOr<ExitCode> Run(const Chosen& chosen, RunOptions options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(chosen.config));
   SLUICE_ASSIGN_OR_RETURN(options.selection, chosen.ToSelection());
+  if (options.execute) {
+    SLUICE_ASSIGN_OR_RETURN(options.trail, TrailOf(site, options.trail));
+  }
   absl::StatusOr<RunReport> report;
   {
     Progress progress(output, "records", 0);
@@ -368,9 +400,6 @@ void AddQuarantineCommand(Program& program) {
       [stats](Output& output) { return Stats(*stats, output); });
   stats->AddTo(stats_command);
 
-  struct ShowOptions {
-    std::string config, at, private_key;
-  };
   auto show = std::make_shared<ShowOptions>();
   CLI::App& show_command = program.Add(
       group,
@@ -378,11 +407,12 @@ void AddQuarantineCommand(Program& program) {
        .summary = "One record with its event, which is personal data; that it was shown is audited",
        .examples = {{"quarantine show 0/42 --config processor.yaml --private-key quarantine.key",
                      "The record at partition 0, offset 42"}}},
-      [show](Output& output) { return Show(show->config, show->at, show->private_key, output); });
+      [show](Output& output) { return Show(*show, output); });
   show_command.add_option("at", show->at, "partition/offset")->required();
   show_command.add_option("--config", show->config, "The processor's configuration")->required();
   show_command.add_option("--private-key", show->private_key, "The quarantine's private key, PEM")
       ->required();
+  show_command.add_option("--trail", show->trail, kTrailHelp);
 
   struct RunCommand {
     Chosen chosen;
@@ -432,6 +462,7 @@ void AddQuarantineCommand(Program& program) {
         command->add_option("--because", options->because,
                             "Why, for the audit; names no person and holds nothing of an event");
     if (why) because->required();
+    command->add_option("--trail", options->trail, kTrailHelp);
     command->add_option("--limit", options->records_max, "The first so many only");
     command->add_option("--rate", options->per_second_max, "Records a second at most")
         ->capture_default_str();

@@ -160,6 +160,69 @@ TEST_F(QuarantineKafkaTest, ShowOpensOneEventAndSaysSoInTheLedger) {
   EXPECT_THAT(nothing.err, HasSubstr("no record is there"));
 }
 
+TEST_F(QuarantineKafkaTest, EveryActIsOnTheTrailBeforeItIsDoneAndTheLedgerKnowsItsHead) {
+  MakeTopics(1);
+  Quarantine(3);
+  std::vector<std::string> show = {"quarantine", "show", "0/0", "--private-key"};
+  auto with = [](std::vector<std::string> call, std::vector<std::string> more) {
+    call.insert(call.end(), more.begin(), more.end());
+    return call;
+  };
+  EXPECT_EQ(Ctl(with(show, {path("other.key")})).code, 5);
+  EXPECT_EQ(Ctl(with(show, {path("quarantine.key")})).code, 0);
+  EXPECT_EQ(
+      Ctl({"quarantine", "discard", "--at", "0/1", "--because", "a test's", "--execute"}).code, 0);
+  EXPECT_EQ(Ctl({"quarantine", "redrive", "--private-key", path("quarantine.key")}).code, 0)
+      << "what only counts is no act";
+  EXPECT_EQ(Ctl(Redrive({"--because", "mended"})).code, 0);
+  std::string trail = test_support::ReadFile(site_.trail);
+  for (const char* act :
+       {"\"operation\":\"consultation\",\"action\":\"ShowQuarantined\",\"outcome\":\"refused\"",
+        "\"action\":\"ShowQuarantined\",\"outcome\":\"done\"",
+        "\"operation\":\"erasure\",\"action\":\"BeginDiscardQuarantine\",\"outcome\":\"done\"",
+        "\"action\":\"EndDiscardQuarantine\",\"outcome\":\"done\"",
+        "\"operation\":\"alteration\",\"action\":\"BeginRedriveQuarantine\",\"outcome\":\"done\"",
+        "\"action\":\"EndRedriveQuarantine\",\"outcome\":\"done\"", "a test's", "--at 0/1",
+        "\"justification\":\"mended\",\"count\":2"}) {
+    EXPECT_THAT(trail, HasSubstr(act));
+  }
+  EXPECT_THAT(trail, Not(HasSubstr("Canary")));
+  EXPECT_THAT(trail, HasSubstr("\"who\":\"" + Operator()));
+  Ended whole = RunCtl({"trail", "verify", site_.trail});
+  EXPECT_EQ(whole.code, 0) << whole.out;
+  EXPECT_THAT(whole.out, HasSubstr("6 lines of 'sluicectl'"));
+  // Each run's entry in the ledger has the hash of its line.
+  std::string stats = Ctl({"quarantine", "stats", "--output", "json"}).out;
+  int known = 0;
+  for (size_t at = 0; (at = trail.find("\"hash\":\"", at)) != std::string::npos; at += 8)
+    known += stats.find(trail.substr(at + 8, 64)) != std::string::npos;
+  EXPECT_EQ(known, 3) << stats;
+}
+
+TEST_F(QuarantineKafkaTest, WhatCannotBeRecordedIsNotDone) {
+  MakeTopics(1);
+  Quarantine(1);
+  std::vector<std::string> show = {"quarantine", "show", "0/0", "--private-key",
+                                   path("quarantine.key")};
+  std::ofstream(site_.trail) << "tampered\n";
+  for (const auto& call : {show, Redrive()}) {
+    Ended ended = Ctl(call);
+    EXPECT_EQ(ended.code, 5) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("keep the file as evidence"));
+    EXPECT_THAT(ended.out, Not(HasSubstr("Canary")));
+  }
+  EXPECT_EQ(ReadAll(site_.raw()).size(), 1u);
+  EXPECT_THAT(Ctl({"quarantine", "list"}).out, HasSubstr("waiting"));
+  std::string text = test_support::ReadFile(config());
+  std::ofstream(config()) << text.replace(text.find("trail: trail.jsonl\n"), 19, "");
+  Ended nowhere = Ctl(show);
+  EXPECT_EQ(nowhere.code, 2);
+  EXPECT_THAT(nowhere.err, HasSubstr("--trail"));
+  std::vector<std::string> named = show;
+  named.insert(named.end(), {"--trail", path("another.jsonl")});
+  EXPECT_EQ(Ctl(named).code, 0);
+}
+
 TEST_F(QuarantineKafkaTest, APayloadThatOnlyTheRawTopicHasIsFetchedFromThere) {
   MakeTopics(1);
   ASSERT_TRUE(admin_->AlterTopic(site_.quarantine(), "max.message.bytes", "2000").ok());
@@ -191,6 +254,7 @@ TEST_F(QuarantineKafkaTest, TheRateIsKept) {
   RunOptions options;
   options.execute = true;
   options.private_key = path("quarantine.key");
+  options.trail = site_.trail;
   options.per_second_max = 1;
   options.transaction_records = 10;
   options.sleep = [&waits](std::chrono::nanoseconds time) {
@@ -211,6 +275,7 @@ TEST_F(QuarantineKafkaTest, ASecondRunEndsTheFirstAndNothingIsRedrivenTwice) {
   RunOptions options;
   options.execute = true;
   options.private_key = path("quarantine.key");
+  options.trail = site_.trail;
   options.per_second_max = 1'000'000;
   options.transaction_records = 10;
   RunOptions second = options;

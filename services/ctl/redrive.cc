@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/batch_writer.h"
+#include "services/ctl/acts.h"
 
 namespace sluice::ctl {
 namespace {
@@ -47,13 +48,18 @@ class Runner {
   absl::StatusOr<RunReport> Execute() {
     SLUICE_RETURN_IF_ERROR(Prepare());
     report_.run = NewRunId(run_.begun_ms());
-    for (int attempts = 1;; ++attempts) {
-      uint64_t before = run_.records();
-      absl::Status ended = Pass();
-      if (ended.ok()) return std::move(report_);
-      if (run_.records() > before) attempts = 1;
-      if (!absl::IsUnavailable(ended) || attempts >= kAttemptsWithoutProgressMax) return ended;
+    SLUICE_ASSIGN_OR_RETURN(trail::Head head, RecordAct(options_.trail, ActOf("Begin")));
+    run_.set_trail(HeadText(head));
+    absl::Status ended = Passes();
+    trail::Entry result = ActOf("End");
+    result.count = run_.records();
+    if (!ended.ok()) {
+      result.outcome = trail::Outcome::kRefused;
+      result.reason = base::View(ended.message());
     }
+    SLUICE_RETURN_IF_ERROR(RecordAct(options_.trail, std::move(result)).status());
+    if (!ended.ok()) return ended;
+    return std::move(report_);
   }
 
   absl::StatusOr<RunReport> Count() {
@@ -70,6 +76,25 @@ class Runner {
   }
 
  private:
+  trail::Entry ActOf(std::string_view which) const {
+    bool redrive = options_.action == quarantine::v1::REDRIVEN;
+    return {
+        .operation = redrive ? trail::Operation::kAlteration : trail::Operation::kErasure,
+        .action = base::StrCat(which, redrive ? "RedriveQuarantine" : "DiscardQuarantine"),
+        .justification = options_.because,
+        .subject = base::StrCat(site_.quarantine(), " run ", report_.run, " ", run_.selection())};
+  }
+
+  absl::Status Passes() {
+    for (int attempts = 1;; ++attempts) {
+      uint64_t before = run_.records();
+      absl::Status ended = Pass();
+      if (ended.ok()) return ended;
+      if (run_.records() > before) attempts = 1;
+      if (!absl::IsUnavailable(ended) || attempts >= kAttemptsWithoutProgressMax) return ended;
+    }
+  }
+
   // What is written of one record.
   struct Item {
     std::string place;
@@ -248,7 +273,27 @@ absl::StatusOr<RunReport> RunOverQuarantine(const Site& site, const RunOptions& 
   return options.execute ? runner.Execute() : runner.Count();
 }
 
-absl::Status RecordShown(const Site& site, const Place& place) {
+namespace {
+
+trail::Entry Showing(const Site& site, const Place& place) {
+  return {.operation = trail::Operation::kConsultation,
+          .action = "ShowQuarantined",
+          .count = 1,
+          .subject = base::StrCat(site.quarantine(), '/', PlaceName(place))};
+}
+
+}  // namespace
+
+absl::Status RecordNotShown(const Site& site, const Place& place, const std::string& trail,
+                            const absl::Status& why) {
+  trail::Entry entry = Showing(site, place);
+  entry.outcome = trail::Outcome::kRefused;
+  entry.reason = base::View(why.message());
+  return RecordAct(trail, std::move(entry)).status();
+}
+
+absl::Status RecordShown(const Site& site, const Place& place, const std::string& trail) {
+  SLUICE_ASSIGN_OR_RETURN(trail::Head head, RecordAct(trail, Showing(site, place)));
   base::SystemClock clock;
   quarantine::v1::Run run;
   run.set_action(quarantine::v1::SHOWN);
@@ -257,6 +302,7 @@ absl::Status RecordShown(const Site& site, const Place& place) {
   run.set_written_ms(run.begun_ms());
   run.set_selection(base::StrCat("--at ", PlaceName(place)));
   run.set_records(1);
+  run.set_trail(HeadText(head));
   std::string id = NewRunId(run.begun_ms());
   auto writer = kafka::BatchWriter::Create({.connection = site.connection,
                                             .transactional_id = base::StrCat("sluice-shown-", id),

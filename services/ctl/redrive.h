@@ -20,6 +20,7 @@ struct RunOptions {
   Selection selection;
   std::string because;
   bool execute = false;     // false: only count
+  std::string trail;        // file of the audit trail; required where something is executed
   std::string private_key;  // file; for REDRIVEN, where given also when nothing is executed
   // Records that were redriven this often already are kept.
   uint32_t generations_max = 3;
@@ -50,7 +51,11 @@ struct RunReport {
 // is left. One run at a time for a quarantine: a second one ends the first.
 absl::StatusOr<RunReport> RunOverQuarantine(const Site& site, const RunOptions& options);
 
-// Writes that a record's payload is about to be shown. Before it is.
-absl::Status RecordShown(const Site& site, const Place& place);
+// Writes that a record's payload is about to be shown, to the trail and to the ledger. Before it
+// is.
+absl::Status RecordShown(const Site& site, const Place& place, const std::string& trail);
+// Writes to the trail that it couldn't be shown.
+absl::Status RecordNotShown(const Site& site, const Place& place, const std::string& trail,
+                            const absl::Status& why);
 
 }  // namespace sluice::ctl

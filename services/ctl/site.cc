@@ -3,6 +3,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/config/source_map.h"
@@ -34,6 +36,8 @@ absl::StatusOr<Site> LoadSite(const std::string& config_file) {
         base::StrCat(map.Where("kafka"), ": kafka.brokers: name at least one, host:port"));
   }
   brokers::ResolveFiles(*site.config.mutable_kafka(), config_file);
+  if (!site.config.trail().empty())
+    site.trail = (std::filesystem::path(config_file).parent_path() / site.config.trail()).string();
   site.connection = ConnectionOf(site.config.kafka());
   return site;
 }

@@ -14,6 +14,8 @@ namespace sluice::ctl {
 struct Site {
   config::v1::Processor config;
   kafka::ConnectionOptions connection;
+  // The audit trail's file; empty: the configuration names none.
+  std::string trail;
 
   const std::string& raw() const { return config.pipeline().input().topic(); }
   const std::string& quarantine() const { return config.pipeline().quarantine().topic(); }

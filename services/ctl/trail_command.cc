@@ -5,6 +5,7 @@
 
 #include "common/base/strings.h"
 #include "common/trail/chain.h"
+#include "services/ctl/acts.h"
 #include "services/ctl/json.h"
 
 namespace sluice::ctl {
@@ -27,19 +28,19 @@ absl::StatusOr<ExitCode> Verify(const Options& options, Output& output) {
   absl::Status verified = trail::Verify(text, writer, head);
   if (!verified.ok()) {
     wrong = base::View(verified.message());
-  } else if (!options.head.empty() && options.head != StrCat(head.sequence, ':', head.hash)) {
-    wrong = StrCat("ends with ", head.sequence, ':', head.hash,
+  } else if (!options.head.empty() && options.head != HeadText(head)) {
+    wrong = StrCat("ends with ", HeadText(head),
                    ", not with the head that was expected: its end was cut off, or lines followed");
   }
   if (output.json()) {
     JsonText json;
     json.BeginObject().Member("whole", wrong.empty()).Member("writer", writer);
-    json.Member("lines", head.sequence).Member("head", StrCat(head.sequence, ':', head.hash));
+    json.Member("lines", head.sequence).Member("head", HeadText(head));
     json.Member("wrong", wrong).EndObject();
     output.out() << std::move(json).Finish();
   } else if (wrong.empty()) {
     output.out() << options.file << ": " << head.sequence << " lines of '" << writer
-                 << "' follow on each other\nhead " << head.sequence << ':' << head.hash << "\n";
+                 << "' follow on each other\nhead " << HeadText(head) << "\n";
   } else {
     output.out() << options.file << ": " << output.Paint(Colour::kRed, wrong) << "\n";
   }

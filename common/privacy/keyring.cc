@@ -23,6 +23,8 @@ namespace {
 
 constexpr std::string_view kHeader1 = "SLUICE-KEYRING 1\n";
 constexpr std::string_view kHeader2 = "SLUICE-KEYRING 2\n";
+constexpr std::string_view kHeader3 = "SLUICE-KEYRING 3\n";
+static_assert(kHeader2.size() == kHeader3.size());
 constexpr size_t kSecretBytes = 32;
 constexpr size_t kWrappedBytesMax = 16 * 1024;
 constexpr base::SecretAccess kAccess{};
@@ -69,7 +71,7 @@ absl::Status CutShort(const std::string& path) {
   return KeyFileError(path, "is cut short; restore it from its backup");
 }
 
-// The content of a file of either version, still serialised.
+// The content of a file of any version, still serialised.
 absl::StatusOr<base::SecretBytes> Open(const std::string& path, std::string_view file,
                                        KeyEncryption& key) {
   if (file.starts_with(kHeader1)) {
@@ -77,18 +79,19 @@ absl::StatusOr<base::SecretBytes> Open(const std::string& path, std::string_view
     if (!content.ok()) return NotOpened(path, key);
     return content;
   }
-  if (!file.starts_with(kHeader2)) {
+  if (!file.starts_with(kHeader2) && !file.starts_with(kHeader3)) {
     return KeyFileError(path, file.starts_with("SLUICE-KEYRING ")
                                   ? "is of a version that this program doesn't know"
                                   : "isn't a keyring");
   }
-  size_t at = kHeader2.size();
+  std::string_view header = file.substr(0, kHeader3.size());
+  size_t at = header.size();
   if (file.size() < at + 2) return CutShort(path);
   size_t wrapped_bytes =
       static_cast<size_t>(static_cast<uint8_t>(file[at])) << 8 | static_cast<uint8_t>(file[at + 1]);
   size_t body = at + 2 + wrapped_bytes;
   if (file.size() < body + kGcmNonceBytes + kGcmTagBytes) return CutShort(path);
-  auto data_key = key.Unwrap(kHeader2, file.substr(at + 2, wrapped_bytes));
+  auto data_key = key.Unwrap(header, file.substr(at + 2, wrapped_bytes));
   if (!data_key.ok()) return NotOpened(path, key);
   SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, AesGcm::Create(data_key->Reveal(kAccess)));
   std::string plain;
@@ -169,14 +172,16 @@ absl::Status Keyring::Check() const {
 }
 
 absl::StatusOr<Keyring> Keyring::Create(std::vector<KeyringDomain> domains,
-                                        base::RandomSource& random) {
+                                        base::RandomSource& random, int64_t now_unix_ms) {
   Keyring keyring;
   SLUICE_ASSIGN_OR_RETURN(keyring.root_, RandomSecret(random));
   keyring.domains_ = std::move(domains);
   SLUICE_RETURN_IF_ERROR(keyring.Check());
-  for (const KeyringDomain& domain : keyring.domains_) {
-    for (const KeyringEpoch& epoch : domain.epochs)
+  for (KeyringDomain& domain : keyring.domains_) {
+    for (KeyringEpoch& epoch : domain.epochs) {
+      epoch.begun_unix_ms = now_unix_ms;
       SLUICE_RETURN_IF_ERROR(keyring.AddSecret(domain.name, epoch.number, random));
+    }
   }
   return keyring;
 }
@@ -207,7 +212,8 @@ absl::StatusOr<Keyring> Keyring::Load(const std::string& path, KeyEncryption& ke
           (!epoch.secret().empty() && epoch.secret().size() != kSecretBytes)) {
         return KeyFileError(path, "holds an epoch that this program doesn't understand");
       }
-      to.epochs.push_back({epoch.number(), static_cast<EpochState>(epoch.state())});
+      to.epochs.push_back(
+          {epoch.number(), static_cast<EpochState>(epoch.state()), epoch.begun_unix_ms()});
       if (!epoch.secret().empty()) {
         keyring.secrets_.emplace(std::pair(to.name, epoch.number()),
                                  base::SecretBytes(epoch.secret()));
@@ -232,6 +238,7 @@ absl::StatusOr<std::string> Keyring::Seal(KeyEncryption& key, base::RandomSource
       v1::KeyringEpoch& to = *out.add_epoch();
       to.set_number(epoch.number);
       to.set_state(static_cast<v1::KeyringEpoch::State>(epoch.state));
+      to.set_begun_unix_ms(epoch.begun_unix_ms);
       auto secret = secrets_.find({domain.name, epoch.number});
       if (secret != secrets_.end()) SetBytes(*to.mutable_secret(), secret->second);
     }
@@ -242,10 +249,10 @@ absl::StatusOr<std::string> Keyring::Seal(KeyEncryption& key, base::RandomSource
     return absl::InternalError("the keyring can't be serialised");
   }
   SLUICE_ASSIGN_OR_RETURN(base::SecretBytes data_key, RandomSecret(random));
-  SLUICE_ASSIGN_OR_RETURN(std::string wrapped, key.Wrap(kHeader2, data_key));
+  SLUICE_ASSIGN_OR_RETURN(std::string wrapped, key.Wrap(kHeader3, data_key));
   if (wrapped.size() > kWrappedBytesMax)
     return absl::InternalError(base::StrCat(key.name(), ": its wrapped key is too long"));
-  std::string file(kHeader2);
+  std::string file(kHeader3);
   base::StrAppend(file, static_cast<char>(wrapped.size() >> 8), static_cast<char>(wrapped.size()),
                   wrapped);
   std::string aad = file;
@@ -307,12 +314,13 @@ absl::Status Keyring::AddSecret(const std::string& domain, uint32_t epoch,
   return absl::OkStatus();
 }
 
-absl::Status Keyring::AddDomain(std::string name, std::string label, base::RandomSource& random) {
+absl::Status Keyring::AddDomain(std::string name, std::string label, base::RandomSource& random,
+                                int64_t now_unix_ms) {
   if (Find(name) != nullptr || FindByLabel(label) != nullptr) {
     return absl::AlreadyExistsError(
         base::StrCat("the keyring has a domain '", name, "', or one with the label '", label, "'"));
   }
-  domains_.push_back({name, std::move(label)});
+  domains_.push_back({name, std::move(label), {{1, EpochState::kActive, now_unix_ms}}});
   absl::Status added = Check();
   if (added.ok()) added = AddSecret(name, 1, random);
   if (!added.ok()) domains_.pop_back();
@@ -326,11 +334,12 @@ absl::StatusOr<KeyringDomain*> Keyring::Mutable(std::string_view name) {
   return absl::NotFoundError(base::StrCat("the keyring has no domain '", name, "'"));
 }
 
-absl::StatusOr<uint32_t> Keyring::Rotate(std::string_view name, base::RandomSource& random) {
+absl::StatusOr<uint32_t> Keyring::Rotate(std::string_view name, base::RandomSource& random,
+                                         int64_t now_unix_ms) {
   SLUICE_ASSIGN_OR_RETURN(KeyringDomain * domain, Mutable(name));
   uint32_t epoch = domain->newest() + 1;
   SLUICE_RETURN_IF_ERROR(AddSecret(domain->name, epoch, random));
-  domain->epochs.push_back({epoch});
+  domain->epochs.push_back({epoch, EpochState::kActive, now_unix_ms});
   return epoch;
 }
 

@@ -31,6 +31,8 @@ enum class EpochState {
 struct KeyringEpoch {
   uint32_t number = 1;
   EpochState state = EpochState::kActive;
+  // Milliseconds since 1970; 0: nobody knows, such as of an epoch of before this was written down.
+  int64_t begun_unix_ms = 0;
 };
 
 struct KeyringDomain {
@@ -38,14 +40,17 @@ struct KeyringDomain {
   std::string label;                         // as its pseudonyms begin: [a-z]{1,8}
   std::vector<KeyringEpoch> epochs = {{1}};  // ascending from 1
   uint32_t newest() const { return epochs.back().number; }
+  int64_t newest_begun_unix_ms() const { return epochs.back().begun_unix_ms; }
   // nullptr: there was never such an epoch.
   const KeyringEpoch* Find(uint32_t epoch) const;
 };
 
-// The file, version 2: `SLUICE-KEYRING 2\n`, the wrapped data key with its length before it (two
+// The file, version 3: `SLUICE-KEYRING 3\n`, the wrapped data key with its length before it (two
 // bytes, big-endian), a 12-byte nonce, and sluice.privacy.v1.KeyringContent under AES-256-GCM with
-// the data key; all that stands before is associated data. The data key is new each time. Version
-// 1, which is read too, has the content itself wrapped.
+// the data key; all that stands before is associated data. The data key is new each time. Versions
+// 1 and 2 are read too: 2 doesn't say when an epoch was begun, and 1 has the content itself
+// wrapped. A program that knows version 2 only can't read 3: it would forget when epochs were
+// begun.
 //
 // An epoch's keys derive from root secret and the epoch's own secret, so that destroying the latter
 // destroys the keys, which no key derived from the root alone would allow. Epochs that come from a
@@ -56,8 +61,9 @@ struct KeyringDomain {
 class Keyring {
  public:
   // With a fresh root secret. An error names a domain whose name or label is doubled or malformed.
+  // Here and below, `now_unix_ms` is when epochs that are made are begun; 0: that isn't known.
   static absl::StatusOr<Keyring> Create(std::vector<KeyringDomain> domains,
-                                        base::RandomSource& random);
+                                        base::RandomSource& random, int64_t now_unix_ms = 0);
 
   // Errors name the file and what to do; none of them changes it.
   static absl::StatusOr<Keyring> Load(const std::string& path, KeyEncryption& key);
@@ -87,9 +93,11 @@ class Keyring {
 
   // The life of domains and epochs. Errors: kNotFound, kAlreadyExists, kInvalidArgument; nothing is
   // changed then. Changes last from the next Save on.
-  absl::Status AddDomain(std::string name, std::string label, base::RandomSource& random);
+  absl::Status AddDomain(std::string name, std::string label, base::RandomSource& random,
+                         int64_t now_unix_ms = 0);
   // The number of the new epoch, which makes new pseudonyms from now on.
-  absl::StatusOr<uint32_t> Rotate(std::string_view domain, base::RandomSource& random);
+  absl::StatusOr<uint32_t> Rotate(std::string_view domain, base::RandomSource& random,
+                                  int64_t now_unix_ms = 0);
   // Not of a domain's newest epoch.
   absl::Status Retire(std::string_view domain, uint32_t epoch);
   // Only a retired epoch. What it was can be had back from older copies of the file only: these are

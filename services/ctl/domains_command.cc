@@ -7,6 +7,7 @@
 #include "common/base/strings.h"
 #include "services/ctl/json.h"
 #include "services/ctl/pseudonymiser_options.h"
+#include "services/ctl/time_option.h"
 
 namespace sluice::ctl {
 namespace {
@@ -35,6 +36,11 @@ std::string_view StateName(v1::EpochState state) {
   }
 }
 
+std::string Begun(const v1::Epoch& epoch) {
+  if (!epoch.has_begun()) return "";
+  return TimeText(epoch.begun().seconds() * 1000 + epoch.begun().nanos() / 1'000'000);
+}
+
 absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
   v1::ListDomainsResponse response;
   SLUICE_RETURN_IF_ERROR(
@@ -47,7 +53,8 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
       json.Key("epochs").BeginArray();
       for (const v1::Epoch& epoch : domain.epochs()) {
         json.BeginObject().Member("number", epoch.number());
-        json.Member("state", StateName(epoch.state())).EndObject();
+        json.Member("state", StateName(epoch.state()));
+        json.Member("begun", Begun(epoch)).EndObject();
       }
       json.EndArray().EndObject();
     }
@@ -55,13 +62,13 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
     output.out() << std::move(json).Finish();
     return ExitCode::kOk;
   }
-  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE"});
+  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE", "BEGUN"});
   for (const v1::Domain& domain : response.domains()) {
     for (int i = 0; i < domain.epochs_size(); ++i) {
       const v1::Epoch& epoch = domain.epochs(i);
       bool newest = i + 1 == domain.epochs_size();
       table.Add({domain.name(), domain.label(), StrCat(epoch.number()),
-                 newest ? "newest" : std::string(StateName(epoch.state()))});
+                 newest ? "newest" : std::string(StateName(epoch.state())), Begun(epoch)});
     }
   }
   table.Print(output);

@@ -1,6 +1,5 @@
 #include "services/ctl/keyring_command.h"
 
-#include <pwd.h>
 #include <unistd.h>
 
 #include <functional>
@@ -11,9 +10,10 @@
 #include "common/base/strings.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/rotation.h"
-#include "common/trail/chain.h"
+#include "services/ctl/acts.h"
 #include "services/ctl/conversion.h"
 #include "services/ctl/json.h"
+#include "services/ctl/time_option.h"
 
 namespace sluice::ctl {
 namespace {
@@ -27,6 +27,7 @@ struct Options {
   std::string domain, label;
   uint32_t epoch = 0;
   std::string copy, copy_key;
+  bool keep = false;
   std::string input = "-";
 };
 
@@ -35,19 +36,16 @@ std::string_view StateName(privacy::EpochState state) {
   return kNames[static_cast<size_t>(state)];
 }
 
-std::string UserName() {
-  const passwd* user = getpwuid(getuid());
-  return user == nullptr ? StrCat("uid ", getuid()) : std::string(user->pw_name);
+// Empty where the keyring doesn't say.
+std::string Begun(const privacy::KeyringEpoch& epoch) {
+  return epoch.begun_unix_ms == 0 ? "" : TimeText(epoch.begun_unix_ms);
 }
 
 // The trail that the option names, if any: what can't be written there isn't done.
 absl::Status Record(const Options& options, trail::Operation operation, std::string action,
                     const absl::Status& outcome, std::string subject, uint64_t count = 0) {
   if (options.trail.empty()) return outcome;
-  base::SystemClock clock;
-  SLUICE_ASSIGN_OR_RETURN(auto chain, trail::Chain::Open({options.trail, "sluicectl"}, clock));
-  trail::Entry entry{.who = UserName(),
-                     .operation = operation,
+  trail::Entry entry{.operation = operation,
                      .action = std::move(action),
                      .justification = options.reason,
                      .count = count,
@@ -57,7 +55,7 @@ absl::Status Record(const Options& options, trail::Operation operation, std::str
     entry.outcome = trail::Outcome::kRefused;
     entry.reason = base::View(outcome.message());
   }
-  SLUICE_RETURN_IF_ERROR(chain->Append(entry));
+  SLUICE_RETURN_IF_ERROR(RecordAct(options.trail, std::move(entry)).status());
   return outcome;
 }
 
@@ -71,7 +69,8 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
       json.Key("epochs").BeginArray();
       for (const privacy::KeyringEpoch& epoch : domain.epochs) {
         json.BeginObject().Member("number", epoch.number);
-        json.Member("state", StateName(epoch.state)).EndObject();
+        json.Member("state", StateName(epoch.state));
+        json.Member("begun", Begun(epoch)).EndObject();
       }
       json.EndArray().EndObject();
     }
@@ -79,11 +78,12 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
     output.out() << std::move(json).Finish();
     return ExitCode::kOk;
   }
-  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE"});
+  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE", "BEGUN"});
   for (const privacy::KeyringDomain& domain : keyring.domains()) {
     for (const privacy::KeyringEpoch& epoch : domain.epochs) {
       table.Add({domain.name, domain.label, StrCat(epoch.number),
-                 epoch.number == domain.newest() ? "newest" : std::string(StateName(epoch.state))});
+                 epoch.number == domain.newest() ? "newest" : std::string(StateName(epoch.state)),
+                 Begun(epoch)});
     }
   }
   table.Print(output);
@@ -106,7 +106,8 @@ absl::StatusOr<ExitCode> AddDomain(const Options& options, Output&) {
   SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kAlteration, "CreateDomain",
                                 [&](Keyring& keyring) -> absl::StatusOr<std::string> {
                                   SLUICE_RETURN_IF_ERROR(
-                                      keyring.AddDomain(options.domain, options.label, random));
+                                      keyring.AddDomain(options.domain, options.label, random,
+                                                        base::SystemClock().UnixMillis()));
                                   return "epoch 1";
                                 }));
   return ExitCode::kOk;
@@ -115,12 +116,13 @@ absl::StatusOr<ExitCode> AddDomain(const Options& options, Output&) {
 absl::StatusOr<ExitCode> Rotate(const Options& options, Output& output) {
   base::SystemRandom random;
   uint32_t made = 0;
-  SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kAlteration, "RotateDomain",
-                                [&](Keyring& keyring) -> absl::StatusOr<std::string> {
-                                  SLUICE_ASSIGN_OR_RETURN(made,
-                                                          keyring.Rotate(options.domain, random));
-                                  return StrCat("epoch ", made);
-                                }));
+  SLUICE_RETURN_IF_ERROR(
+      Change(options, trail::Operation::kAlteration, "RotateDomain",
+             [&](Keyring& keyring) -> absl::StatusOr<std::string> {
+               SLUICE_ASSIGN_OR_RETURN(
+                   made, keyring.Rotate(options.domain, random, base::SystemClock().UnixMillis()));
+               return StrCat("epoch ", made);
+             }));
   if (output.json()) {
     JsonText json;
     json.BeginObject().Member("domain", options.domain).Member("epoch", made).EndObject();
@@ -175,7 +177,21 @@ absl::StatusOr<ExitCode> Backup(const Options& options, Output&) {
   return ExitCode::kOk;
 }
 
-absl::StatusOr<ExitCode> Restore(const Options& options, Output&) {
+// Whether what is there is the backup's keyring, perhaps with later epochs.
+absl::Status CheckKept(const Options& options) {
+  SLUICE_ASSIGN_OR_RETURN(Keyring kept, Keyring::Load(options.keyring, options.key));
+  SLUICE_ASSIGN_OR_RETURN(Keyring backup, Keyring::Load(options.copy, options.copy_key));
+  if (kept.SameRoot(backup)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat(options.keyring, ": holds other keys than ", options.copy, "; nothing was changed"));
+}
+
+absl::StatusOr<ExitCode> Restore(const Options& options, Output& output) {
+  if (options.keep && access(options.keyring.c_str(), F_OK) == 0) {
+    SLUICE_RETURN_IF_ERROR(CheckKept(options));
+    output.err() << options.keyring << ": is there, and stays as it is.\n";
+    return ExitCode::kOk;
+  }
   SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kAlteration, "RestoreKeyring",
                                 Copy(options.copy, options.copy_key, options.keyring, options.key),
                                 options.copy));
@@ -274,6 +290,10 @@ void AddKeyringCommands(Program& program) {
           Restore);
   restore.add_option("--from", options->copy, "The backup's file")->required();
   restore.add_option("--from-key", options->copy_key, "The file of the backup's key")->required();
+  restore.add_flag(
+      "--keep", options->keep,
+      "Where the backup's keyring is there already, leave it as it is: for what runs at "
+      "every start");
   CLI::App& convert =
       add({.name = "convert",
            .summary = "Convert a domain's old pseudonyms in a text to its newest epoch",

@@ -90,6 +90,37 @@ TEST_F(KeyringCommand, ABackupComesBackAndOverwritesNothing) {
   EXPECT_EQ(Pseudonym(), before);
 }
 
+TEST_F(KeyringCommand, ARestoreAtEveryStartLeavesWhatWasRotatedSince) {
+  const std::string folder = folder_->path() + "/";
+  std::string backup = folder + "backup", backup_key = folder + "backup-kek";
+  std::string other = folder + "other", other_key = folder + "other-kek";
+  ASSERT_EQ(RunCtl({"keys", "init", "--keyring", other, "--key-encryption-key", other_key,
+                    "--domain", "intelligence=int"})
+                .code,
+            0);
+  base::SystemRandom random;
+  ASSERT_TRUE(privacy::Keyring::CreateKeyFile(backup_key, random).ok());
+  ASSERT_EQ(Keys("backup", {"--to", backup, "--to-key", backup_key}).code, 0);
+  std::vector<std::string> from = {"--from", backup, "--from-key", backup_key, "--keep"};
+  ASSERT_EQ(std::remove(keyring_.c_str()), 0);
+  EXPECT_EQ(Keys("restore", from).code, 0);
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  std::string rotated = Read(keyring_);
+  Ended kept = Keys("restore", from);
+  EXPECT_EQ(kept.code, 0) << kept.err;
+  EXPECT_EQ(Read(keyring_), rotated);
+  Ended another = Keys("restore", {"--from", other, "--from-key", other_key, "--keep"});
+  EXPECT_EQ(another.code, 2);
+  EXPECT_THAT(another.err, HasSubstr("holds other keys"));
+  EXPECT_EQ(Read(keyring_), rotated);
+}
+
+TEST_F(KeyringCommand, SaysWhenAnEpochWasBegun) {
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  Ended list = Keys("list", {});
+  EXPECT_THAT(list.out, ::testing::ContainsRegex("2 +newest +20[0-9][0-9]-"));
+}
+
 TEST_F(KeyringCommand, ActsAndRefusalsAreOnTheTrailAndATamperedTrailStopsThem) {
   std::vector<std::string> recorded = {"--domain", "intelligence", "--trail", trail_};
   ASSERT_EQ(Keys("rotate", recorded).code, 0);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/strings.h"
 #include "common/privacy/keyring.h"
@@ -47,7 +48,8 @@ absl::Status InitKeyring(const std::string& keyring_path, const std::string& key
   SystemRandom random;
   auto domains = ParseDomains(texts);
   if (!domains.ok()) return domains.status();
-  auto keyring = privacy::Keyring::Create(*std::move(domains), random);
+  auto keyring =
+      privacy::Keyring::Create(*std::move(domains), random, base::SystemClock().UnixMillis());
   if (!keyring.ok()) return keyring.status();
   if (access(keyring_path.c_str(), F_OK) == 0) {
     return absl::FailedPreconditionError(

@@ -258,6 +258,7 @@ void Editions::Collect() const {
   if (current_.pipeline != nullptr)
     probe_.SnapshotAge(*current_.pipeline, clock_.Now() - loaded_at_);
   probe_.Unconfirmed(current_.setup->joined.sets->unconfirmed());
+  if (current_.setup->keyring) probe_.Keyring(*current_.setup->keyring);
   const auto& keys = current_.setup->key_service;
   probe_.KeyServiceAway(keys != nullptr && keys->away().has_value());
 }

@@ -105,6 +105,12 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
                                      "that was.",
                                      {"contract", "plan"},
                                      1000});
+  epoch_ = registry.GaugeFamily(
+      {"sluice_key_epoch", "The epoch that makes a domain's new pseudonyms.", {"domain"}});
+  epoch_begun_ = registry.GaugeFamily(
+      {"sluice_key_epoch_begun_timestamp_seconds",
+       "When the epoch that makes a domain's new pseudonyms was begun; 0: nobody knows.",
+       {"domain"}});
   swap_ = registry.NewHistogram(
       "sluice_edition_swap_seconds",
       "How long a worker stood still to take another configuration or other snapshots.",
@@ -217,6 +223,13 @@ void Probe::Unconfirmed(std::optional<std::chrono::nanoseconds> age) const {
 
 void Probe::SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const {
   for (const auto& table : pipeline.tables()) snapshot_age_.With({table->set()}).Set(Seconds(age));
+}
+
+void Probe::Keyring(const privacy::Keyring& keyring) const {
+  for (const privacy::KeyringDomain& domain : keyring.domains()) {
+    epoch_.With({domain.name}).Set(domain.newest());
+    epoch_begun_.With({domain.name}).Set(static_cast<double>(domain.newest_begun_unix_ms()) / 1000);
+  }
 }
 
 void Probe::ForgetLag() const {

@@ -15,6 +15,7 @@
 #include "common/engine/engine.h"
 #include "common/kafka/source.h"
 #include "common/kafka/transaction.h"
+#include "common/privacy/keyring.h"
 #include "common/stream/driver_probe.h"
 #include "common/telemetry/metrics.h"
 #include "services/processor/remote_pseudonymiser.h"
@@ -71,6 +72,8 @@ class Probe final : public KeyServiceProbe {
   // Of the reference service's sets; nullopt: there are none, or nothing was ever confirmed.
   void Unconfirmed(std::optional<std::chrono::nanoseconds> age) const;
   void SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const;
+  // Keys in this process's own hands.
+  void Keyring(const privacy::Keyring& keyring) const;
 
   EventCounts counts() const;
 
@@ -84,7 +87,8 @@ class Probe final : public KeyServiceProbe {
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,
-      queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, plan_info_;
+      queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, plan_info_, epoch_,
+      epoch_begun_;
   telemetry::Family<telemetry::Counter> reloads_;
   telemetry::Gauge reload_refused_, unconfirmed_;
   telemetry::Family<telemetry::Counter> key_service_calls_;

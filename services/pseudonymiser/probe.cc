@@ -36,6 +36,10 @@ Probe::Probe(telemetry::Registry& registry)
                                             "How often the keyring in use has been written.")),
       epoch_(registry.GaugeFamily(
           {"sluice_key_epoch", "The epoch that makes a domain's new pseudonyms.", {"domain"}})),
+      epoch_begun_(registry.GaugeFamily(
+          {"sluice_key_epoch_begun_timestamp_seconds",
+           "When the epoch that makes a domain's new pseudonyms was begun; 0: nobody knows.",
+           {"domain"}})),
       reads_(registry.CounterFamily({"sluice_pseudonymiser_reads_total",
                                      "Changed files that were read while it runs.",
                                      {"file", "result"}})),
@@ -71,8 +75,10 @@ void Probe::Locked(std::string_view reason) { locks_.With({reason}).Add(); }
 
 void Probe::Keyring(const privacy::Keyring& keyring) {
   keyring_generation_.Set(static_cast<double>(keyring.generation()));
-  for (const privacy::KeyringDomain& domain : keyring.domains())
+  for (const privacy::KeyringDomain& domain : keyring.domains()) {
     epoch_.With({domain.name}).Set(domain.newest());
+    epoch_begun_.With({domain.name}).Set(static_cast<double>(domain.newest_begun_unix_ms()) / 1000);
+  }
 }
 
 void Probe::KeyringRead(const absl::Status& status) {

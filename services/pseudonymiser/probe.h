@@ -58,7 +58,7 @@ class Probe {
   telemetry::Gauge locked_callers_;
   telemetry::Family<telemetry::Counter> reidentifications_;
   telemetry::Gauge keyring_generation_;
-  telemetry::Family<telemetry::Gauge> epoch_;
+  telemetry::Family<telemetry::Gauge> epoch_, epoch_begun_;
   telemetry::Family<telemetry::Counter> reads_;
   telemetry::Family<telemetry::Gauge> read_refused_;
   telemetry::Counter lines_;

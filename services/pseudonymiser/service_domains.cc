@@ -1,4 +1,6 @@
 // The calls of the domains' and epochs' life.
+#include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 
 #include "common/base/status.h"
@@ -29,6 +31,9 @@ void SetDomain(const privacy::KeyringDomain& domain, v1::Domain& out) {
   for (const privacy::KeyringEpoch& epoch : domain.epochs) {
     v1::Epoch& to = *out.add_epochs();
     to.set_number(epoch.number);
+    if (epoch.begun_unix_ms != 0)
+      *to.mutable_begun() =
+          google::protobuf::util::TimeUtil::MillisecondsToTimestamp(epoch.begun_unix_ms);
     switch (epoch.state) {
       case privacy::EpochState::kActive:
         to.set_state(v1::ACTIVE);
@@ -104,7 +109,8 @@ grpc::Status Service::CreateDomain(grpc::ServerContext* context,
   grpc::Status status = ChangeKeyring(
       *context, "CreateDomain", trail::Operation::kAlteration, Permission::create_domain,
       request->name(), request->justification(), [&](Keyring& keyring, std::string& subject) {
-        SLUICE_RETURN_IF_ERROR(keyring.AddDomain(request->name(), request->label(), random_));
+        SLUICE_RETURN_IF_ERROR(
+            keyring.AddDomain(request->name(), request->label(), random_, clock_.UnixMillis()));
         SetDomain(*keyring.Find(request->name()), *response->mutable_domain());
         subject = "epoch 1";
         return absl::OkStatus();
@@ -119,7 +125,8 @@ grpc::Status Service::RotateDomain(grpc::ServerContext* context,
   grpc::Status status = ChangeKeyring(
       *context, "RotateDomain", trail::Operation::kAlteration, Permission::rotate_domain,
       request->domain(), request->justification(), [&](Keyring& keyring, std::string& subject) {
-        SLUICE_ASSIGN_OR_RETURN(uint32_t epoch, keyring.Rotate(request->domain(), random_));
+        SLUICE_ASSIGN_OR_RETURN(uint32_t epoch,
+                                keyring.Rotate(request->domain(), random_, clock_.UnixMillis()));
         response->set_epoch(epoch);
         subject = StrCat("epoch ", epoch);
         return absl::OkStatus();

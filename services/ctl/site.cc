@@ -29,11 +29,10 @@ kafka::ConnectionOptions ConnectionOf(const config::v1::Kafka& kafka) {
 
 absl::StatusOr<Site> LoadSite(const std::string& config_file) {
   Site site;
-  config::SourceMap map;
-  SLUICE_RETURN_IF_ERROR(config::ParseYamlFile(config_file, site.config, &map));
+  SLUICE_RETURN_IF_ERROR(config::ParseYamlFile(config_file, site.config, &site.map));
   if (site.config.kafka().brokers().empty()) {
     return absl::InvalidArgumentError(
-        base::StrCat(map.Where("kafka"), ": kafka.brokers: name at least one, host:port"));
+        base::StrCat(site.map.Where("kafka"), ": kafka.brokers: name at least one, host:port"));
   }
   brokers::ResolveFiles(*site.config.mutable_kafka(), config_file);
   if (!site.config.trail().empty())

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/config/source_map.h"
 #include "common/kafka/connection.h"
 #include "sluice/config/v1/processor.pb.h"
 
@@ -13,6 +14,8 @@ namespace sluice::ctl {
 
 struct Site {
   config::v1::Processor config;
+  // Where in the file each part of it stands.
+  config::SourceMap map;
   kafka::ConnectionOptions connection;
   // The audit trail's file; empty: the configuration names none.
   std::string trail;

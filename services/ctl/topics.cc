@@ -6,7 +6,9 @@
 #include "absl/strings/numbers.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/config/source_map.h"
 #include "services/ctl/time_option.h"
+#include "services/processor/topics.h"
 
 namespace sluice::ctl {
 namespace {
@@ -16,6 +18,14 @@ using Config = std::map<std::string, std::string>;
 // A sealed payload is larger than its event by its seal, its headers and its key.
 constexpr int64_t kSealBytes = 4096;
 constexpr int64_t kMessageBytes = 1024 * 1024 + kSealBytes;
+constexpr int64_t kHourMs = 3'600'000;
+
+// As Kafka's cleanup.policy.
+std::string_view CleanupName(config::v1::Topic::Cleanup cleanup) {
+  return cleanup == config::v1::Topic::compact          ? "compact"
+         : cleanup == config::v1::Topic::compact_delete ? "compact,delete"
+                                                        : "delete";
+}
 
 std::string Of(const Config& config, const std::string& name) {
   auto found = config.find(name);
@@ -48,6 +58,7 @@ void Compare(PlannedTopic& topic, int partitions, const Config& there, const Con
   if (policy != Of(wanted, "cleanup.policy")) {
     differs("cleanup.policy ", policy, " instead of ", Of(wanted, "cleanup.policy"),
             topic.use == "ledger" ? ": a record whose entry is gone would be redriven again"
+            : policy == "delete"  ? ": every record stays until its time is over"
                                   : ": events of equal key would replace each other");
   }
   if (topic.use == "ledger") return;
@@ -73,48 +84,37 @@ void Compare(PlannedTopic& topic, int partitions, const Config& there, const Con
 
 }  // namespace
 
-absl::StatusOr<std::vector<kafka::NewTopic>> WantedTopics(const Site& site,
-                                                          const TopicOptions& options) {
-  if (options.partitions < 1 || options.partitions > 10'000)
-    return absl::InvalidArgumentError("--partitions must be between 1 and 10000");
-  if (options.replication_factor < 1 || options.replication_factor > 100)
-    return absl::InvalidArgumentError("--replication-factor must be between 1 and 100");
-  if (options.min_insync_replicas < 1 || options.min_insync_replicas > options.replication_factor) {
-    return absl::InvalidArgumentError(
-        "--min-insync-replicas must be between 1 and --replication-factor");
-  }
-  if (options.quarantine_retention_ms < options.raw_retention_ms ||
-      options.clean_retention_ms < options.raw_retention_ms) {
-    return absl::InvalidArgumentError(
-        "--quarantine-retention and --clean-retention must not be shorter than --raw-retention, or "
-        "an audit calls events lost");
-  }
-  const std::string replicas = std::to_string(options.min_insync_replicas);
-  auto topic = [&](const std::string& name, int64_t retention_ms, int64_t message_bytes) {
-    return kafka::NewTopic{name,
-                           options.partitions,
-                           options.replication_factor,
-                           {{"cleanup.policy", "delete"},
-                            {"retention.ms", std::to_string(retention_ms)},
-                            {"min.insync.replicas", replicas},
-                            {"max.message.bytes", std::to_string(message_bytes)}}};
-  };
+absl::StatusOr<std::vector<kafka::NewTopic>> WantedTopics(const Site& site) {
+  config::Problems problems;
+  processor::CheckTopics(site.config, [&](const std::string& path, std::string_view what) {
+    problems.Add(site.map, path, what);
+  });
+  SLUICE_RETURN_IF_ERROR(problems.ToStatus());
   std::vector<kafka::NewTopic> wanted;
-  wanted.push_back(topic(site.raw(), options.raw_retention_ms, kMessageBytes));
-  for (const std::string& name : site.clean())
-    wanted.push_back(topic(name, options.clean_retention_ms, kMessageBytes));
-  wanted.push_back(
-      topic(site.quarantine(), options.quarantine_retention_ms, kMessageBytes + kSealBytes));
+  for (const processor::TopicPlan& plan : processor::TopicPlans(site.config)) {
+    const config::v1::Topic& topic = plan.settings;
+    const int64_t hours = topic.retention_hours();
+    const int64_t room = plan.use == processor::TopicPlan::kQuarantine ? kSealBytes : 0;
+    wanted.push_back({plan.name,
+                      topic.partitions(),
+                      topic.replication_factor(),
+                      {{"cleanup.policy", std::string(CleanupName(topic.cleanup()))},
+                       {"retention.ms", std::to_string(hours < 0 ? -1 : hours * kHourMs)},
+                       {"min.insync.replicas", std::to_string(topic.min_insync_replicas())},
+                       {"max.message.bytes", std::to_string(kMessageBytes + room)}}});
+  }
+  // As safe as the quarantine whose records it speaks of.
+  const kafka::NewTopic& quarantine = wanted.back();
   wanted.push_back({site.ledger(),
                     1,
-                    options.replication_factor,
-                    {{"cleanup.policy", "compact"}, {"min.insync.replicas", replicas}}});
+                    quarantine.replication_factor,
+                    {{"cleanup.policy", "compact"},
+                     {"min.insync.replicas", quarantine.config.at("min.insync.replicas")}}});
   return wanted;
 }
 
-absl::StatusOr<std::vector<PlannedTopic>> PlanTopics(const Site& site,
-                                                     const TopicOptions& options) {
-  SLUICE_ASSIGN_OR_RETURN(std::vector<kafka::NewTopic> wanted, WantedTopics(site, options));
+absl::StatusOr<std::vector<PlannedTopic>> PlanTopics(const Site& site) {
+  SLUICE_ASSIGN_OR_RETURN(std::vector<kafka::NewTopic> wanted, WantedTopics(site));
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Admin> admin,
                           kafka::Admin::Create(site.connection));
   std::vector<PlannedTopic> plan;

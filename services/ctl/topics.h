@@ -12,16 +12,6 @@
 
 namespace sluice::ctl {
 
-struct TopicOptions {
-  int partitions = 6;
-  int replication_factor = 3;
-  int min_insync_replicas = 2;
-  int64_t raw_retention_ms = 7LL * 24 * 3600 * 1000;
-  int64_t clean_retention_ms = 365LL * 24 * 3600 * 1000;
-  // Longer than the raw topic's: what waits there is all that is left of an event.
-  int64_t quarantine_retention_ms = 30LL * 24 * 3600 * 1000;
-};
-
 enum class TopicState { kThere, kMissing, kDiffers };
 
 struct PlannedTopic {
@@ -32,11 +22,10 @@ struct PlannedTopic {
   std::vector<std::string> differences;
 };
 
-// kInvalidArgument names the option.
-absl::StatusOr<std::vector<kafka::NewTopic>> WantedTopics(const Site& site,
-                                                          const TopicOptions& options);
+// What `topics` of the configuration says. kInvalidArgument names file, line and key.
+absl::StatusOr<std::vector<kafka::NewTopic>> WantedTopics(const Site& site);
 // Asks the cluster.
-absl::StatusOr<std::vector<PlannedTopic>> PlanTopics(const Site& site, const TopicOptions& options);
+absl::StatusOr<std::vector<PlannedTopic>> PlanTopics(const Site& site);
 // Makes those that are missing; never changes or deletes one.
 absl::Status CreateMissing(const Site& site, const std::vector<PlannedTopic>& plan);
 

@@ -10,36 +10,64 @@
 #include "services/ctl/json.h"
 #include "services/ctl/time_option.h"
 #include "services/ctl/topics.h"
+#include "services/processor/topics.h"
 
 namespace sluice::ctl {
 namespace {
 
 struct Options {
   std::string config;
-  TopicOptions topics;
-  std::string raw_retention = DurationText(TopicOptions().raw_retention_ms);
-  std::string clean_retention = DurationText(TopicOptions().clean_retention_ms);
-  std::string quarantine_retention = DurationText(TopicOptions().quarantine_retention_ms);
+  // 0, empty: as the configuration says.
+  int partitions = 0, replication_factor = 0, min_insync_replicas = 0;
+  std::string raw_retention, clean_retention, quarantine_retention;
 
   void AddTo(CLI::App& command) {
     command.add_option("--config", config, "The processor's configuration")->required();
-    command.add_option("--partitions", topics.partitions, "Of every topic but the ledger")
-        ->capture_default_str();
-    command.add_option("--replication-factor", topics.replication_factor, "Copies of each record")
-        ->capture_default_str();
     command
-        .add_option("--min-insync-replicas", topics.min_insync_replicas,
+        .add_option("--partitions", partitions,
+                    "Of every topic but the ledger; here and below, stands above `topics` in the "
+                    "configuration")
+        ->check(CLI::Range(1, 10'000));
+    command.add_option("--replication-factor", replication_factor, "Copies of each record")
+        ->check(CLI::Range(1, 100));
+    command
+        .add_option("--min-insync-replicas", min_insync_replicas,
                     "Copies that must be there before a record counts as written")
-        ->capture_default_str();
-    command.add_option("--raw-retention", raw_retention, "How long raw events are kept")
-        ->capture_default_str();
-    command.add_option("--clean-retention", clean_retention, "How long clean events are kept")
-        ->capture_default_str();
-    command
-        .add_option("--quarantine-retention", quarantine_retention,
-                    "How long quarantined events can be redriven")
-        ->capture_default_str();
+        ->check(CLI::Range(1, 100));
+    command.add_option("--raw-retention", raw_retention,
+                       "How long raw events are kept, such as 7d");
+    command.add_option("--clean-retention", clean_retention, "How long clean events are kept");
+    command.add_option("--quarantine-retention", quarantine_retention,
+                       "How long quarantined events can be redriven");
   }
+
+  // Into the configuration's `topics`.
+  absl::Status Apply(config::v1::Processor& config) const {
+    config::v1::Topics& topics = *config.mutable_topics();
+    if (partitions != 0) topics.set_partitions(partitions);
+    if (replication_factor != 0) topics.set_replication_factor(replication_factor);
+    if (min_insync_replicas != 0) topics.set_min_insync_replicas(min_insync_replicas);
+    for (auto& [name, topic] : *topics.mutable_each()) {
+      if (partitions != 0) topic.clear_partitions();
+      if (replication_factor != 0) topic.clear_replication_factor();
+      if (min_insync_replicas != 0) topic.clear_min_insync_replicas();
+    }
+    for (const processor::TopicPlan& plan : processor::TopicPlans(config)) {
+      const std::string& given = plan.use == processor::TopicPlan::kRaw     ? raw_retention
+                                 : plan.use == processor::TopicPlan::kClean ? clean_retention
+                                                                            : quarantine_retention;
+      if (given.empty()) continue;
+      SLUICE_ASSIGN_OR_RETURN(int64_t ms, ParseDuration(given));
+      if (ms == 0 || ms % kHourMs != 0 || ms / kHourMs > INT32_MAX) {
+        return absl::InvalidArgumentError(
+            base::StrCat("'", given, "': a retention is of whole hours, such as 36h or 7d"));
+      }
+      (*topics.mutable_each())[plan.name].set_retention_hours(static_cast<int32_t>(ms / kHourMs));
+    }
+    return absl::OkStatus();
+  }
+
+  static constexpr int64_t kHourMs = 3'600'000;
 };
 
 std::string_view StateName(TopicState state) {
@@ -48,14 +76,10 @@ std::string_view StateName(TopicState state) {
                                          : "differs";
 }
 
-absl::StatusOr<ExitCode> Topics(Options options, bool apply, Output& output) {
+absl::StatusOr<ExitCode> Topics(const Options& options, bool apply, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
-  SLUICE_ASSIGN_OR_RETURN(options.topics.raw_retention_ms, ParseDuration(options.raw_retention));
-  SLUICE_ASSIGN_OR_RETURN(options.topics.clean_retention_ms,
-                          ParseDuration(options.clean_retention));
-  SLUICE_ASSIGN_OR_RETURN(options.topics.quarantine_retention_ms,
-                          ParseDuration(options.quarantine_retention));
-  SLUICE_ASSIGN_OR_RETURN(std::vector<PlannedTopic> plan, PlanTopics(site, options.topics));
+  SLUICE_RETURN_IF_ERROR(options.Apply(site.config));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<PlannedTopic> plan, PlanTopics(site));
   if (apply) SLUICE_RETURN_IF_ERROR(CreateMissing(site, plan));
   auto state_of = [&](const PlannedTopic& topic) -> std::string_view {
     return apply && topic.state == TopicState::kMissing ? "created" : StateName(topic.state);
@@ -101,8 +125,9 @@ absl::StatusOr<ExitCode> Topics(Options options, bool apply, Output& output) {
                        [state](const PlannedTopic& topic) { return topic.state == state; });
   };
   if (is(TopicState::kDiffers) && !output.json()) {
-    output.err() << "What differs is left as it is: change it with Kafka's own tools, or give the "
-                    "options that say what is wanted.\n";
+    output.err()
+        << "What differs is left as it is: change it with Kafka's own tools, or say what is "
+           "wanted in `topics` of the configuration.\n";
   }
   bool found = is(TopicState::kDiffers) || (!apply && is(TopicState::kMissing));
   return found ? ExitCode::kFound : ExitCode::kOk;

@@ -49,11 +49,55 @@ TEST_F(TopicsKafkaTest, ApplyMakesWhatIsMissingAndChangesNothing) {
 
 TEST_F(TopicsKafkaTest, OptionsThatContradictEachOtherAreRefused) {
   EXPECT_THAT(Ctl({"topics", "plan", "--min-insync-replicas", "4"}).err,
-              HasSubstr("--min-insync-replicas"));
+              HasSubstr("min_insync_replicas must not be more"));
   EXPECT_THAT(Ctl({"topics", "plan", "--quarantine-retention", "1d"}).err,
-              HasSubstr("--quarantine-retention"));
+              HasSubstr("retention_hours must not be less than the raw topic's"));
   EXPECT_THAT(Ctl({"topics", "plan", "--raw-retention", "seven"}).err, HasSubstr("such as 7d"));
   EXPECT_EQ(Ctl({"topics", "apply", "--partitions", "0"}).code, 2);
+  EXPECT_THAT(Ctl({"topics", "plan", "--raw-retention", "90m"}).err, HasSubstr("whole hours"));
+}
+
+TEST_F(TopicsKafkaTest, TheConfigurationSaysWhatEachTopicIsToBeAndOptionsStandAboveIt) {
+  std::ofstream(config(), std::ios::app)
+      << "topics:\n"
+      << "  partitions: 3\n"
+      << "  replication_factor: 1\n"
+      << "  min_insync_replicas: 1\n"
+      << "  each:\n"
+      << "    raw." << name_ << ": {partitions: 5, retention_hours: 48}\n"
+      << "    open." << name_ << ": {cleanup: compact_delete, retention_hours: -1}\n";
+  Ended applied = Ctl({"topics", "apply"});
+  EXPECT_EQ(applied.code, 0) << applied.err;
+  EXPECT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    return Ctl({"topics", "plan"}).code == 0;
+  })) << Ctl({"topics", "plan"}).out;
+  EXPECT_EQ(*admin_->PartitionCount(site_.raw()), 5);
+  EXPECT_EQ(*admin_->PartitionCount("desk." + name_), 3);
+  EXPECT_EQ((*admin_->DescribeTopic(site_.raw()))["retention.ms"], "172800000");
+  EXPECT_EQ((*admin_->DescribeTopic("desk." + name_))["retention.ms"], "31536000000");
+  EXPECT_EQ((*admin_->DescribeTopic("open." + name_))["retention.ms"], "-1");
+  EXPECT_EQ((*admin_->DescribeTopic("open." + name_))["cleanup.policy"], "compact,delete");
+  EXPECT_THAT(Ctl({"topics", "plan", "--partitions", "4", "--raw-retention", "3d"}).out,
+              AllOf(HasSubstr("raw." + name_ + ": 5 partitions instead of 4"),
+                    HasSubstr("desk." + name_ + ": 3 partitions instead of 4"),
+                    HasSubstr("retention 2d instead of 3d")));
+  // The processor reads the same file.
+  EXPECT_EQ(RunCtl({"lint", config()}).code, 1) << "with warnings only";
+}
+
+TEST_F(TopicsKafkaTest, WhatTheConfigurationSaysWrongOfATopicIsNamedWithItsLine) {
+  std::ofstream(config(), std::ios::app) << "topics:\n"
+                                         << "  each:\n"
+                                         << "    raws: {partitions: 5}\n"
+                                         << "    raw." << name_ << ": {cleanup: compact}\n"
+                                         << "    open." << name_ << ": {retention_hours: -2}\n";
+  Ended plan = Ctl({"topics", "plan"});
+  EXPECT_EQ(plan.code, 2);
+  EXPECT_THAT(plan.err,
+              AllOf(HasSubstr("processor.yaml:11: topics.each[raws]: the pipeline has no"),
+                    HasSubstr("processor.yaml:12: "), HasSubstr("may be compacted"),
+                    HasSubstr("processor.yaml:13: ")));
+  EXPECT_THAT(RunCtl({"lint", config()}).out, HasSubstr("topics.each[raws]"));
 }
 
 TEST_F(TopicsKafkaTest, AnAuditEndsWithOneWhereAResultIsDoubledOrAnEventIsLost) {

@@ -17,6 +17,7 @@
 #include "services/brokers/connection.h"
 #include "services/processor/local_sets.h"
 #include "services/processor/remote_sets.h"
+#include "services/processor/topics.h"
 
 namespace sluice::processor {
 namespace {
@@ -166,6 +167,8 @@ class Loader {
     absl::Status secure = brokers::Connection(config().kafka(), "").security.Check();
     if (!secure.ok()) Problem("kafka.security", base::View(secure.message()));
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
+    CheckTopics(config(),
+                [this](const std::string& path, std::string_view what) { Problem(path, what); });
     CheckPseudonymiser();
     CheckReference();
     if (config().contracts().empty())

@@ -49,6 +49,9 @@ config::v1::Processor Fixed(const config::v1::Processor& config) {
   const config::v1::Pipeline& pipeline = config.pipeline();
   fixed.clear_contracts();
   fixed.clear_pseudonymiser();
+  // sluicectl's.
+  fixed.clear_trail();
+  fixed.clear_topics();
   fixed.mutable_reference()->clear_local();
   config::v1::Pipeline& kept = *fixed.mutable_pipeline();
   kept.Clear();

@@ -58,16 +58,62 @@ double ServiceStatus::lag_seconds() const {
   return lag;
 }
 
+std::string PseudonymiserStatus::State() const {
+  if (!reached.ok()) return "unreachable";
+  return locked.ok() && !locked->callers().empty() ? "callers locked" : "running";
+}
+
+std::optional<double> PseudonymiserStatus::OldestEpochSeconds(int64_t now_ms) const {
+  std::optional<double> oldest;
+  for (const auto& domain : domains.domains()) {
+    if (domain.epochs().empty() || !domain.epochs().rbegin()->has_begun()) continue;
+    const auto& begun = domain.epochs().rbegin()->begun();
+    double age = static_cast<double>(now_ms) / 1000 - static_cast<double>(begun.seconds());
+    oldest = std::max(oldest.value_or(0), age);
+  }
+  return oldest;
+}
+
+std::string_view ReferenceStatus::StateOf(const Set& set) {
+  if (set.active_id().empty()) return "without a version";
+  if (!set.refusal().empty()) return "refused";
+  return set.held() ? "held" : "active";
+}
+
+std::string ReferenceStatus::State() const {
+  if (!reached.ok()) return "unreachable";
+  std::string worst = "running";
+  for (const Set& set : reference.sets()) {
+    std::string_view state = StateOf(set);
+    if (state == "without a version" || (state == "refused" && worst == "running")) worst = state;
+  }
+  return worst;
+}
+
 absl::StatusOr<Services> Services::Connect(const ServiceOptions& options) {
   Services services;
   services.options_ = options;
   if (options.timeout_ms < 1 || options.timeout_ms > 600'000)
     return absl::InvalidArgumentError("--timeout-ms must be between 1 and 600000");
-  for (const std::string& address : options.addresses) {
-    SLUICE_ASSIGN_OR_RETURN(auto channel,
-                            rpc::Connect({.address = address, .tls = options.tls}, address));
-    services.stubs_.push_back(processor::v1::Processor::NewStub(channel));
-  }
+  auto connect = [&](const std::vector<std::string>& addresses, auto stub_of,
+                     auto& stubs) -> absl::Status {
+    for (const std::string& address : addresses) {
+      SLUICE_ASSIGN_OR_RETURN(auto channel,
+                              rpc::Connect({.address = address, .tls = options.tls}, address));
+      stubs.push_back(stub_of(channel));
+    }
+    return absl::OkStatus();
+  };
+  SLUICE_RETURN_IF_ERROR(connect(
+      options.addresses, [](auto& channel) { return processor::v1::Processor::NewStub(channel); },
+      services.stubs_));
+  SLUICE_RETURN_IF_ERROR(connect(
+      options.pseudonymisers,
+      [](auto& channel) { return pseudonymiser::v1::Pseudonymiser::NewStub(channel); },
+      services.pseudonymisers_));
+  SLUICE_RETURN_IF_ERROR(connect(
+      options.references, [](auto& channel) { return reference::v1::Reference::NewStub(channel); },
+      services.references_));
   return services;
 }
 
@@ -86,6 +132,40 @@ std::vector<ServiceStatus> Services::Statuses() {
     status.address = options_.addresses[i];
     status.reached = Ask([&](grpc::ClientContext& context) {
       return stubs_[i]->GetStatus(&context, {}, &status.processor);
+    });
+  }
+  return statuses;
+}
+
+std::vector<PseudonymiserStatus> Services::Pseudonymisers() {
+  std::vector<PseudonymiserStatus> statuses;
+  for (size_t i = 0; i < pseudonymisers_.size(); ++i) {
+    PseudonymiserStatus& status = statuses.emplace_back();
+    status.address = options_.pseudonymisers[i];
+    status.reached = Ask([&](grpc::ClientContext& context) {
+      return pseudonymisers_[i]->ListDomains(&context, {}, &status.domains);
+    });
+    if (!status.reached.ok()) continue;
+    pseudonymiser::v1::ListLockedCallersResponse locked;
+    absl::Status asked = Ask([&](grpc::ClientContext& context) {
+      return pseudonymisers_[i]->ListLockedCallers(&context, {}, &locked);
+    });
+    if (asked.ok()) {
+      status.locked = std::move(locked);
+    } else {
+      status.locked = asked;
+    }
+  }
+  return statuses;
+}
+
+std::vector<ReferenceStatus> Services::References() {
+  std::vector<ReferenceStatus> statuses;
+  for (size_t i = 0; i < references_.size(); ++i) {
+    ReferenceStatus& status = statuses.emplace_back();
+    status.address = options_.references[i];
+    status.reached = Ask([&](grpc::ClientContext& context) {
+      return references_[i]->GetStatus(&context, {}, &status.reference);
     });
   }
   return statuses;

@@ -30,15 +30,34 @@ struct Options {
   double interval_s = 2;
   uint64_t count = 0;
 
-  void AddTo(CLI::App& command) {
-    command.add_option("addresses", services.addresses, "Processors' gRPC ports, host:port")
-        ->required();
+  // `looks`: at the other services, too.
+  void AddTo(CLI::App& command, bool looks) {
+    CLI::Option* processors =
+        command.add_option("addresses", services.addresses, "Processors' gRPC ports, host:port");
+    if (looks) {
+      command
+          .add_option("--pseudonymiser", services.pseudonymisers,
+                      "A pseudonymiser's gRPC port; repeatable. Each look is a line on its audit "
+                      "trail")
+          ->allow_extra_args(false);
+      command
+          .add_option("--reference", services.references,
+                      "A reference service's gRPC port; repeatable")
+          ->allow_extra_args(false);
+    } else {
+      processors->required();
+    }
     tls.AddTo(command);
     command.add_option("--timeout-ms", services.timeout_ms, "For each service's answer")
         ->capture_default_str();
   }
 
   absl::StatusOr<Services> Connect() const {
+    if (services.addresses.empty() && services.pseudonymisers.empty() &&
+        services.references.empty()) {
+      return absl::InvalidArgumentError(
+          "name a service: processors' addresses, --pseudonymiser or --reference");
+    }
     ServiceOptions options = services;
     SLUICE_ASSIGN_OR_RETURN(options.tls, tls.Files());
     return Services::Connect(options);
@@ -49,6 +68,8 @@ struct Options {
 struct Picture {
   int64_t at_ms = 0;
   std::vector<ServiceStatus> services;
+  std::vector<PseudonymiserStatus> pseudonymisers;
+  std::vector<ReferenceStatus> references;
   std::optional<uint64_t> quarantined;  // waiting; where a configuration says how to ask
   std::string quarantine_problem;       // why that isn't known this time
 };
@@ -70,6 +91,8 @@ class Camera {
     Picture picture;
     picture.at_ms = base::SystemClock().UnixMillis();
     picture.services = services_.Statuses();
+    picture.pseudonymisers = services_.Pseudonymisers();
+    picture.references = services_.References();
     if (depth_) {
       auto depth = depth_->Refresh();
       if (depth.ok()) {
@@ -117,11 +140,36 @@ std::string Rate(const Picture& before, const Picture& now, size_t i) {
   return base::StrCat(std::llround(static_cast<double>(in - then) / seconds));
 }
 
+// In the unit that says enough: 40s, 12m, 5h, 9d.
+std::string Age(double seconds) {
+  for (auto [unit, name] : {std::pair{86'400.0, 'd'}, {3'600.0, 'h'}, {60.0, 'm'}}) {
+    if (seconds >= 2 * unit) return base::StrCat(std::llround(std::floor(seconds / unit)), name);
+  }
+  return base::StrCat(std::llround(std::floor(seconds)), 's');
+}
+
+std::string Epochs(const PseudonymiserStatus& service) {
+  std::map<std::string, uint32_t> epochs;
+  for (const auto& domain : service.domains.domains()) {
+    if (!domain.epochs().empty()) epochs[domain.name()] = domain.epochs().rbegin()->number();
+  }
+  return Join(epochs);
+}
+
+std::string LockedCount(const PseudonymiserStatus& service) {
+  return service.locked.ok() ? base::StrCat(service.locked->callers_size()) : "?";
+}
+
 std::string Painted(const ServiceStatus& service, Output& output) {
   Colour colour = !service.Well()                ? Colour::kRed
                   : service.State() == "running" ? Colour::kGreen
                                                  : Colour::kYellow;
   return output.Paint(colour, service.State());
+}
+
+template <typename Status>
+std::string PaintedState(const Status& service, Output& output) {
+  return output.Paint(service.Well() ? Colour::kGreen : Colour::kRed, service.State());
 }
 
 // Why a service or worker isn't well, one line each.
@@ -142,6 +190,68 @@ void PrintReasons(const Picture& picture, Output& output) {
                    << service.processor.reload_refusal() << "\n";
     }
   }
+  for (const PseudonymiserStatus& service : picture.pseudonymisers) {
+    if (!service.reached.ok()) {
+      output.out() << service.address << ": " << base::View(service.reached.message()) << "\n";
+    } else if (!service.locked.ok()) {
+      output.out() << service.address << ": who is locked isn't known: "
+                   << base::View(service.locked.status().message()) << "\n";
+    } else {
+      for (const auto& caller : service.locked->callers()) {
+        output.out() << service.address << ": caller " << caller.caller() << " is locked since "
+                     << TimeText(caller.since().seconds() * 1000) << " (" << caller.reason()
+                     << "): `sluicectl callers unlock` once it is known what it did\n";
+      }
+    }
+  }
+  for (const ReferenceStatus& service : picture.references) {
+    if (!service.reached.ok())
+      output.out() << service.address << ": " << base::View(service.reached.message()) << "\n";
+    for (const ReferenceStatus::Set& set : service.reference.sets()) {
+      if (set.refusal().empty()) continue;
+      output.out() << service.address << ": set " << set.name() << " is refused for "
+                   << Age(set.refused_seconds()) << ": " << set.refusal() << "\n";
+    }
+  }
+}
+
+void PrintPseudonymisers(const Picture& picture, Output& output) {
+  if (picture.pseudonymisers.empty()) return;
+  Table table({"PSEUDONYMISER", "STATE", "DOMAINS", "EPOCHS", "OLDEST EPOCH", "KEYRING", "LOCKED"});
+  for (const PseudonymiserStatus& service : picture.pseudonymisers) {
+    std::vector<std::string> row = {service.address, PaintedState(service, output)};
+    if (service.reached.ok()) {
+      auto oldest = service.OldestEpochSeconds(picture.at_ms);
+      for (std::string& cell : std::vector<std::string>{
+               base::StrCat(service.domains.domains_size()), Epochs(service),
+               oldest ? Age(*oldest) : "?", base::StrCat(service.domains.generation()),
+               LockedCount(service)}) {
+        row.push_back(std::move(cell));
+      }
+    }
+    table.Add(std::move(row));
+  }
+  table.Print(output);
+}
+
+void PrintReferences(const Picture& picture, Output& output) {
+  if (picture.references.empty()) return;
+  Table table({"REFERENCE", "SET", "STATE", "VERSION", "ROWS", "AGE", "LOOKED", "REFUSED"});
+  for (const ReferenceStatus& service : picture.references) {
+    if (!service.reached.ok()) table.Add({service.address, "", PaintedState(service, output)});
+    for (const ReferenceStatus::Set& set : service.reference.sets()) {
+      std::string_view state = ReferenceStatus::StateOf(set);
+      Colour colour = state == "active" ? Colour::kGreen
+                      : state == "held" ? Colour::kYellow
+                                        : Colour::kRed;
+      table.Add({service.address, set.name(), output.Paint(colour, state),
+                 set.active_id().substr(0, 12), base::StrCat(set.rows()),
+                 set.has_age_seconds() ? Age(set.age_seconds()) : "",
+                 set.has_looked_seconds() ? Age(set.looked_seconds()) : "never",
+                 base::StrCat(set.loads_refused())});
+    }
+  }
+  table.Print(output);
 }
 
 void PrintTable(const Picture& before, const Picture& now, bool partitions, Output& output) {
@@ -167,7 +277,9 @@ void PrintTable(const Picture& before, const Picture& now, bool partitions, Outp
     }
     table.Add(std::move(row));
   }
-  table.Print(output);
+  if (!now.services.empty()) table.Print(output);
+  PrintPseudonymisers(now, output);
+  PrintReferences(now, output);
   if (now.quarantined) output.out() << "in quarantine, waiting: " << *now.quarantined << "\n";
   if (!now.quarantine_problem.empty())
     output.out() << "in quarantine, waiting: ? (" << now.quarantine_problem << ")\n";
@@ -185,6 +297,79 @@ void PrintTable(const Picture& before, const Picture& now, bool partitions, Outp
     }
   }
   parts.Print(output);
+}
+
+void AddPseudonymisers(const Picture& picture, JsonText& json) {
+  json.Key("pseudonymisers").BeginArray();
+  for (const PseudonymiserStatus& service : picture.pseudonymisers) {
+    json.BeginObject()
+        .Member("address", service.address)
+        .Member("state", service.State())
+        .Member("error", base::View(service.reached.message()));
+    if (service.reached.ok()) {
+      json.Member("generation", service.domains.generation()).Key("domains").BeginArray();
+      for (const auto& domain : service.domains.domains()) {
+        json.BeginObject().Member("name", domain.name()).Member("label", domain.label());
+        if (!domain.epochs().empty()) {
+          const auto& newest = *domain.epochs().rbegin();
+          json.Member("epoch", newest.number())
+              .Member("begun", newest.has_begun() ? TimeText(newest.begun().seconds() * 1000) : "");
+        }
+        json.EndObject();
+      }
+      json.EndArray().Key("locked_callers");
+      if (service.locked.ok()) {
+        json.BeginArray();
+        for (const auto& caller : service.locked->callers()) {
+          json.BeginObject()
+              .Member("caller", caller.caller())
+              .Member("reason", caller.reason())
+              .Member("since", TimeText(caller.since().seconds() * 1000))
+              .EndObject();
+        }
+        json.EndArray();
+      } else {
+        json.Null();
+      }
+    }
+    json.EndObject();
+  }
+  json.EndArray();
+}
+
+void AddReferences(const Picture& picture, JsonText& json) {
+  json.Key("references").BeginArray();
+  for (const ReferenceStatus& service : picture.references) {
+    json.BeginObject()
+        .Member("address", service.address)
+        .Member("state", service.State())
+        .Member("error", base::View(service.reached.message()));
+    if (service.reached.ok()) {
+      json.Member("version", service.reference.version())
+          .Member("activation", service.reference.activation())
+          .Member("watchers", service.reference.watchers())
+          .Key("sets")
+          .BeginArray();
+      for (const ReferenceStatus::Set& set : service.reference.sets()) {
+        json.BeginObject()
+            .Member("name", set.name())
+            .Member("state", ReferenceStatus::StateOf(set))
+            .Member("source", set.source())
+            .Member("version", set.active_id())
+            .Member("rows", set.rows());
+        if (set.has_age_seconds()) json.Member("age_seconds", set.age_seconds());
+        if (set.has_looked_seconds()) json.Member("looked_seconds", set.looked_seconds());
+        json.Member("refusal", set.refusal())
+            .Member("refused_seconds", set.refused_seconds())
+            .Member("loads_accepted", set.loads_accepted())
+            .Member("loads_refused", set.loads_refused())
+            .EndObject();
+      }
+      json.EndArray();
+    }
+    json.EndObject();
+  }
+  json.EndArray();
 }
 
 void PrintJson(const Picture& picture, Output& output) {
@@ -248,18 +433,27 @@ void PrintJson(const Picture& picture, Output& output) {
     }
     json.EndObject();
   }
-  json.EndArray().EndObject();
+  json.EndArray();
+  AddPseudonymisers(picture, json);
+  AddReferences(picture, json);
+  json.EndObject();
   output.out() << std::move(json).Finish();
 }
 
 ExitCode Judge(const Picture& picture) {
   if (!picture.quarantine_problem.empty()) return ExitCode::kUnavailable;
   ExitCode code = ExitCode::kOk;
-  for (const ServiceStatus& service : picture.services) {
-    if (!service.reached.ok()) return ExitCodeOf(service.reached);
-    if (!service.Well()) code = ExitCode::kFound;
-  }
-  return code;
+  absl::Status reached;
+  auto judge = [&](const auto& services) {
+    for (const auto& service : services) {
+      reached.Update(service.reached);
+      if (!service.Well()) code = ExitCode::kFound;
+    }
+  };
+  judge(picture.services);
+  judge(picture.pseudonymisers);
+  judge(picture.references);
+  return reached.ok() ? code : ExitCodeOf(reached);
 }
 
 absl::StatusOr<ExitCode> Status(const Options& options, Output& output) {
@@ -287,6 +481,22 @@ void PrintLines(const Picture& before, const Picture& now, Output& output) {
                    << " quarantined=" << service.processor.events_quarantined();
     }
     if (now.quarantined) output.out() << " quarantine_waiting=" << *now.quarantined;
+    output.out() << "\n";
+  }
+  for (const PseudonymiserStatus& service : now.pseudonymisers) {
+    output.out() << TimeText(now.at_ms) << " " << service.address << " state=" << service.State();
+    if (service.reached.ok()) {
+      output.out() << " epochs=" << Epochs(service) << " keyring=" << service.domains.generation()
+                   << " locked=" << LockedCount(service);
+    }
+    output.out() << "\n";
+  }
+  for (const ReferenceStatus& service : now.references) {
+    output.out() << TimeText(now.at_ms) << " " << service.address << " state=" << service.State();
+    for (const ReferenceStatus::Set& set : service.reference.sets()) {
+      output.out() << " " << set.name() << "=" << set.active_id().substr(0, 12) << "/"
+                   << ReferenceStatus::StateOf(set);
+    }
     output.out() << "\n";
   }
   output.out().flush();
@@ -343,12 +553,15 @@ void AddStatusCommands(Program& program) {
   auto status = std::make_shared<Options>();
   CLI::App& status_command = program.Add(
       {.name = "status",
-       .summary = "What processors are doing: state, lag, epochs, snapshots, quarantine",
+       .summary = "What services are doing: state, lag, epochs, snapshots, quarantine",
        .examples = {{"status 127.0.0.1:7070 --config processor.yaml",
                      "Ends with 1 where one isn't well, with 3 where one can't be reached"},
                     {"status processor-0:7070 processor-1:7070 --tls-certificate me.crt"
                      " --tls-private-key me.key --tls-authority ca.crt",
-                     "Over TLS"}}},
+                     "Over TLS"},
+                    {"status --pseudonymiser pseudonymiser:9443 --reference reference:9443"
+                     " --tls-certificate me.crt --tls-private-key me.key --tls-authority ca.crt",
+                     "Domains, epochs, who is locked; sets, versions, ages, refusals"}}},
       [status](Output& output) { return Status(*status, output); });
 
   auto watch = std::make_shared<Options>();
@@ -363,7 +576,7 @@ void AddStatusCommands(Program& program) {
       ->capture_default_str();
 
   for (auto& [command, options] : {std::pair{&status_command, status}, {&watch_command, watch}}) {
-    options->AddTo(*command);
+    options->AddTo(*command, true);
     command->add_option("--config", options->config,
                         "A processor's configuration: for the depth of its quarantine");
     command->add_flag("--partitions", options->partitions, "Also every partition");
@@ -376,13 +589,16 @@ void AddStatusCommands(Program& program) {
                    .examples = {{"pause 127.0.0.1:7070",
                                  "Memberships stay; over TLS, listen.callers must name "
                                  "this caller"}}},
-                  [pause](Output& output) { return Steer(*pause, true, output); }));
+                  [pause](Output& output) { return Steer(*pause, true, output); }),
+      false);
   auto resume = std::make_shared<Options>();
-  resume->AddTo(program.Add(
-      {.name = "resume",
-       .summary = "End a pause; have halted workers try again",
-       .examples = {{"resume 127.0.0.1:7070", "After the cause of a halt is mended too"}}},
-      [resume](Output& output) { return Steer(*resume, false, output); }));
+  resume->AddTo(
+      program.Add(
+          {.name = "resume",
+           .summary = "End a pause; have halted workers try again",
+           .examples = {{"resume 127.0.0.1:7070", "After the cause of a halt is mended too"}}},
+          [resume](Output& output) { return Steer(*resume, false, output); }),
+      false);
 }
 
 }  // namespace sluice::ctl

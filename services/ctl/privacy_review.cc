@@ -35,6 +35,12 @@ const std::set<std::string> kTellingWords = {
     "nhs",   "vrm",      "warrant",  "collar",    "shoulder", "latitude", "longitude", "narrative",
     "notes", "comments", "remarks",  "ethnicity", "religion", "imei",     "imsi",      "iban"};
 
+// The unit of a pseudonym's `linkage: period`.
+std::string PeriodOf(const config::v1::Pseudonymise& pseudonymise) {
+  return config::v1::Pseudonymise::Calendar_Name(
+      pseudonymise.has_every() ? pseudonymise.every() : config::v1::Pseudonymise::month);
+}
+
 std::string_view PlaceName(const Classification& is) {
   bool place = is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE;
   return place ? "LOCATION" : is.name();
@@ -182,17 +188,20 @@ class Reviewer {
     const Classification& is = node.classification;
     if (is.identifier == contract::v1::EVENT_ID || is.identifier == contract::v1::SOURCE_POSITION)
       return;
+    // The period is part of the name: who has accepted a month hasn't accepted a year.
+    std::string period;
     auto warn = [&](std::string_view what, std::string_view instead) {
-      Warn(base::StrCat("linkable:", kind), at,
+      Warn(base::StrCat("linkable:", kind, period.empty() ? "" : "=", period), at,
            base::StrCat("'", node.path, "' ", what, ", which stays personal data; ", instead));
     };
     switch (output.op) {
       case Op::kPseudonymise:
         if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::period) {
-          warn(
-              "is a pseudonym in a stream that isn't internal: all records of one person within a "
-              "period can be put together",
-              "drop it, or use linkage: event, unless the purpose needs that");
+          period = PeriodOf(treatment.pseudonymise());
+          warn(base::StrCat("is a pseudonym in a stream that isn't internal: all records of one "
+                            "person within a ",
+                            period, " can be put together"),
+               "drop it, or use linkage: event, unless the purpose needs that");
         } else if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::domain) {
           warn(
               "is a pseudonym in a stream that isn't internal: all records of one person can be "

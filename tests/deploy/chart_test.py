@@ -16,9 +16,10 @@ import yaml
 
 ROOT, TOOLS, BINARIES = sys.argv[1:4]
 CHART = os.path.join(ROOT, "deploy/helm/sluice")
-CASES = {"none": [], "small": ["small"], "large": ["large"], "static": ["small", "static"]}
+CASES = {"none": [], "small": ["small"], "large": ["large"], "static": ["small", "static"],
+         "volumes": ["large", "volumes"]}
 # With pods; without a pipeline there are none.
-SITES = ["small", "large", "static"]
+SITES = ["small", "large", "static", "volumes"]
 # Not followed: a CPU limit throttles a batch that is already late; images have versions, so pulling again
 # changes nothing; and KEDA, not the Deployment, says how many replicas there are.
 SCORE_IGNORED = ["container-image-pull-policy", "deployment-replicas"]
@@ -189,7 +190,7 @@ class ChartTest(unittest.TestCase):
     def test_grants_and_locks_are_kept_where_all_replicas_see_them_or_people_are_not_served(self):
         def pseudonymiser(*arguments):
             text = documents(render("large", *arguments))
-            pod = [d for d in text if d["kind"] == "Deployment" and
+            pod = [d for d in text if d["kind"] == "StatefulSet" and
                    d["metadata"]["name"].endswith("pseudonymiser")][0]["spec"]["template"]["spec"]
             config = [d["data"]["pseudonymiser.yaml"] for d in text if d["kind"] == "ConfigMap" and
                       "pseudonymiser.yaml" in d["data"]][0]
@@ -206,7 +207,8 @@ class ChartTest(unittest.TestCase):
         self.assertNotIn("shared", [volume["name"] for volume in pod["volumes"]])
 
     def test_what_the_other_services_need_is_asked_for(self):
-        for setting, name in [("pseudonymiser.config.audit=null", "pseudonymiser.config.audit.topic"),
+        for setting, name in [("pseudonymiser.config.audit=null,pseudonymiser.persistence.enabled=false",
+                               "pseudonymiser.config.audit.topic"),
                               ("reference.config.sets=null", "reference.config.sets")]:
             self.assertIn(name, tool("helm", "template", "site", CHART, *values("large"), "--set",
                                      setting, fails=True))

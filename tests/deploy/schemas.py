@@ -11,8 +11,8 @@ import yaml
 
 # A plain `=` is a text in these definitions; YAML 1.1 has a type for it.
 yaml.SafeLoader.yaml_implicit_resolvers.pop("=", None)
-KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Secret", "Service",
-         "ServiceAccount", "StatefulSet", "Pod"}
+KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget",
+         "Secret", "Service", "ServiceAccount", "StatefulSet", "Pod"}
 
 
 def strict(schema):

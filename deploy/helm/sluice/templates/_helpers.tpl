@@ -194,6 +194,15 @@ sasl:
 {{- end }}
 {{- end }}
 
+{{/* What a PersistentVolumeClaim asks for: accessModes, storageClassName, size. */}}
+{{- define "sluice.claim" -}}
+accessModes: {{ toJson .accessModes }}
+{{- with .storageClassName }}
+storageClassName: {{ . }}
+{{- end }}
+resources: {requests: {storage: {{ .size }}}}
+{{- end }}
+
 {{/* Volumes of a Secret or ConfigMap: (list (dict "name" .. "secret" .. "path" ..)). Mode 0440: the keyring's own rule. */}}
 {{- define "sluice.volumes" -}}
 {{- range . }}
@@ -242,10 +251,11 @@ sasl:
 {{- $config := deepCopy (get .root.Values .component).config -}}
 {{- $_ := set $config "listen" (mergeOverwrite (deepCopy (default dict $config.listen)) (include "sluice.listen" .root | fromYaml)) -}}
 {{- if eq .component "pseudonymiser" -}}
-{{- $_ := set $config "keyring" "/etc/sluice/keys/keyring" -}}
+{{- $_ := set $config "keyring" (ternary "/var/lib/sluice-keyring/keyring" "/etc/sluice/keys/keyring" (eq .root.Values.pseudonymiser.keyring.from "volume")) -}}
 {{- $_ := set $config "key_encryption_key" "/etc/sluice/keys/kek" -}}
 {{- $_ := set $config "policy" "policy.yaml" -}}
-{{- if not (and $config.audit $config.audit.topic) }}{{ fail "pseudonymiser.config.audit.topic: name brokers and topic; the file of a pod goes with the pod" }}{{ end -}}
+{{- if not $config.audit }}{{ $_ := set $config "audit" dict }}{{ end -}}
+{{- if not (or $config.audit.topic .root.Values.pseudonymiser.persistence.enabled) }}{{ fail "pseudonymiser.config.audit.topic: name brokers and topic, or set pseudonymiser.persistence.enabled; the file of a pod goes with the pod" }}{{ end -}}
 {{- $_ := set $config.audit "file" "/var/lib/sluice/audit.trail" -}}
 {{- if .root.Values.pseudonymiser.stateClaimName }}{{ $_ := set $config "state" "/var/lib/sluice-shared/authority" }}{{ else }}{{ $_ := unset $config "state" }}{{ end -}}
 {{- else -}}

@@ -16,6 +16,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -26,6 +27,7 @@
 #include "common/privacy/pseudonym.h"
 #include "common/privacy/seal.h"
 #include "demo/generator.h"
+#include "demo/main/apart.h"
 #include "services/audit/audit.h"
 #include "services/processor/processor.h"
 #include "tests/support/child_process.h"
@@ -47,6 +49,7 @@ struct Options {
   uint64_t seed = 1;
   std::string broker;
   bool keep = false;
+  bool apart = false;
   uint64_t rate = 0;           // events a second; 0: as fast as they go
   std::string targets;         // file
   std::string root = ".";      // of the repository
@@ -116,6 +119,10 @@ class Demo {
     SLUICE_ASSIGN_OR_RETURN(folder_, test_support::TempDir::Create("sluice-demo"));
     SLUICE_RETURN_IF_ERROR(StartKafka());
     SLUICE_RETURN_IF_ERROR(Configure());
+    if (options_.apart) {
+      SLUICE_ASSIGN_OR_RETURN(
+          apart_, Apart::Start({folder_->path(), options_.program_folder, setup_->config}));
+    }
     SLUICE_RETURN_IF_ERROR(StartProcessor());
     SLUICE_RETURN_IF_ERROR(WriteTargets());
     SLUICE_RETURN_IF_ERROR(Feed());
@@ -153,9 +160,9 @@ class Demo {
     base::SystemRandom random;
     std::string path = folder_->path();
     SLUICE_RETURN_IF_ERROR(privacy::Keyring::CreateKeyFile(path + "/kek", random));
-    SLUICE_ASSIGN_OR_RETURN(
-        privacy::Keyring keyring,
-        privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random));
+    SLUICE_ASSIGN_OR_RETURN(privacy::Keyring keyring,
+                            privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}},
+                                                     random, base::SystemClock().UnixMillis()));
     SLUICE_RETURN_IF_ERROR(keyring.Save(path + "/keyring", path + "/kek", random));
     SLUICE_ASSIGN_OR_RETURN(privacy::SealingKeys keys, privacy::NewSealingKeys(random));
     std::ofstream(path + "/quarantine.pub") << keys.public_pem;
@@ -202,17 +209,15 @@ class Demo {
 
   absl::Status StartProcessor() {
     std::string log = folder_->path() + "/processor.log";
-    SLUICE_ASSIGN_OR_RETURN(processor_,
-                            test_support::ChildProcess::Start(
-                                {{options_.program_folder + "/services/processor/sluice-processor",
-                                  "--config", folder_->path() + "/processor.yaml"},
-                                 {},
-                                 log,
-                                 ""}));
-    constexpr std::string_view kPort = "\"http_port\":";
-    SLUICE_RETURN_IF_ERROR(processor_->WaitForOutput(kPort, 30s));
-    std::string output = processor_->Output();
-    port_ = std::atoi(output.c_str() + output.find(kPort) + kPort.size());
+    SLUICE_ASSIGN_OR_RETURN(
+        processor_,
+        test_support::ChildProcess::Start(
+            {{options_.program_folder + "/services/processor/sluice-processor", "--config",
+              apart_ ? apart_->config() : folder_->path() + "/processor.yaml"},
+             {},
+             log,
+             ""}));
+    SLUICE_ASSIGN_OR_RETURN(port_, PortOf(*processor_, "http_port"));
     bool ready = test_support::WaitUntil(
         30s, [&] { return interrupted || Get(port_, "/readyz").starts_with("HTTP/1.1 200"); });
     if (!ready)
@@ -224,10 +229,16 @@ class Demo {
   // For Prometheus' file_sd_configs: written as a whole, because it watches the file.
   absl::Status WriteTargets() const {
     if (options_.targets.empty()) return absl::OkStatus();
-    std::string part = options_.targets + ".part";
-    std::ofstream(part) << R"([{"targets": ["127.0.0.1:)" << port_
-                        << R"("], "labels": {"job": "sluice-processor"}}])"
-                        << "\n";
+    std::vector<std::pair<std::string, int>> targets = {{"sluice-processor", port_}};
+    if (apart_) targets.insert(targets.end(), apart_->targets().begin(), apart_->targets().end());
+    std::string part = options_.targets + ".part", separator = "[";
+    std::ofstream out(part);
+    for (const auto& [job, port] : targets) {
+      out << std::exchange(separator, ",\n ") << R"({"targets": ["127.0.0.1:)" << port
+          << R"("], "labels": {"job": ")" << job << R"("}})";
+    }
+    out << "]\n";
+    out.close();
     std::error_code error;
     fs::rename(part, options_.targets, error);
     if (error)
@@ -381,6 +392,7 @@ class Demo {
   const Options options_;
   std::unique_ptr<test_support::TempDir> folder_;
   std::unique_ptr<test_support::KafkaBroker> kafka_;
+  std::unique_ptr<Apart> apart_;
   std::unique_ptr<test_support::ChildProcess> processor_;
   std::optional<processor::Setup> setup_;
   std::string broker_, raw_topic_;
@@ -404,6 +416,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--targets", options.targets,
                  "Writes what Prometheus is to scrape to this file, for its file_sd_configs");
+  app.add_flag("--apart", options.apart,
+               "Keys and reference sets in services of their own, as on a site");
   app.add_flag("--keep", options.keep, "Leave all of it running until Ctrl-C");
   CLI11_PARSE(app, argc, argv);
   options.program_folder =

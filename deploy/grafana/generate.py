@@ -194,6 +194,74 @@ def pipeline():
             lines("Client queues", "bytes", "Bytes that the Kafka clients hold; bounded by read_ahead_kib and write_queue_kib.",
                   (f"sum by (queue) (sluice_queue_bytes{OF})", "{{queue}}")),
         ]),
+        ("Configuration", [
+            lines("Editions taken", "short", "How often workers took another configuration or other snapshots, in the"
+                  " window shown.",
+                  (f"sum by (instance) (increase(sluice_edition_swap_seconds_count{OF}[$__rate_interval]))", "{{instance}}"),
+                  width=6),
+            lines("Time for an edition", "s", "How long a worker stood still for one, on average; 0 where none was taken.",
+                  (or_zero(f"sum({rate('sluice_edition_swap_seconds_sum')})"
+                           f" / (sum({rate('sluice_edition_swap_seconds_count')}) > 0)"), "mean"), width=6),
+            lines("Reloads", "short", "Readings of a changed configuration, by result.",
+                  (or_zero(f"sum by (result) (increase(sluice_config_reloads_total{OF}[$__rate_interval]))"), "{{result}}"),
+                  width=6),
+            lines("Reload refused", "short", "1: the configuration on disk was refused, and the one before it goes on.",
+                  (f"max by (instance) (sluice_config_reload_refused{OF})", "{{instance}}"), width=6),
+        ]),
+    ])
+
+
+def services():
+    return board("services", "Sluice / Services", "The pseudonymiser and the reference service.", [
+        ("Pseudonymiser", [
+            number("Values", f"sum({rate('sluice_pseudonymiser_values_total')})", "ops",
+                   "Values and pseudonyms treated, per second, whoever asked.", width=4),
+            number("Oldest epoch", f"max(time() - sluice_key_epoch_begun_timestamp_seconds{OF})", "s",
+                   "How long the domain that was rotated longest ago has made its pseudonyms under one epoch's keys. Alerts"
+                   " from a year on.", ((None, GOOD), (300 * 86400, WARN), (365 * 86400, BAD)), 1),
+            number("Callers locked", f"sum(sluice_pseudonymiser_locked_callers{OF})", "short",
+                   "Callers that swept or missed too often, until somebody unlocks them.",
+                   ((None, GOOD), (1, BAD)), 0),
+            number("Calls refused", or_zero(
+                f"sum(increase(sluice_pseudonymiser_refusals_total{OF}[1h]))"), "short",
+                "Within the last hour, for whatever reason.", ((None, GOOD), (1, WARN), (100, BAD)), 0),
+            number("Unpublished trail", f"sum(sluice_audit_unpublished_bytes{OF})", "bytes",
+                   "What of the audit trail isn't in its topic yet; 0 where there is no topic.",
+                   ((None, GOOD), (65536, WARN))),
+            number("Memory locked", f"min(sluice_memory_locked{OF})", "short",
+                   "1: keys can't be swapped out; 0: they could be.", ((None, WARN), (1, GOOD)), 0),
+            lines("Calls to services by method", "reqps", "gRPC calls that have ended, at all services chosen.",
+                  (f"sum by (job, method) ({rate('sluice_rpc_calls_total')})", "{{job}} {{method}}")),
+            lines("Time of a call", "s", "Without the wire; 99 % of calls are within it, by method.",
+                  (quantile(0.99, "sluice_rpc_call_seconds", by="le, method"), "{{method}}")),
+            lines("Values by method", "ops", "Pseudonymise is what processors ask for; the others are acts of people.",
+                  (f"sum by (method) ({rate('sluice_pseudonymiser_values_total')})", "{{method}}"), width=8),
+            lines("Refusals", "ops", "By reason: a limit, a lock, the policy, a certificate.",
+                  (or_zero(f"sum by (reason) ({rate('sluice_pseudonymiser_refusals_total')})"), "{{reason}}"), width=8),
+            lines("Age of epochs", "s", "By domain: since the epoch that makes its new pseudonyms was begun.",
+                  (f"time() - max by (domain) (sluice_key_epoch_begun_timestamp_seconds{OF})", "{{domain}}"), width=8),
+            lines("Audit trail", "ops", "Lines written; and what couldn't be, whose acts weren't done.",
+                  (f"sum({rate('sluice_audit_lines_total')})", "written"),
+                  (f"sum({rate('sluice_audit_write_failures_total')})", "failed"),
+                  colors={"written": GOOD, "failed": BAD}),
+            lines("Re-identification", "ops", "Requests, approvals, redemptions and refusals.",
+                  (or_zero(f"sum by (result) ({rate('sluice_reidentifications_total')})"), "{{result}}")),
+        ]),
+        ("Reference service", [
+            lines("Rows", "short", "Of each set's active version.",
+                  (f"max by (set) (sluice_reference_rows{OF})", "{{set}}"), width=8),
+            lines("Since a set was loaded", "s", "How old the active version is, by set.",
+                  (f"max by (set) (sluice_reference_age_seconds{OF})", "{{set}}"), width=8),
+            lines("Since a source was looked at", "s", "With success; it rises where a source is away.",
+                  (f"max by (set) (sluice_reference_looked_seconds{OF})", "{{set}}"), width=8),
+            lines("Readings", "ops", "Versions read from sources, by what became of them.",
+                  (f"sum by (result) ({rate('sluice_reference_loads_total')})", "{{result}}"), width=8),
+            lines("Refused or held", "short", "1: what the source has is refused, or a person holds the set at its version.",
+                  (f"max by (set) (sluice_reference_refused{OF})", "{{set}} refused"),
+                  (f"max by (set) (sluice_reference_held{OF})", "{{set}} held"), width=8),
+            lines("Sent to processors", "Bps", "Snapshots, whole or as differences.",
+                  (or_zero(f"sum by (kind) ({rate('sluice_reference_sent_bytes_total')})"), "{{kind}}"), width=8),
+        ]),
     ])
 
 
@@ -222,6 +290,11 @@ def dependencies():
             listing("Snapshots in use", f"sluice_snapshot_info{OF} == 1",
                     "One line for each process and set; all of a set should have the same id.",
                     hidden=("__name__",)),
+            lines("Unconfirmed for", "s",
+                  "Since the reference service last said that the versions in use are current; 0 without one.",
+                  (f"max by (instance) (sluice_reference_unconfirmed_seconds{OF})", "{{instance}}"), width=6),
+            lines("Calls to the pseudonymiser", "reqps", "By the processors, by code.",
+                  (or_zero(f"sum by (code) ({rate('sluice_key_service_calls_total')})"), "{{code}}"), width=6),
             lines("Calls", "reqps", "gRPC calls that have ended, by method and code.",
                   (or_zero(f"sum by (method, code) ({rate('sluice_rpc_calls_total')})"), "{{method}} {{code}}")),
         ]),
@@ -277,7 +350,8 @@ def privacy():
     ])
 
 
-DASHBOARDS = {"overview": overview, "pipeline": pipeline, "dependencies": dependencies, "privacy": privacy}
+DASHBOARDS = {"overview": overview, "pipeline": pipeline, "services": services, "dependencies": dependencies,
+              "privacy": privacy}
 
 
 def main():

@@ -149,7 +149,10 @@ def main():
         sys.exit(__doc__)
     seconds = int(sys.argv[2]) if len(sys.argv) == 3 else 90
     with Live(400) as live, tempfile.TemporaryDirectory() as folder:
-        time.sleep(seconds)  # what is drawn is this time itself
+        # What is drawn is this time itself, with a reload in its middle.
+        time.sleep(seconds / 2)
+        live.reload()
+        time.sleep(seconds - seconds / 2)
         end = time.time()
         for name, dashboard in dashboards().items():
             text, height = page(dashboard, live, end - seconds + 15, end)

@@ -73,7 +73,7 @@ class Live:
         self.demo = self.prometheus = None
         try:
             self.demo = start([os.environ["SLUICE_BINARY_DIR"] + "/demo/sluice-demo", "--events", "100000000",
-                               "--rate", str(self.rate), "--targets", self.targets], self.log)
+                               "--rate", str(self.rate), "--targets", self.targets, "--apart"], self.log)
             self.start_prometheus()
             if not wait_until(60, lambda: self.demo.poll() is not None or os.path.exists(self.targets)):
                 raise RuntimeError("the demo doesn't start:\n" + self.tail())
@@ -81,6 +81,19 @@ class Live:
             self.__exit__()
             raise
         return self
+
+    def reload(self):
+        """Has the processor read its configuration again."""
+        for status in glob.glob("/proc/[0-9]*/stat"):
+            try:
+                with open(status, encoding="utf-8") as file:
+                    pid, name, _, parent = file.read().split()[:4]
+            except (OSError, ValueError):
+                continue  # it has just ended
+            if int(parent) == self.demo.pid and name.startswith("(sluice-processo"):
+                os.kill(int(pid), signal.SIGHUP)
+                return
+        raise RuntimeError("the demo has no processor:\n" + self.tail())
 
     def start_prometheus(self):
         path = self.folder.name

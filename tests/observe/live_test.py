@@ -33,6 +33,19 @@ class LiveTest(unittest.TestCase):
         wait_until(45, lambda: not self.empty_panels())
         self.assertEqual(self.empty_panels(), [], self.live.tail())
 
+    def test_1_the_services_are_asked_and_a_reload_is_seen(self):
+        def total(expression):
+            found = self.live.now(f"sum({expression})")
+            return found[0][1] if found else 0
+        self.assertTrue(wait_until(30, lambda: total(
+            'rate(sluice_pseudonymiser_values_total{job="sluice-pseudonymiser"}[10s])') > EVENTS_PER_SECOND))
+        self.assertGreater(total('sluice_reference_rows{job="sluice-reference"}'), 30)
+        before = total("sluice_edition_swap_seconds_count")
+        self.live.reload()
+        self.assertTrue(wait_until(20, lambda: total("sluice_edition_swap_seconds_count") > before))
+        self.assertGreater(total('sluice_config_reloads_total{result="accepted"}'), 0)
+        self.assertEqual(total("sluice_config_reload_refused"), 0)
+
     def test_2_the_panels_tell_the_truth(self):
         def rate():
             return self.live.now(f"sum(rate(sluice_events_in_total[{RATE_INTERVAL}]))")[0][1]

@@ -20,6 +20,8 @@ DEBIAN = "13"
 SIZE_MIB_MAX = 60
 MEMORY_MIB = 256
 EVENTS = 5_000
+LOCAL_KEYS = "pseudonymiser: {local: {keyring: ../keys/keyring, key_encryption_key: ../keys/kek}}\n"
+LOCAL_SETS = "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
 SHELLS = ("sh", "bash", "dash", "busybox", "ash", "zsh", "perl", "python3")
 
 # What every container is started with. Debian 12's podman has no bridge here, hence the host's network: nothing
@@ -185,20 +187,91 @@ class Running(unittest.TestCase):
         self.assertTrue(found, self.log("kafka"))
         return found[1]
 
-    def configure(self, broker):
+    def configure(self, broker, keys=LOCAL_KEYS, sets=LOCAL_SETS):
+        """What a processor runs with, and `local.yaml`, by which sluicectl knows the same pipeline."""
         config = self.folder / "config"
-        config.mkdir()
+        config.mkdir(exist_ok=True)
         pipeline = (ROOT / "deploy/config/stops-pipeline.yaml").read_text()
         for topic in ("raw.stops", "quarantine.stops", "clean.stops.intelligence", "clean.stops.public"):
             pipeline = re.sub(rf"{re.escape(topic)}\b", f"images.{topic}", pipeline)
         pipeline = pipeline.replace("public_key: quarantine.pub", "public_key: ../keys/quarantine.pub")
-        shutil.copy(ROOT / "deploy/config/boroughs.csv", config)
-        (config / "processor.yaml").write_text(
-            f"kafka: {{brokers: ['{broker}'], group: images, instance: first}}\n"
-            "contracts: [/usr/share/sluice/contracts]\n"
-            "pseudonymiser: {local: {keyring: ../keys/keyring, key_encryption_key: ../keys/kek}}\n"
-            "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
-            "pipeline:\n" + "".join(f"  {line}\n" for line in pipeline.splitlines()))
+        for name, text in (("processor.yaml", keys + sets), ("local.yaml", LOCAL_KEYS + LOCAL_SETS)):
+            (config / name).write_text(
+                f"kafka: {{brokers: ['{broker}'], group: images, instance: first}}\n"
+                f"contracts: [/usr/share/sluice/contracts]\n{text}"
+                "pipeline:\n" + "".join(f"  {line}\n" for line in pipeline.splitlines()))
+
+    def make_keys(self):
+        keys = "/etc/sluice/keys"
+        (self.folder / "config").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "deploy/config/boroughs.csv", self.folder / "config")
+        run(*self.container("ctl", "keys", "init", "--keyring", f"{keys}/keyring", "--key-encryption-key",
+                            f"{keys}/kek", "--domain", "intelligence=int", "--domain", "public=pub"))
+        run(*self.container("ctl", "keys", "quarantine", "--private", f"{keys}/quarantine.key", "--public",
+                            f"{keys}/quarantine.pub"))
+
+    def certify(self, name, names):
+        """NAME.crt and NAME.key of the authority in ca.crt, where containers find their keys."""
+        folder = self.folder / "keys"
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        if not (folder / "ca.crt").exists():
+            run("openssl", "req", "-x509", *key, "-days", "2", "-subj", "/CN=images", "-keyout", folder / "ca.key",
+                "-out", folder / "ca.crt")
+        run("openssl", "req", "-new", *key, "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key",
+            "-out", folder / f"{name}.csr")
+        (folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
+        run("openssl", "x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / "ca.crt", "-CAkey",
+            folder / "ca.key", "-CAcreateserial", "-days", "2", "-extfile", folder / f"{name}.ext",
+            "-out", folder / f"{name}.crt")
+        for path in folder.iterdir():
+            os.chown(path, 65532, 65532)
+        return (f"{{certificate: ../keys/{name}.crt, private_key: ../keys/{name}.key, client_ca: ../keys/ca.crt}}")
+
+    def start_container(self, name, *arguments):
+        """A service, once it is ready: its HTTP and its gRPC port."""
+        container = f"sluice-images-{os.getpid()}-{name}"
+        process = self.start(name, self.container(name, *arguments, options=("--name", container)))
+        self.addCleanup(lambda: subprocess.run(podman("rm", "--force", "--ignore", container), check=False,
+                                               capture_output=True))
+        ports = []
+        for kind in ("http", "grpc"):
+            found = wait_until(60, lambda at=kind: re.search(rf'"{at}_port":(\d+)', self.log(name)))
+            self.assertTrue(found, self.log(name))
+            ports.append(found[1])
+        self.assertTrue(wait_until(60, lambda: self.get(ports[0], "/readyz")[0] == 200), self.log(name))
+        self.assertEqual(self.get(ports[0], "/livez")[0], 200)
+        return process, container, *ports
+
+    def value(self, port, metric):
+        """The sum of a metric's series."""
+        return sum(float(at) for at in re.findall(rf"^{metric}(?:{{[^}}]*}})? (\S+)$", self.get(port, "/metrics")[1], re.M))
+
+    def within_its_limit(self, name, port):
+        self.assertEqual(self.value(port, "process_memory_limit_bytes"), MEMORY_MIB * 2**20)
+        resident = self.value(port, "process_resident_memory_bytes")
+        print(f"{name}: {resident / 2**20:.0f} MiB resident of {MEMORY_MIB}")
+        self.assertLess(resident, MEMORY_MIB * 2**20)
+
+    def end(self, name, process, container):
+        run(*podman("kill", "--signal", "TERM", container))
+        self.assertEqual(process.wait(40), 0, self.log(name))
+
+    def feed(self, broker):
+        run(*self.container("ctl", "topics", "apply", "--config", "/etc/sluice/config/local.yaml", "--partitions", "4",
+                            "--replication-factor", "1", "--min-insync-replicas", "1"))
+        run(*self.container("generator", "--broker", broker, "--topic", "images.raw.stops", "--rate", "1000000",
+                            "--events", str(EVENTS)))
+
+    def every_event_has_its_result(self, port):
+        self.assertTrue(wait_until(60, lambda: self.value(port, "sluice_events_in_total") == EVENTS),
+                        self.log("processor"))
+        self.assertEqual(self.value(port, "sluice_events_total"), EVENTS)
+        found = json.loads(run(*self.container("ctl", "audit", "--config", "/etc/sluice/config/local.yaml", "--output",
+                                               "json")))
+        self.assertTrue(found["conserved"], found)
+        self.assertEqual(found["in"], EVENTS)
+        self.assertEqual(found["clean"] + found["quarantined"] + found["suppressed"], EVENTS)
+        self.assertGreater(found["clean"], EVENTS * 0.9)
 
     def get(self, port, path):
         try:
@@ -208,43 +281,60 @@ class Running(unittest.TestCase):
             return error.code, ""
 
     def test_events_go_through_and_every_one_has_its_result(self):
-        self.configure(self.start_kafka())
-        keys = "/etc/sluice/keys"
-        run(*self.container("ctl", "keys", "init", "--keyring", f"{keys}/keyring", "--key-encryption-key",
-                            f"{keys}/kek", "--domain", "intelligence=int", "--domain", "public=pub"))
-        run(*self.container("ctl", "keys", "quarantine", "--private", f"{keys}/quarantine.key", "--public",
-                            f"{keys}/quarantine.pub"))
-        config = "/etc/sluice/config/processor.yaml"
-        run(*self.container("ctl", "topics", "apply", "--config", config, "--partitions", "4",
-                            "--replication-factor", "1", "--min-insync-replicas", "1"))
-        broker = re.search(r"brokers: \['(.*?)'\]", (self.folder / "config/processor.yaml").read_text())[1]
-        run(*self.container("generator", "--broker", broker, "--topic", "images.raw.stops", "--rate", "1000000",
-                            "--events", str(EVENTS)))
+        broker = self.start_kafka()
+        self.make_keys()
+        self.configure(broker)
+        self.feed(broker)
+        process, container, port, _ = self.start_container("processor", "--config", "/etc/sluice/config/processor.yaml")
+        self.every_event_has_its_result(port)
+        self.within_its_limit("processor", port)
+        self.end("processor", process, container)
 
-        name = f"sluice-images-{os.getpid()}"
-        processor = self.start("processor", self.container("processor", "--config", config,
-                                                           options=("--name", name)))
-        found = wait_until(60, lambda: re.search(r'"http_port":(\d+)', self.log("processor")))
-        self.assertTrue(found, self.log("processor"))
-        port = found[1]
-        self.assertTrue(wait_until(60, lambda: self.get(port, "/readyz")[0] == 200), self.log("processor"))
-        self.assertEqual(self.get(port, "/livez")[0], 200)
-
-        def metrics():
-            return self.get(port, "/metrics")[1]
-
-        def value(metric):
-            return sum(float(at) for at in re.findall(rf"^{metric}(?:{{[^}}]*}})? (\S+)$", metrics(), re.M))
-
-        self.assertTrue(wait_until(60, lambda: value("sluice_events_in_total") == EVENTS), self.log("processor"))
-        self.assertEqual(value("sluice_events_total"), EVENTS)
-        self.assertEqual(value("process_memory_limit_bytes"), MEMORY_MIB * 2**20)
-        self.assertLess(value("process_resident_memory_bytes"), MEMORY_MIB * 2**20)
-
-        found = json.loads(run(*self.container("ctl", "audit", "--config", config, "--output", "json")))
-        print("audit:", json.dumps(found)[:300])
-        run(*podman("kill", "--signal", "TERM", name))
-        self.assertEqual(processor.wait(40), 0, self.log("processor"))
+    def test_keys_and_sets_in_containers_of_their_own(self):
+        broker = self.start_kafka()
+        self.make_keys()
+        config = self.folder / "config"
+        (config / "policy.yaml").write_text(
+            "callers:\n"
+            "  - {caller: processor, may: [{calls: [pseudonymise, list_domains], domains: ['*']}], limits: {bulk: true}}\n"
+            "  - {caller: operator, may: [{calls: [list_domains, unlock_callers, rotate_domain], domains: ['*']}]}\n")
+        (config / "pseudonymiser.yaml").write_text(
+            "keyring: ../keys/keyring\nkey_encryption_key: ../keys/kek\npolicy: policy.yaml\n"
+            "audit: {file: ../keys/audit.jsonl, writer: images}\n"
+            "state: ../keys/state\n"
+            f"listen: {{tls: {self.certify('pseudonymiser', 'IP:127.0.0.1')}}}\n")
+        (config / "reference.yaml").write_text(
+            "folder: ../keys/sets\ntrail: ../keys/reference.jsonl\n"
+            "sets: [{name: boroughs, csv: boroughs.csv, key: code}]\n")
+        tls = self.certify("processor", "DNS:processor")
+        self.certify("operator", "DNS:operator")
+        keys = self.start_container("pseudonymiser", "--config", "/etc/sluice/config/pseudonymiser.yaml")
+        sets = self.start_container("reference", "--config", "/etc/sluice/config/reference.yaml")
+        self.configure(broker, f"pseudonymiser: {{remote: {{address: '127.0.0.1:{keys[3]}', tls: {tls}}}}}\n",
+                       f"reference: {{remote: {{address: '127.0.0.1:{sets[3]}', sets: [boroughs]}}, folder: ../keys/kept}}\n")
+        self.feed(broker)
+        processor = self.start_container("processor", "--config", "/etc/sluice/config/processor.yaml")
+        self.every_event_has_its_result(processor[2])
+        self.assertGreater(self.value(keys[2], "sluice_pseudonymiser_values_total"), EVENTS)
+        self.assertEqual(self.value(sets[2], "sluice_reference_rows"), 33)
+        for name, started in (("pseudonymiser", keys), ("reference", sets), ("processor", processor)):
+            self.within_its_limit(name, started[2])
+        # What an operator sees, and one act.
+        folder = "/etc/sluice/keys"
+        as_operator = ("--tls-certificate", f"{folder}/operator.crt", "--tls-private-key", f"{folder}/operator.key",
+                       "--tls-authority", f"{folder}/ca.crt")
+        run(*self.container("ctl", "domains", "rotate", "public", "--pseudonymiser", f"127.0.0.1:{keys[3]}", *as_operator))
+        found = json.loads(run(*self.container("ctl", "status", "--pseudonymiser", f"127.0.0.1:{keys[3]}", "--output",
+                                               "json", *as_operator)))
+        self.assertEqual([(domain["name"], domain["epoch"]) for domain in found["pseudonymisers"][0]["domains"]],
+                         [("intelligence", 1), ("public", 2)])
+        found = json.loads(run(*self.container("ctl", "status", f"127.0.0.1:{processor[3]}", "--reference",
+                                               f"127.0.0.1:{sets[3]}", "--output", "json")))
+        self.assertEqual(found["services"][0]["state"], "running")
+        self.assertEqual(found["references"][0]["sets"][0]["rows"], 33)
+        for name, started in (("processor", processor), ("reference", sets), ("pseudonymiser", keys)):
+            self.end(name, *started[:2])
+        run(*self.container("ctl", "trail", "verify", f"{folder}/audit.jsonl"))
 
     def test_a_misconfigured_one_says_so_and_ends(self):
         (self.folder / "config").mkdir()

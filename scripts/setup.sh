@@ -32,7 +32,7 @@ for argument in "$@"; do
       ;;
     --image)
       image=yes
-      packages+=(ca-certificates python3-minimal)
+      packages+=(ca-certificates python3)
       ;;
     --images) packages+=(buildah podman runc mmdebstrap) ;;
     --lint) packages+=(clang-format-16 clang-tidy-16) ;;

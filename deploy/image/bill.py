@@ -27,8 +27,10 @@ def owner(path):
     real = os.path.realpath(path)
     for name in dict.fromkeys((path, real, re.sub("^/usr", "", path), re.sub("^/usr", "", real))):
         found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True, check=False)
-        if found.returncode == 0:
-            return found.stdout.split(": ")[0].split(",")[0]
+        # A diversion (Debian 13's loader is one) is told of before the owner.
+        owners = [line for line in found.stdout.splitlines() if not line.startswith("diversion by ")]
+        if found.returncode == 0 and owners:
+            return owners[0].split(": ")[0].split(",")[0]
     return None
 
 

@@ -119,7 +119,10 @@ void Driver::Step() {
   std::visit(Overloaded{
                  [](const Nothing&) {},
                  [this](const Records& records) { Process(records); },
-                 [this](const Assigned& assigned) { probe_.Assigned(assigned.partitions); },
+                 [this](const Assigned& assigned) {
+                   transform_.Assigned();
+                   probe_.Assigned(assigned.partitions);
+                 },
                  [this](const Revoked& revoked) { Handle(revoked); },
                  [this](const Interrupted& interrupted) {
                    Fail({Verdict::kAbort, interrupted.reason});

@@ -30,6 +30,8 @@ class Transform {
  public:
   virtual ~Transform() = default;
   virtual absl::Status Process(std::span<const InputRecord> records, Output& output) = 0;
+  // Partitions were given to this worker; their records come next.
+  virtual void Assigned() {}
   // A transaction has been committed: what Process did since the last call is now final.
   virtual void Committed() {}
   // What Process did since the last Committed() will be done again: counts taken since must be

@@ -10,7 +10,9 @@
 #include "common/base/strings.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "services/ctl/fence.h"
 #include "services/ctl/json.h"
+#include "services/ctl/site.h"
 #include "services/ctl/time_option.h"
 #include "services/ctl/tls_options.h"
 #include "sluice/reference/v1/reference.grpc.pb.h"
@@ -24,7 +26,8 @@ struct Options {
   std::string address;
   TlsOptions tls;
   int timeout_ms = 60'000;
-  std::string set, id, reason;
+  std::string set, id, reason, config;
+  int64_t ahead = 0;
   bool accept_change = false, release = false;
   std::vector<std::string> keys;
   std::string at, value;
@@ -169,6 +172,32 @@ absl::StatusOr<ExitCode> Rollback(const Options& options, Output& output) {
   return Told(options.set, response.id(), output);
 }
 
+absl::StatusOr<ExitCode> Fence(const Options& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
+  reference::v1::GetStatusResponse service;
+  SLUICE_RETURN_IF_ERROR(
+      Call(options, &Reference::Stub::GetStatus, reference::v1::GetStatusRequest(), service));
+  SLUICE_ASSIGN_OR_RETURN(processor::Fence fence, WriteFence(site, service, options.ahead));
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject().Member("fence", fence.number).Member("activation", fence.activation);
+    json.Key("ids").BeginObject();
+    for (const auto& [set, id] : *fence.ids) json.Member(set, id);
+    json.EndObject().Key("offsets").BeginObject();
+    for (const auto& [partition, offset] : fence.offsets)
+      json.Member(base::StrCat(partition), offset);
+    json.EndObject().EndObject();
+    output.out() << std::move(json).Finish();
+    return ExitCode::kOk;
+  }
+  for (const auto& [set, id] : *fence.ids) output.out() << set << " goes on to " << id << "\n";
+  Table table({"PARTITION", "FROM"});
+  for (const auto& [partition, offset] : fence.offsets)
+    table.Add({base::StrCat(site.raw(), "/", partition), base::StrCat(offset)});
+  table.Print(output);
+  return ExitCode::kOk;
+}
+
 absl::StatusOr<ExitCode> Lookup(const Options& options, Output& output) {
   reference::v1::LookupRequest request;
   request.set_set(options.set);
@@ -249,6 +278,20 @@ void AddReferenceCommand(Program& program) {
           Rollback);
   rollback_options->AddSetTo(*rollback);
   rollback->add_option("--reason", rollback_options->reason, "For the audit trail")->required();
+  auto [fence, fence_options] =
+      add({"fence",
+           "Let every processor of a group go on to the active versions at one place",
+           {{"reference fence 127.0.0.1:7090 --config processor.yaml",
+             "At each partition's end now; with reference.control.swap: fenced"}}},
+          Fence);
+  fence_options->AddTo(*fence);
+  fence->add_option("--config", fence_options->config, "The processors' configuration")->required();
+  fence
+      ->add_option("--ahead", fence_options->ahead,
+                   "So many offsets ahead of each partition's end, for processors to hear of it "
+                   "before they are there")
+      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}))
+      ->capture_default_str();
   auto [lookup, lookup_options] = add(
       {"lookup",
        "The row of a set that a key, a time, a value or a place is joined to",

@@ -220,6 +220,7 @@ class Loader {
     if (reference.versions_kept() != 0 &&
         (reference.versions_kept() < 2 || reference.versions_kept() > 1000))
       Problem("reference.versions_kept", "must be 2 to 1,000");
+    if (reference.has_control()) CheckControl(reference);
     if (!reference.has_remote()) return;
     if (reference.has_local()) Problem("reference.remote", "excludes local: keep one of them");
     if (reference.folder().empty())
@@ -227,6 +228,27 @@ class Loader {
     if (reference.remote().sets().empty()) Problem("reference.remote.sets", "name at least one");
     if (reference.remote().age_s_max() < 0)
       Problem("reference.remote.age_s_max", "can't be negative");
+  }
+
+  void CheckControl(const config::v1::Reference& reference) {
+    if (reference.folder().empty())
+      Problem("reference.folder", "is required with control: pinned versions are found there");
+    if (!reference.has_remote() && reference.local().sets().empty())
+      Problem("reference.control", "there are no sets whose versions could be pinned");
+    const config::v1::Control& control = reference.control();
+    if (control.swap() == config::v1::fenced && !reference.has_remote()) {
+      Problem(
+          "reference.control.swap",
+          "fenced needs reference.remote: a fence names the versions that a service has active");
+    }
+    if (control.follow().empty()) return;
+    if (control.follow() == config().kafka().group()) {
+      Problem(
+          "reference.control.follow",
+          "is this processor's own group, which can't wait for itself: name the one that leads");
+    }
+    if (control.swap() != config::v1::when_there)
+      Problem("reference.control.swap", "excludes follow: the group that is followed says when");
   }
 
   void LoadPipeline() {

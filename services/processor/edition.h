@@ -4,9 +4,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "common/base/strings.h"
+#include "services/processor/control_view.h"
 #include "services/processor/setup.h"
 
 namespace sluice::processor {
@@ -37,13 +41,49 @@ class EditionSlot {
     offered_ = std::move(next);
   }
 
-  // The worker's call: replaces `in_use` when something was offered; whether it did.
-  bool Take(std::unique_ptr<WorkerEdition>& in_use) {
+  // The worker's call: what was offered, if anything was. What it replaces is to be retired.
+  std::unique_ptr<WorkerEdition> Take() {
     base::MutexLock lock(mutex_);
-    if (offered_ == nullptr) return false;
-    if (in_use != nullptr) retired_.push_back(std::move(in_use));
-    in_use = std::move(offered_);
-    return true;
+    return std::move(offered_);
+  }
+
+  // The worker's call: an edition over these versions, which aren't the newest. kUnavailable: it is
+  // being made, or says why it can't be; asked for again, it may be there.
+  absl::StatusOr<std::unique_ptr<WorkerEdition>> TakeOlder(const VersionIds& ids) {
+    base::MutexLock lock(mutex_);
+    if (older_ != nullptr && wanted_ == ids) {
+      wanted_.clear();
+      return std::move(older_);
+    }
+    if (wanted_ != ids) {
+      wanted_ = ids;
+      older_failure_.clear();
+      if (older_ != nullptr) retired_.push_back(std::move(older_));
+    }
+    return absl::UnavailableError(older_failure_.empty()
+                                      ? "waits for pinned versions of its reference sets"
+                                      : older_failure_);
+  }
+  // What the worker waits for; empty: nothing.
+  VersionIds wanted() const {
+    base::MutexLock lock(mutex_);
+    return older_ == nullptr ? wanted_ : VersionIds();
+  }
+  // The answer to it.
+  void OfferOlder(const VersionIds& ids, absl::StatusOr<std::unique_ptr<WorkerEdition>> made) {
+    base::MutexLock lock(mutex_);
+    if (!made.ok()) {
+      older_failure_ = std::string(base::View(made.status().message()));
+    } else if (wanted_ == ids) {
+      older_ = *std::move(made);
+    } else {
+      retired_.push_back(*std::move(made));
+    }
+  }
+  // The worker's call: it is through with it.
+  void Retire(std::unique_ptr<WorkerEdition> edition) {
+    base::MutexLock lock(mutex_);
+    retired_.push_back(std::move(edition));
   }
 
   // To be destroyed by the caller.
@@ -65,6 +105,9 @@ class EditionSlot {
  private:
   mutable base::Mutex mutex_;
   std::unique_ptr<WorkerEdition> offered_ ABSL_GUARDED_BY(mutex_);
+  VersionIds wanted_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<WorkerEdition> older_ ABSL_GUARDED_BY(mutex_);  // of the versions wanted
+  std::string older_failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<WorkerEdition>> retired_ ABSL_GUARDED_BY(mutex_);
   std::optional<std::string> blocked_ ABSL_GUARDED_BY(mutex_) = "waits for its reference sets";
 };

@@ -17,6 +17,9 @@ using google::protobuf::Message;
 
 // How soon replaced editions are destroyed: a worker takes a new one at its next records.
 constexpr std::chrono::milliseconds kRetireInterval{200};
+// How soon an edition is made that a worker waits for, and how soon again after a failure.
+constexpr std::chrono::milliseconds kOlderInterval{20};
+constexpr std::chrono::milliseconds kOlderRetry{1000};
 
 // The path of the first field in which the messages differ; empty: in none.
 std::string FirstDifference(const Message& a, const Message& b) {
@@ -91,6 +94,7 @@ Editions::~Editions() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (older_thread_.joinable()) older_thread_.join();
 }
 
 EditionSlot& Editions::AddWorker() { return *slots_.emplace_back(std::make_unique<EditionSlot>()); }
@@ -103,6 +107,7 @@ absl::Status Editions::Start() {
     SLUICE_RETURN_IF_ERROR(Replace(std::move(first)));
   }
   thread_ = std::thread([this] { Run(); });
+  if (options_.control != nullptr) older_thread_ = std::thread([this] { RunOlder(); });
   return absl::OkStatus();
 }
 
@@ -140,8 +145,12 @@ void Editions::Run() {
       seen_ = std::move(found);
       bool new_sets = running.setup->joined.sets->Look() != sets_read_;
       if (!reload && (new_sets || running.pipeline == nullptr)) LoadSets();
+      if (options_.fenced && !reload) FollowFence();
     }
-    if (reload) ReadAgain();
+    if (reload) {
+      ReadAgain();
+      if (options_.fenced) FollowFence();
+    }
   }
 }
 
@@ -195,12 +204,75 @@ void Editions::LoadSets() {
     return;
   }
   if (refused.ok()) {
-    auto pipeline =
-        CompilePipeline(running.setup->config.pipeline(), running.setup->contract, **state);
-    refused = pipeline.status();
-    if (refused.ok()) refused = Replace({running.setup, *std::move(pipeline), *std::move(state)});
+    auto next = EditionOf(running, *std::move(state));
+    refused = next.status();
+    if (refused.ok()) {
+      // A fence to come finds them.
+      refused = options_.fenced && running.pipeline != nullptr ? joined.sets->Use(next->sets)
+                                                               : Replace(*std::move(next));
+    }
   }
   Finish(refused);
+}
+
+absl::StatusOr<Edition> Editions::EditionOf(const Edition& running,
+                                            std::shared_ptr<const SetsState> sets) const {
+  SLUICE_ASSIGN_OR_RETURN(auto pipeline, CompilePipeline(running.setup->config.pipeline(),
+                                                         running.setup->contract, *sets));
+  return Edition{running.setup, std::move(pipeline), std::move(sets)};
+}
+
+void Editions::FollowFence() {
+  // Where it can't be read, workers say so.
+  if (!options_.control->ReadOn().ok()) return;
+  std::shared_ptr<const ControlView> view = options_.control->view();
+  Edition running = current();
+  if (view->fences().empty() || running.pipeline == nullptr) return;
+  const Fence& fence = view->fences().back();
+  if (fence.number == fence_ && running.sets->ids() == *fence.ids) return;
+  auto sets = running.setup->joined.sets->Find(*fence.ids);
+  absl::Status refused = sets.status();
+  if (refused.ok()) {
+    auto next = EditionOf(running, *std::move(sets));
+    refused = next.ok() ? Replace(*std::move(next)) : next.status();
+  }
+  if (refused.ok()) fence_ = fence.number;
+  Finish(refused);
+}
+
+void Editions::RunOlder() {
+  while (true) {
+    {
+      base::MutexLock lock(mutex_);
+      lock.WaitFor(changed_, kOlderInterval,
+                   [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop_; });
+      if (stop_) return;
+    }
+    if (clock_.Now() < older_at_) continue;
+    for (const auto& slot : slots_) MakeOlder(*slot);
+  }
+}
+
+void Editions::MakeOlder(EditionSlot& slot) {
+  VersionIds ids = slot.wanted();
+  if (ids.empty()) return;
+  Edition running = current();
+  auto make = [&]() -> absl::StatusOr<std::unique_ptr<WorkerEdition>> {
+    std::shared_ptr<const SetsState> sets = older_[ids].lock();
+    if (sets == nullptr && running.sets->ids() == ids) sets = running.sets;
+    if (sets == nullptr) {
+      SLUICE_ASSIGN_OR_RETURN(sets, running.setup->joined.sets->Find(ids));
+    }
+    older_[ids] = sets;
+    SLUICE_ASSIGN_OR_RETURN(Edition edition, EditionOf(running, sets));
+    SLUICE_ASSIGN_OR_RETURN(KeyedEngine keyed,
+                            KeyedEngine::Create(*edition.setup, edition.pipeline, random_));
+    return std::make_unique<WorkerEdition>(WorkerEdition{std::move(edition), std::move(keyed)});
+  };
+  auto made = make();
+  if (!made.ok()) older_at_ = clock_.Now() + kOlderRetry;
+  slot.OfferOlder(ids, std::move(made));
+  std::erase_if(older_, [](const auto& older) { return older.second.expired(); });
 }
 
 void Editions::Finish(const absl::Status& refused) {
@@ -215,7 +287,7 @@ void Editions::Finish(const absl::Status& refused) {
 void Editions::CheckUsable() {
   Edition running = current();
   if (running.pipeline == nullptr) return;
-  absl::Status usable = running.setup->joined.sets->Usable();
+  absl::Status usable = options_.pinned ? absl::OkStatus() : running.setup->joined.sets->Usable();
   std::string why(base::View(usable.message()));
   if (why == unusable_) return;
   unusable_ = why;

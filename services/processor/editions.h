@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/random.h"
+#include "services/processor/control_log.h"
 #include "services/processor/edition.h"
 #include "services/processor/probe.h"
 #include "sluice/processor/v1/processor.pb.h"
@@ -29,6 +31,10 @@ absl::Status CanReplace(const Setup& running, const Setup& next);
 // or that would change what only a restart can, is refused as a whole: what runs goes on, and the
 // refusal stays visible in status and metrics until the files are mended.
 //
+// With a control topic, a second thread makes editions over older versions for workers that ask.
+// Where swaps are fenced, what is offered is what the last fence names, ahead of its offsets; what
+// is newer is kept for a fence to come.
+//
 // Life: constructor, AddWorker..., Start, destructor. All but AddWorker thread-safe.
 class Editions {
  public:
@@ -36,6 +42,12 @@ class Editions {
     // How often the files are looked at. A change is taken once it has stood still for one look, so
     // that a file that is being written isn't read. 0: only when Reload() says so.
     std::chrono::milliseconds look_interval{1000};
+    // Null: there is no control topic. Outlives the object.
+    ControlLog* control = nullptr;
+    // Workers join what fences name.
+    bool fenced = false;
+    // The control topic says what is joined, so that it needn't be confirmed to be the newest.
+    bool pinned = false;
   };
 
   // `first` may be without a pipeline. `probe`, `random` and `clock` outlive it.
@@ -61,6 +73,12 @@ class Editions {
   void ReadAgain();
   // The sets alone.
   void LoadSets();
+  // Makes what the last fence names.
+  void FollowFence();
+  absl::StatusOr<Edition> EditionOf(const Edition& running,
+                                    std::shared_ptr<const SetsState> sets) const;
+  void RunOlder();
+  void MakeOlder(EditionSlot& slot);
   void Finish(const absl::Status& refused);
   void CheckUsable();
   absl::Status Replace(Edition next);
@@ -86,7 +104,12 @@ class Editions {
   std::string read_, seen_;
   uint64_t sets_read_ = 0;
   std::string unusable_;  // why workers wait although there is an edition; empty: they don't
+  uint64_t fence_ = 0;    // whose versions are in use
   std::thread thread_;
+  // Of the second thread: what workers share, and when one that failed is made again.
+  std::map<VersionIds, std::weak_ptr<const SetsState>> older_;
+  std::chrono::steady_clock::time_point older_at_{};
+  std::thread older_thread_;
 };
 
 }  // namespace sluice::processor

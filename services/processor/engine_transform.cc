@@ -1,9 +1,18 @@
 #include "services/processor/engine_transform.h"
 
+#include <algorithm>
+#include <map>
+
 #include "common/base/status.h"
 #include "common/base/strings.h"
 
 namespace sluice::processor {
+namespace {
+
+// Partitions that stand at different versions take turns in a worker's transactions.
+constexpr int kIdleTransactionsMax = 50;
+
+}  // namespace
 
 std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline) {
   std::vector<std::string> topics;
@@ -14,25 +23,23 @@ std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline) {
 
 absl::Status EngineTransform::Process(std::span<const base::InputRecord> records,
                                       stream::Output& output) {
+  if (!open_) SLUICE_RETURN_IF_ERROR(TakeEdition());
   auto start = clock_.Now();
-  if (!open_) {
-    if (std::optional<std::string> reason = slot_.blocked()) return absl::UnavailableError(*reason);
-    if (slot_.Take(running_)) {
-      auto swapped = clock_.Now();
-      probe_.Swapped(swapped - start);
-      start = swapped;
-    }
-    if (running_ == nullptr) return absl::UnavailableError("waits for its first edition");
-  }
+  SLUICE_RETURN_IF_ERROR(Divide(records));
   output_ = &output;
-  engine::Engine& engine = *running_->keyed.engine;
-  engine.Read(records);
-  if (absl::Status waited = WaitForRows(); !waited.ok()) return waited;
+  for (const Part& part : parts_) {
+    if (std::find(used_.begin(), used_.end(), part.edition) == used_.end())
+      used_.push_back(part.edition);
+    part.edition->keyed.engine->Read(part.records);
+  }
+  SLUICE_RETURN_IF_ERROR(WaitForRows());
   auto read = clock_.Now();
-  SLUICE_RETURN_IF_ERROR(engine.Pseudonymise());
+  for (const Part& part : parts_)
+    SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Pseudonymise());
   auto pseudonymised = clock_.Now();
   open_ = true;
-  SLUICE_RETURN_IF_ERROR(engine.Write(*this));
+  if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 1, output));
+  for (const Part& part : parts_) SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Write(*this));
   auto written = clock_.Now();
   for (const base::InputRecord& record : records) {
     if (record.timestamp_ms >= 0) timestamps_ms_.push_back(record.timestamp_ms);
@@ -43,32 +50,141 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   return absl::OkStatus();
 }
 
-absl::Status EngineTransform::WaitForRows() {
-  const std::optional<engine::Engine::Wait>& wait = running_->keyed.engine->wait();
-  if (wait && !held_since_) held_since_ = clock_.Now();
-  if (!wait || clock_.UnixMillis() >= wait->until_ms ||
-      clock_.Now() - *held_since_ >= std::chrono::milliseconds(wait->at_most_ms)) {
-    held_since_.reset();
+absl::Status EngineTransform::TakeEdition() {
+  if (std::optional<std::string> reason = slot_.blocked()) return absl::UnavailableError(*reason);
+  auto start = clock_.Now();
+  if (std::unique_ptr<WorkerEdition> edition = slot_.Take()) {
+    running_.swap(edition);
+    if (pins_ != nullptr) {
+      bool same = edition != nullptr && edition->edition.setup == running_->edition.setup;
+      if (same) older_.push_back({std::move(edition), *newest_.ids});
+      // What is joined by another configuration is of no more use.
+      for (Older& older : older_)
+        if (!same) slot_.Retire(std::move(older.edition));
+      if (!same) older_.clear();
+      const SetsState& sets = *running_->edition.sets;
+      newest_ = {sets.activation, std::make_shared<const VersionIds>(sets.ids())};
+    }
+    if (edition != nullptr) slot_.Retire(std::move(edition));
+    probe_.Swapped(clock_.Now() - start);
+  }
+  if (running_ == nullptr) return absl::UnavailableError("waits for its first edition");
+  std::erase_if(older_, [this](Older& older) {
+    if (++older.idle_transactions <= kIdleTransactionsMax) return false;
+    slot_.Retire(std::move(older.edition));
+    return true;
+  });
+  return absl::OkStatus();
+}
+
+absl::Status EngineTransform::Divide(std::span<const base::InputRecord> records) {
+  parts_.clear();
+  if (pins_ == nullptr) {
+    parts_.push_back({running_.get(), nullptr, records, {}});
     return absl::OkStatus();
   }
-  return absl::UnavailableError(
-      base::StrCat("waits for a row of the reference set '", wait->set, "'"));
+  SLUICE_RETURN_IF_ERROR(pins_->Prepare(records, /*first=*/!open_));
+  runs_.clear();
+  bool divided = false;
+  for (size_t begin = 0, end = 0; begin < records.size(); begin = end) {
+    const base::InputRecord& first = records[begin];
+    SLUICE_ASSIGN_OR_RETURN(Pins::Choice choice,
+                            pins_->Choose(first.partition, first.offset, newest_));
+    while (end < records.size() && records[end].partition == first.partition &&
+           records[end].offset < choice.until)
+      ++end;
+    divided |= !runs_.empty() && *choice.ids != *runs_[0].ids;
+    runs_.push_back({std::move(choice.ids), records.subspan(begin, end - begin)});
+  }
+  if (!divided) return AddPart(runs_[0].ids, records);
+  // Each run goes into the first part of its versions that isn't before one with records of its
+  // partition, so that each partition's order stays.
+  std::map<int32_t, size_t> last;
+  for (const Run& run : runs_) {
+    size_t& at = last[run.records[0].partition];
+    while (at < parts_.size() && *parts_[at].ids != *run.ids) ++at;
+    if (at == parts_.size()) SLUICE_RETURN_IF_ERROR(AddPart(run.ids, {}));
+    std::vector<base::InputRecord>& picked = parts_[at].picked;
+    picked.insert(picked.end(), run.records.begin(), run.records.end());
+  }
+  for (Part& part : parts_) part.records = part.picked;
+  return absl::OkStatus();
+}
+
+absl::Status EngineTransform::AddPart(std::shared_ptr<const VersionIds> ids,
+                                      std::span<const base::InputRecord> records) {
+  auto is_free = [this](const WorkerEdition* edition) {
+    return std::none_of(parts_.begin(), parts_.end(),
+                        [edition](const Part& part) { return part.edition == edition; });
+  };
+  WorkerEdition* edition = nullptr;
+  if (*ids == *newest_.ids && is_free(running_.get())) edition = running_.get();
+  for (Older& older : older_) {
+    if (edition != nullptr || older.ids != *ids || !is_free(older.edition.get())) continue;
+    older.idle_transactions = 0;
+    edition = older.edition.get();
+  }
+  if (edition == nullptr) {
+    auto made = slot_.TakeOlder(*ids);
+    // One that was made before the configuration changed is asked for again.
+    if (made.ok() && (*made)->edition.setup != running_->edition.setup) {
+      slot_.Retire(*std::move(made));
+      made = slot_.TakeOlder(*ids);
+    }
+    if (!made.ok()) {
+      probe_.PinWait("version");
+      return made.status();
+    }
+    edition = made->get();
+    older_.push_back({*std::move(made), *ids});
+  }
+  parts_.push_back({edition, std::move(ids), records, {}});
+  return absl::OkStatus();
+}
+
+absl::Status EngineTransform::WaitForRows() {
+  for (const Part& part : parts_) {
+    const std::optional<engine::Engine::Wait>& wait = part.edition->keyed.engine->wait();
+    if (!wait) continue;
+    if (!held_since_) held_since_ = clock_.Now();
+    if (clock_.UnixMillis() < wait->until_ms &&
+        clock_.Now() - *held_since_ < std::chrono::milliseconds(wait->at_most_ms)) {
+      return absl::UnavailableError(
+          base::StrCat("waits for a row of the reference set '", wait->set, "'"));
+    }
+  }
+  held_since_.reset();
+  return absl::OkStatus();
+}
+
+void EngineTransform::Assigned() {
+  if (pins_ != nullptr) pins_->Forget();
 }
 
 void EngineTransform::Committed() {
-  if (running_ != nullptr) {
-    probe_.Events(running_->edition.pipeline->contract(), running_->keyed.engine->tally(),
-                  timestamps_ms_, clock_.UnixMillis());
+  std::span<const int64_t> timestamps_ms = timestamps_ms_;
+  for (WorkerEdition* used : used_) {
+    probe_.Events(used->edition.pipeline->contract(), used->keyed.engine->tally(),
+                  std::exchange(timestamps_ms, {}), clock_.UnixMillis());
   }
-  Discarded();
+  if (pins_ != nullptr) pins_->Committed();
+  Clear();
 }
 
 void EngineTransform::Discarded() {
+  // Whether a pin of this worker's own was committed after all is for the topic to say.
+  if (pins_ != nullptr) pins_->Forget();
+  Clear();
+}
+
+void EngineTransform::Clear() {
   open_ = false;
   timestamps_ms_.clear();
-  if (running_ == nullptr) return;
-  running_->keyed.engine->tally().Clear();
-  running_->keyed.engine->NewBatch();
+  for (WorkerEdition* used : used_) {
+    used->keyed.engine->tally().Clear();
+    used->keyed.engine->NewBatch();
+  }
+  used_.clear();
 }
 
 absl::Status EngineTransform::Clean(const base::InputRecord&, const engine::CleanRecord& clean) {

@@ -4,13 +4,16 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/engine/engine.h"
 #include "common/stream/transform.h"
 #include "services/processor/edition.h"
+#include "services/processor/pins.h"
 #include "services/processor/probe.h"
 
 namespace sluice::processor {
@@ -24,6 +27,11 @@ inline std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
 
 // Of one worker. What is counted of a transaction is told to the probe when it is committed.
 //
+// With pins, each partition's events are joined to the versions that are pinned for their offsets:
+// where these differ within a chunk, it is divided, each part is read and pseudonymised by an
+// engine of its own, and only then is anything handed over. Without a difference it costs a
+// comparison of an event's partition and offset.
+//
 // What it runs is taken from the slot, at the first chunk of a transaction only: no transaction
 // holds the work of two editions. Where events wait for rows that are missing (`on_missing: wait`),
 // it is unavailable until a newer edition has them or the wait is over, by the records' own times
@@ -33,18 +41,44 @@ inline std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
   // All outlive the transform. The topics that `config` names stay the same in every edition.
+  // `pins` may be null; their topic is the one behind the quarantine's.
   EngineTransform(const config::v1::Pipeline& config, EditionSlot& slot, const base::Clock& clock,
-                  Probe& probe)
+                  Probe& probe, std::unique_ptr<Pins> pins = nullptr)
       : quarantine_topic_(static_cast<size_t>(config.streams_size())),
         slot_(slot),
         clock_(clock),
-        probe_(probe) {}
+        probe_(probe),
+        pins_(std::move(pins)) {}
 
   absl::Status Process(std::span<const base::InputRecord> records, stream::Output& output) override;
+  void Assigned() override;
   void Committed() override;
   void Discarded() override;
 
  private:
+  // Records of a chunk that are joined to the same versions, in their order.
+  struct Part {
+    WorkerEdition* edition = nullptr;
+    std::shared_ptr<const VersionIds> ids;  // null without pins
+    std::span<const base::InputRecord> records;
+    std::vector<base::InputRecord> picked;  // where the chunk is divided
+  };
+  // Records of one partition that follow each other in a chunk.
+  struct Run {
+    std::shared_ptr<const VersionIds> ids;
+    std::span<const base::InputRecord> records;
+  };
+  // An edition beside the newest.
+  struct Older {
+    std::unique_ptr<WorkerEdition> edition;
+    VersionIds ids;
+    int idle_transactions = 0;
+  };
+  absl::Status TakeEdition();
+  absl::Status Divide(std::span<const base::InputRecord> records);
+  absl::Status AddPart(std::shared_ptr<const VersionIds> ids,
+                       std::span<const base::InputRecord> records);
+  void Clear();
   // kUnavailable as long as events at hand are to wait for rows that are missing.
   absl::Status WaitForRows();
   absl::Status Clean(const base::InputRecord& record, const engine::CleanRecord& clean) override;
@@ -60,8 +94,14 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   EditionSlot& slot_;
   const base::Clock& clock_;
   Probe& probe_;
+  const std::unique_ptr<Pins> pins_;
   std::unique_ptr<WorkerEdition> running_;
-  bool open_ = false;                 // results of this edition are in the open transaction
+  Pins::Newest newest_;  // what running_ joins
+  std::vector<Older> older_;
+  std::vector<Run> runs_;  // of the chunk at hand, as parts_
+  std::vector<Part> parts_;
+  std::vector<WorkerEdition*> used_;  // in the open transaction
+  bool open_ = false;                 // it has results
   stream::Output* output_ = nullptr;  // of the call at hand
   // Since when events are held for rows that are missing.
   std::optional<std::chrono::steady_clock::time_point> held_since_;

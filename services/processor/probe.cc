@@ -121,6 +121,16 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
   unconfirmed_ = registry.NewGauge("sluice_reference_unconfirmed_seconds",
                                    "Since the reference service last confirmed that its sets are "
                                    "the newest; 0: they aren't its.");
+  pins_ = registry.NewCounter("sluice_reference_pins_total",
+                              "Pins written to the control topic and committed.");
+  pin_waits_ = registry.CounterFamily(
+      {"sluice_reference_pin_waits_total",
+       "Chunks held because of the control topic or what it pins: behind (another replica, the "
+       "group that is followed, or a fence that isn't set), contradiction, topic (it can't be "
+       "read), version (a pinned one can't be had, or isn't there yet).",
+       {"reason"}});
+  for (const char* reason : {"behind", "contradiction", "topic", "version"})
+    pin_waits_.With({reason});
   reload_refused_ =
       registry.NewGauge("sluice_config_reload_refused",
                         "1: the configuration on disk was refused, and the one before it goes on.");

@@ -55,6 +55,10 @@ class Probe final : public KeyServiceProbe {
   void Running(const engine::Pipeline* before, const engine::Pipeline& now) const;
   // A worker has taken another edition: how long it stood still for it.
   void Swapped(std::chrono::nanoseconds took) const;
+  // Pins were committed.
+  void Pinned(uint64_t pins) const { pins_.Add(static_cast<double>(pins)); }
+  // A chunk is held for a pin: behind, contradiction, topic or version.
+  void PinWait(std::string_view reason) const { pin_waits_.With({reason}).Add(); }
   // The configuration was read again; OK: it runs.
   void Reloaded(const absl::Status& refused) const;
   // For the collection of gauges: ForgetLag, then Lag for each worker, so that a partition that
@@ -91,6 +95,8 @@ class Probe final : public KeyServiceProbe {
       epoch_begun_;
   telemetry::Family<telemetry::Counter> reloads_;
   telemetry::Gauge reload_refused_, unconfirmed_;
+  telemetry::Counter pins_;
+  telemetry::Family<telemetry::Counter> pin_waits_;
   telemetry::Family<telemetry::Counter> key_service_calls_;
   telemetry::Counter key_service_values_;
   telemetry::Gauge key_service_away_;

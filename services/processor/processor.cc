@@ -19,13 +19,40 @@ T Or(T value, T fallback) {
   return value == 0 ? fallback : value;
 }
 
+// Whose pins are read.
+const std::string& PinningGroup(const config::v1::Processor& config) {
+  const std::string& follow = config.reference().control().follow();
+  return follow.empty() ? config.kafka().group() : follow;
+}
+
+std::unique_ptr<ControlLog> MakeControlLog(const config::v1::Processor& config) {
+  const config::v1::Kafka& kafka = config.kafka();
+  KafkaControlLog::Options options;
+  options.connection =
+      brokers::Connection(kafka, base::StrCat("sluice-", kafka.instance(), "-control"));
+  options.topic = config.reference().control().topic();
+  options.group = PinningGroup(config);
+  options.input = config.pipeline().input().topic();
+  // A worker that waits for another one's transaction mustn't look as if it hung.
+  options.idle_timeout_ms =
+      Or(kafka.transaction_timeout_ms(), stream::DriverOptions().transaction_timeout_ms) * 3 / 2;
+  return std::make_unique<KafkaControlLog>(std::move(options));
+}
+
 }  // namespace
 
 Processor::Processor(Setup setup)
     : config_(setup.config),
       probe_(registry_, config_.pipeline().contract(), config_.kafka().group()) {
-  editions_ =
-      std::make_unique<Editions>(Editions::Options(), std::move(setup), probe_, random_, clock_);
+  Editions::Options options;
+  if (config_.reference().has_control()) {
+    control_ = MakeControlLog(config_);
+    const config::v1::Control& control = config_.reference().control();
+    options.control = control_.get();
+    options.fenced = control.swap() == config::v1::fenced;
+    options.pinned = options.fenced || !control.follow().empty();
+  }
+  editions_ = std::make_unique<Editions>(options, std::move(setup), probe_, random_, clock_);
 }
 
 Processor::~Processor() {
@@ -81,6 +108,9 @@ absl::Status Processor::AddWorker(size_t index) {
   transaction.connection = brokers::Connection(kafka, base::StrCat("sluice-", name));
   transaction.transactional_id = base::StrCat("sluice-", kafka.group(), "-", name);
   transaction.topics = OutputTopics(config_.pipeline());
+  const config::v1::Control& control = config_.reference().control();
+  if (control_ != nullptr && control.follow().empty())
+    transaction.topics.push_back(control.topic());
   transaction.transaction_timeout_ms =
       Or(kafka.transaction_timeout_ms(), transaction.transaction_timeout_ms);
   transaction.write_queue_kib = Or(kafka.write_queue_kib(), transaction.write_queue_kib);
@@ -88,8 +118,14 @@ absl::Status Processor::AddWorker(size_t index) {
   SLUICE_ASSIGN_OR_RETURN(worker->transaction,
                           kafka::KafkaTransaction::Create(std::move(transaction), *worker->source));
 
-  worker->transform =
-      std::make_unique<EngineTransform>(config_.pipeline(), editions_->AddWorker(), clock_, probe_);
+  std::unique_ptr<Pins> pins;
+  if (control_ != nullptr) {
+    pins = std::make_unique<Pins>(
+        Pins::Options{PinningGroup(config_), config_.pipeline().input().topic(), control},
+        *control_, probe_);
+  }
+  worker->transform = std::make_unique<EngineTransform>(config_.pipeline(), editions_->AddWorker(),
+                                                        clock_, probe_, std::move(pins));
   worker->probe = std::make_unique<WorkerProbe>(probe_, index, [this] { UpdateHealth(); });
 
   stream::DriverOptions driver;

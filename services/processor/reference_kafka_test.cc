@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "common/base/random.h"
+#include "common/base/sha256.h"
 #include "common/base/strings.h"
 #include "common/kafka/admin.h"
 #include "common/kafka/reader.h"
@@ -59,13 +60,22 @@ class ReferenceKafkaTest : public ::testing::Test {
   std::string path(const std::string& name) const { return folder_->path() + "/" + name; }
   std::string raw() const { return "raw.stops." + suffix_; }
   std::string clean() const { return "clean.stops.intelligence." + suffix_; }
+  std::string control() const { return "control.stops." + suffix_; }
+  // A topic of pins and fences.
+  void MakeControl(const std::string& retention_ms = "-1") {
+    ASSERT_EQ((*kafka::Admin::Create(connection_))
+                  ->CreateTopics(std::vector<kafka::NewTopic>{
+                      {control(), 1, 1, {{"retention.ms", retention_ms}}}}),
+              absl::OkStatus());
+  }
   // `remote: ...`, as `reference` has it.
   std::string Remote(std::string_view rest = "") const {
     return base::StrCat("remote: {address: \"127.0.0.1:", service_port_, "\", sets: [boroughs]",
                         rest, "}");
   }
 
-  void WriteConfig(const std::string& instance, const std::string& group, std::string_view sets) {
+  void WriteConfig(const std::string& instance, const std::string& group, std::string_view sets,
+                   std::string_view control = "") {
     std::string text =
         base::StrCat("kafka: {brokers: [\"", connection_.brokers[0], "\"], group: ", suffix_, ".",
                      group, ", instance: ", group, "-", instance,
@@ -73,6 +83,7 @@ class ReferenceKafkaTest : public ::testing::Test {
                      "commit: {events: 500}\ncontracts: [\"", root_, "/proto\"]\n",
                      "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
                      "reference:\n  ", sets, "\n  folder: kept-", group, "-", instance, "\n");
+    if (!control.empty()) base::StrAppend(text, "  control: {topic: ", control, "}\n");
     base::StrAppend(text, "pipeline:\n", ShippedPipeline(root_, "." + suffix_));
     WriteText(path(base::StrCat(group, "-", instance, ".yaml")), text);
   }
@@ -289,6 +300,218 @@ TEST_F(ReferenceKafkaTest, ASwapOfTheServicesHasOneBorderInEachPartitionOfThreeP
   }
   EXPECT_EQ(distinct.size(), 1u);
   for (const auto& replica : replicas) StopCleanly(*replica);
+}
+
+// Of the records of the clean topics from these offsets on, whatever their order is there: keys,
+// values and headers.
+struct Digest {
+  size_t records = 0;
+  std::string sha256;
+  bool operator==(const Digest&) const = default;
+};
+
+class PinsKafkaTest : public ReferenceKafkaTest {
+ protected:
+  void SetUp() override {
+    ReferenceKafkaTest::SetUp();
+    MakeControl();
+  }
+
+  std::vector<std::string> CleanTopics() const {
+    return {clean(), "clean.stops.public." + suffix_};
+  }
+  // Where the clean topics end.
+  std::vector<kafka::ReadRange> Ends() {
+    std::vector<kafka::ReadRange> ends;
+    auto admin = *kafka::Admin::Create(connection_);
+    for (const std::string& topic : CleanTopics()) {
+      auto log_ends = *admin->LogEnds(topic);
+      for (size_t i = 0; i < log_ends.size(); ++i)
+        ends.push_back({topic, static_cast<int32_t>(i), 0, log_ends[i]});
+    }
+    return ends;
+  }
+  Digest DigestOf(const std::vector<kafka::ReadRange>& ranges) {
+    std::vector<std::string> hashes;
+    absl::Status read =
+        kafka::TopicReader({connection_}).Read(ranges, [&](const kafka::ReadRecord& record) {
+          base::Sha256 hash;
+          hash.AddPart(record.topic);
+          hash.AddPart(record.key.value_or(""));
+          hash.AddPart(record.value.value_or(""));
+          for (const auto& header : record.headers) {
+            hash.AddPart(header.name);
+            hash.AddPart(header.value);
+          }
+          hashes.push_back(hash.Hex());
+          return absl::OkStatus();
+        });
+    EXPECT_TRUE(read.ok()) << read;
+    std::sort(hashes.begin(), hashes.end());
+    base::Sha256 all;
+    for (const std::string& hash : hashes) all.AddPart(hash);
+    return {hashes.size(), all.Hex()};
+  }
+  // The ranges from the first ends to the second.
+  static std::vector<kafka::ReadRange> Between(std::vector<kafka::ReadRange> from,
+                                               const std::vector<kafka::ReadRange>& to) {
+    for (size_t i = 0; i < from.size(); ++i)
+      from[i] = {from[i].topic, from[i].partition, from[i].end, to[i].end};
+    return from;
+  }
+  // Until the processor has had so many versions.
+  bool WaitForVersions(ChildProcess& process, size_t count) {
+    return WaitUntil(60s, [&] {
+      std::string metrics = Get(process, "/metrics");
+      size_t found = 0;
+      for (size_t at = 0; (at = metrics.find("\nsluice_snapshot_info{", at)) != std::string::npos;)
+        ++found, ++at;
+      return found >= count;
+    });
+  }
+};
+
+TEST_F(PinsKafkaTest, AReplayThatFollowsThePinsGivesTheSameBytesThroughASwap) {
+  const char* asked = std::getenv("SLUICE_REPLAY_EVENTS");
+  const int events = asked == nullptr ? 20'000 : std::atoi(asked);
+  auto service = StartService();
+  WriteConfig("a", "leads", Remote(), control());
+  auto leader = StartProcessor("leads-a");
+  Produce(events / 2);
+  ASSERT_TRUE(WaitForIn(*leader, produced_));
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  ASSERT_TRUE(WaitForVersions(*leader, 2));
+  Produce(events - events / 2);
+  ASSERT_TRUE(WaitForIn(*leader, produced_));
+  // Four partitions, two versions each.
+  EXPECT_THAT(Get(*leader, "/metrics"), HasSubstr("sluice_reference_pins_total 8\n"));
+  StopCleanly(*leader);
+  auto versions = Versions();
+  EXPECT_EQ(versions.size(), 4u);
+  for (const auto& [partition, of] : versions) EXPECT_EQ(of.size(), 2u);
+  std::vector<kafka::ReadRange> ends = Ends();
+  Digest first = DigestOf(ends);
+  EXPECT_GT(first.records, static_cast<size_t>(events));
+
+  // A third version is the newest by now: it is joined to nothing.
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Qamden"));
+  ASSERT_TRUE(WaitForMetric(
+      *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 3"));
+  WriteConfig("a", "again", Remote(), control() + ", follow: " + suffix_ + ".leads");
+  auto follower = StartProcessor("again-a");
+  ASSERT_TRUE(WaitForIn(*follower, produced_)) << test_support::Tail(follower->Output(), 20);
+  StopCleanly(*follower);
+  Digest second = DigestOf(Between(ends, Ends()));
+  EXPECT_EQ(second.records, first.records);
+  EXPECT_EQ(second.sha256, first.sha256);
+  std::printf("%d events, %zu records, SHA-256 %s twice\n", events, first.records,
+              first.sha256.c_str());
+}
+
+TEST_F(PinsKafkaTest, AFenceIsTheBorderInEachPartitionOfThreeProcessorsThoughOneIsKilled) {
+  auto service = StartService();
+  std::vector<std::unique_ptr<ChildProcess>> replicas;
+  for (const char* instance : {"a", "b", "c"}) {
+    WriteConfig(instance, "g", Remote(), control() + ", swap: fenced");
+    replicas.push_back(StartProcessor(base::StrCat("g-", instance)));
+  }
+  auto fence = [&] {
+    auto ctl = ChildProcess::Start(
+        {{binaries_ + "/services/ctl/sluicectl", "reference", "fence",
+          base::StrCat("127.0.0.1:", service_port_), "--config", path("g-a.yaml")},
+         {},
+         path("ctl.log"),
+         ""});
+    EXPECT_TRUE(ctl.ok()) << ctl.status();
+    auto ended = (*ctl)->Wait(40s);
+    EXPECT_TRUE(ended.ok()) << ended.status();
+    return std::pair(ended->code, (*ctl)->Output());
+  };
+  auto admin = *kafka::Admin::Create(connection_);
+  auto all_committed = [&] {
+    return WaitUntil(60s, [&] {
+      auto committed = admin->Committed(suffix_ + ".g", raw());
+      return committed.ok() && *committed == *admin->LogEnds(raw());
+    });
+  };
+  Produce(400);
+  for (const auto& replica : replicas) {
+    EXPECT_TRUE(WaitUntil(60s, [&] {
+      return Get(*replica, "/readyz").find("waits for the first fence") != std::string::npos;
+    })) << Get(*replica, "/readyz");
+  }
+  auto first = fence();
+  EXPECT_EQ(first.first, 0) << first.second;
+  ASSERT_TRUE(all_committed());
+
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  ASSERT_TRUE(WaitForMetric(
+      *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 2"));
+  Produce(400);
+  ASSERT_TRUE(all_committed());
+  // Committed isn't visible at once: the markers follow.
+  ASSERT_TRUE(WaitUntil(60s, [&] { return Versions().size() == 4; }));
+  const std::vector<int64_t> border = *admin->LogEnds(raw());
+  auto second = fence();
+  EXPECT_EQ(second.first, 0) << second.second;
+  auto again = fence();
+  EXPECT_EQ(again.first, 2);
+  EXPECT_THAT(again.second, HasSubstr("names these versions already"));
+  // They have heard of it: the older versions are joined to what is before it.
+  for (const auto& replica : replicas) ASSERT_TRUE(WaitForVersions(*replica, 2));
+  replicas[1]->Kill();
+  Produce(400);
+  ASSERT_TRUE(all_committed());
+  ASSERT_TRUE(WaitUntil(60s, [&] {
+    auto versions = Versions();
+    return std::all_of(versions.begin(), versions.end(),
+                       [](const auto& of) { return of.second.size() > 1; });
+  }));
+  std::set<std::vector<std::string>> distinct;
+  for (const auto& [partition, of] : Versions()) {
+    ASSERT_EQ(of.size(), 2u) << "partition " << partition;
+    distinct.insert(of);
+  }
+  ASSERT_EQ(distinct.size(), 1u);
+  for (const auto& [partition, offsets] : Results()) {
+    for (const auto& [offset, result] : offsets) {
+      EXPECT_EQ(result.reference,
+                (*distinct.begin())[offset < border[static_cast<size_t>(partition)] ? 0 : 1])
+          << partition << "/" << offset;
+    }
+  }
+  StopCleanly(*replicas[0]);
+  StopCleanly(*replicas[2]);
+}
+
+TEST_F(PinsKafkaTest, AReplicaThatIsBehindWaitsAndNoPartitionGoesBack) {
+  auto service = StartService();
+  WriteConfig("a", "g", Remote(), control());
+  auto processor = StartProcessor("g-a");
+  Produce(400);
+  ASSERT_TRUE(WaitForIn(*processor, produced_));
+  StopCleanly(*processor);
+  // What a replica has that knows the first version only.
+  std::filesystem::copy(path("kept-g-a"), path("behind"), std::filesystem::copy_options::recursive);
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  processor = StartProcessor("g-a");
+  ASSERT_TRUE(WaitForVersions(*processor, 2));
+  Produce(400);
+  ASSERT_TRUE(WaitForIn(*processor, 400));
+  StopCleanly(*processor);
+  service->Kill();
+  std::filesystem::remove_all(path("kept-g-a"));
+  std::filesystem::rename(path("behind"), path("kept-g-a"));
+  auto behind = StartProcessor("g-a");
+  Produce(100);
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    return Get(*behind, "/readyz").find("waits for activation") != std::string::npos;
+  })) << Get(*behind, "/readyz");
+  EXPECT_THAT(Get(*behind, "/metrics"), HasSubstr("sluice_events_in_total 0\n"));
+  service = StartService();
+  ASSERT_TRUE(WaitForIn(*behind, 100));
+  StopCleanly(*behind);
+  for (const auto& [partition, of] : Versions()) EXPECT_EQ(of.size(), 2u);
 }
 
 TEST_F(ReferenceKafkaTest, ATableOfPostgresIsJoinedFollowedAndOutlived) {

@@ -1,8 +1,5 @@
 #include "common/rpc/server.h"
 
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/impl/client_unary_call.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/method_handler.h>
@@ -12,16 +9,13 @@
 
 #include "common/base/strings.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/testing.h"
 #include "gmock/gmock.h"
-#include "google/protobuf/descriptor.pb.h"
-#include "google/protobuf/empty.pb.h"
-#include "google/protobuf/wrappers.pb.h"
 #include "gtest/gtest.h"
 
 namespace sluice::rpc {
 namespace {
 
-using google::protobuf::Empty;
 using google::protobuf::MessageLite;
 using google::protobuf::StringValue;
 using testing::HasSubstr;
@@ -47,16 +41,6 @@ class WaitingService : public grpc::Service {
   std::atomic<bool> entered = false;
 };
 
-template <typename Request, typename Response>
-grpc::Status Call(grpc::ChannelInterface& channel, const char* path, const Request& request,
-                  Response* response) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  grpc::internal::RpcMethod method(path, grpc::internal::RpcMethod::NORMAL_RPC);
-  return grpc::internal::BlockingUnaryCall<Request, Response, MessageLite, MessageLite>(
-      &channel, method, &context, request, response);
-}
-
 class ServerTest : public testing::Test {
  protected:
   void Serve(ServerOptions options = {}) {
@@ -70,20 +54,12 @@ class ServerTest : public testing::Test {
     channel_ = *channel;
   }
 
-  // grpc.health.v1's messages look on the wire like these: request {string service = 1}, response
-  // {enum status = 1}. 1 is SERVING, 2 NOT_SERVING.
-  int Health(const std::string& service) {
-    StringValue request;
-    request.set_value(service);
-    google::protobuf::Int32Value response;
-    grpc::Status status = Call(*channel_, "/grpc.health.v1.Health/Check", request, &response);
-    return status.ok() ? response.value() : -static_cast<int>(status.error_code());
-  }
+  int Health(const std::string& service) { return HealthOf(*channel_, service); }
 
   grpc::Status Echo(const std::string& text) {
     StringValue request, response;
     request.set_value(text);
-    return Call(*channel_, "/sluice.test.Waiting/Echo", request, &response);
+    return CallUnary(*channel_, "/sluice.test.Waiting/Echo", request, &response);
   }
 
   WaitingService service_;
@@ -105,37 +81,9 @@ TEST_F(ServerTest, HealthSaysWhatItWasTold) {
 
 TEST_F(ServerTest, ReflectionListsTheServices) {
   Serve();
-  // The request {string list_services = 7} looks on the wire like a FieldDescriptorProto's
-  // default_value.
-  google::protobuf::FieldDescriptorProto request;
-  request.set_default_value("*");
-  grpc::TemplatedGenericStub<google::protobuf::FieldDescriptorProto, Empty> stub(channel_);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  grpc::CompletionQueue queue;
-  auto next = [&] {
-    void* tag;
-    bool ok = false;
-    return queue.Next(&tag, &ok) && ok;
-  };
-  auto call = stub.PrepareCall(
-      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
-  call->StartCall(nullptr);
-  ASSERT_TRUE(next());
-  call->Write(request, nullptr);
-  ASSERT_TRUE(next());
-  Empty response;
-  call->Read(&response, nullptr);
-  ASSERT_TRUE(next());
-  // The fields that Empty doesn't know hold the names.
-  std::string names = response.SerializeAsString();
+  const std::string names = ReflectedNames(channel_);
   EXPECT_THAT(names, HasSubstr("sluice.test.Waiting"));
   EXPECT_THAT(names, HasSubstr("grpc.reflection.v1alpha.ServerReflection"));
-  call->WritesDone(nullptr);
-  ASSERT_TRUE(next());
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  next();
 }
 
 TEST_F(ServerTest, RefusesAnAddressThatOthersCanReachUnlessThereIsTls) {

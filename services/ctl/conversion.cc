@@ -1,11 +1,19 @@
 #include "services/ctl/conversion.h"
 
+#include <cstring>
 #include <fstream>
+#include <optional>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/pseudonym.h"
 
 namespace sluice::ctl {
+namespace {
+
+constexpr size_t kBlockBytes = sizeof(privacy::PseudonymBlock);
+
+}  // namespace
 
 using base::StrCat;
 
@@ -31,6 +39,81 @@ ExitCode ReportConversion(const privacy::Rotation::Counts& counts, Output& outpu
                << " of the newest epoch already, " << counts.untouched
                << " of an epoch that isn't active: left as they are.\n";
   return counts.untouched == 0 ? ExitCode::kOk : ExitCode::kFound;
+}
+
+void PseudonymConverter::Add(std::string_view text) {
+  size_t at = 0;
+  while (auto found = privacy::FindPseudonym(text, label_, at)) {
+    pending_.append(text.substr(at, found->begin - at));
+    at = found->end;
+    const auto& parsed = found->parsed;
+    std::string_view old = text.substr(found->begin, found->end - found->begin);
+    if (newest_ != 0 && parsed.epoch == newest_) {
+      ++added_.already;
+      pending_.append(old);
+      continue;
+    }
+    std::string& blocks = blocks_[parsed.epoch];
+    places_.push_back(
+        {ends_.size(), pending_.size(), parsed.epoch, blocks.size(), std::string(old)});
+    blocks.append(reinterpret_cast<const char*>(parsed.block.data()), kBlockBytes);
+  }
+  pending_.append(text.substr(at));
+  ends_.push_back(pending_.size());
+}
+
+void PseudonymConverter::Clear() {
+  pending_.clear();
+  ends_.clear();
+  places_.clear();
+  blocks_.clear();
+  added_ = {};
+}
+
+absl::StatusOr<std::vector<std::string>> PseudonymConverter::Take() {
+  std::map<uint32_t, std::optional<Made>> made;
+  for (const auto& [epoch, blocks] : blocks_) {
+    auto answer = ask_(epoch, blocks);
+    if (absl::IsFailedPrecondition(answer.status()) || absl::IsNotFound(answer.status())) {
+      made[epoch] = std::nullopt;
+      continue;
+    }
+    if (answer.ok() && answer->blocks.size() != blocks.size()) {
+      answer = absl::InternalError("the pseudonymiser answered with another number of pseudonyms");
+    }
+    if (!answer.ok()) {
+      Clear();
+      return answer.status();
+    }
+    made[epoch] = *std::move(answer);
+  }
+  std::vector<std::string> texts(ends_.size());
+  size_t at = 0, place = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    std::string& text = texts[i];
+    for (; place < places_.size() && places_[place].text == i; ++place) {
+      const Place& here = places_[place];
+      text.append(pending_, at, here.at - at);
+      at = here.at;
+      const std::optional<Made>& now = made[here.epoch];
+      if (!now) {
+        ++added_.untouched;
+        text.append(here.old);
+        continue;
+      }
+      privacy::PseudonymBlock block;
+      std::memcpy(block.data(), now->blocks.data() + here.block, kBlockBytes);
+      privacy::AppendPseudonym(now->as, block, text);
+      ++added_.converted;
+    }
+    text.append(pending_, at, ends_[i] - at);
+    at = ends_[i];
+  }
+  counts_.converted += added_.converted;
+  counts_.already += added_.already;
+  counts_.untouched += added_.untouched;
+  Clear();
+  return texts;
 }
 
 }  // namespace sluice::ctl

@@ -1,160 +1,114 @@
 #include "services/ctl/pseudonyms_command.h"
 
-#include <cstring>
-#include <map>
 #include <optional>
-#include <ostream>
 #include <string>
-#include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "common/base/status.h"
-#include "common/base/strings.h"
-#include "common/privacy/pseudonym.h"
 #include "services/ctl/conversion.h"
+#include "services/ctl/json.h"
 #include "services/ctl/pseudonymiser_options.h"
+#include "services/ctl/site.h"
+#include "services/ctl/topic_conversion.h"
 
 namespace sluice::ctl {
 namespace {
 
-using base::StrCat;
 using Stub = PseudonymiserOptions::Stub;
 namespace v1 = pseudonymiser::v1;
 
-constexpr size_t kBlockBytes = sizeof(privacy::PseudonymBlock);
+constexpr size_t kPendingBytesMax = 8 * 1024 * 1024;
 
 struct Options {
   PseudonymiserOptions service;
   std::string domain, to;
   std::string input = "-";
   size_t batch = 10'000;
+  std::string config;
+  TopicConversionOptions topic;
 };
 
-// What the service makes of the blocks of one epoch.
-struct Made {
-  std::string blocks;
-  privacy::DomainEpoch as;
-};
-
-// Converts texts chunk by chunk: all pseudonyms of one domain, wherever they stand.
-class Converter {
- public:
-  // A call for the blocks of one epoch.
-  using Ask = absl::FunctionRef<absl::StatusOr<Made>(uint32_t epoch, const std::string& blocks)>;
-  // `newest`: what is left as it is, because it is converted already; 0: nothing.
-  Converter(std::string label, uint32_t newest, size_t batch, Ask ask)
-      : label_(std::move(label)), newest_(newest), batch_(batch), ask_(ask) {}
-
-  absl::Status Add(std::string_view line, std::ostream& out) {
-    size_t at = 0;
-    while (auto found = privacy::FindPseudonym(line, label_, at)) {
-      pending_.append(line.substr(at, found->begin - at));
-      at = found->end;
-      const auto& parsed = found->parsed;
-      if (newest_ != 0 && parsed.epoch == newest_) {
-        ++counts_.already;
-        pending_.append(line.substr(found->begin, found->end - found->begin));
-        continue;
-      }
-      std::string& blocks = blocks_[parsed.epoch];
-      places_.push_back({pending_.size(), parsed.epoch, blocks.size(),
-                         std::string(line.substr(found->begin, found->end - found->begin))});
-      blocks.append(reinterpret_cast<const char*>(parsed.block.data()), kBlockBytes);
-    }
-    pending_.append(line.substr(at));
-    if (places_.size() >= batch_ || pending_.size() >= kPendingBytesMax) return Flush(out);
-    return absl::OkStatus();
-  }
-
-  absl::Status Flush(std::ostream& out) {
-    std::map<uint32_t, std::optional<Made>> made;
-    for (const auto& [epoch, blocks] : blocks_) {
-      auto answer = ask_(epoch, blocks);
-      // The epoch isn't active, or never was: its pseudonyms stay.
-      if (absl::IsFailedPrecondition(answer.status()) || absl::IsNotFound(answer.status())) {
-        made[epoch] = std::nullopt;
-        continue;
-      }
-      if (!answer.ok()) return answer.status();
-      if (answer->blocks.size() != blocks.size())
-        return absl::InternalError("the pseudonymiser answered with another number of pseudonyms");
-      made[epoch] = *std::move(answer);
-    }
-    std::string text;
-    size_t at = 0;
-    for (const Place& place : places_) {
-      text.append(pending_, at, place.at - at);
-      at = place.at;
-      const std::optional<Made>& now = made[place.epoch];
-      if (!now) {
-        ++counts_.untouched;
-        text.append(place.old);
-        continue;
-      }
-      privacy::PseudonymBlock block;
-      std::memcpy(block.data(), now->blocks.data() + place.block, kBlockBytes);
-      privacy::AppendPseudonym(now->as, block, text);
-      ++counts_.converted;
-    }
-    text.append(pending_, at);
-    out << text;
-    pending_.clear();
-    places_.clear();
-    blocks_.clear();
-    return out ? absl::OkStatus() : absl::InternalError("the result can't be written");
-  }
-
-  const privacy::Rotation::Counts& counts() const { return counts_; }
-
- private:
-  static constexpr size_t kPendingBytesMax = 8 * 1024 * 1024;
-  struct Place {
-    size_t at;  // in pending_
-    uint32_t epoch;
-    size_t block;  // in the epoch's blocks
-    std::string old;
-  };
-
-  const std::string label_;
-  const uint32_t newest_;
-  const size_t batch_;
-  const Ask ask_;
-  std::string pending_;  // the text without the pseudonyms at places_
-  std::vector<Place> places_;
-  std::map<uint32_t, std::string> blocks_;
-  privacy::Rotation::Counts counts_;
-};
-
-absl::StatusOr<ExitCode> Run(const Options& options, Converter& converter, Output& output) {
-  SLUICE_RETURN_IF_ERROR(ForEachLine(options.input, output, [&](const std::string& line) {
-    return converter.Add(line, output.out());
-  }));
-  SLUICE_RETURN_IF_ERROR(converter.Flush(output.out()));
-  return ReportConversion(converter.counts(), output);
-}
-
-absl::StatusOr<ExitCode> Rotate(const Options& options, Output& output) {
-  SLUICE_ASSIGN_OR_RETURN(auto stub, options.service.Connect());
-  auto ask = [&](uint32_t epoch, const std::string& blocks) -> absl::StatusOr<Made> {
+// Of the domain's pseudonyms, to its newest epoch. Options and stub outlive it.
+absl::StatusOr<PseudonymConverter> RotationOf(const Options& options, Stub& stub) {
+  auto ask = [&options, &stub](
+                 uint32_t epoch,
+                 const std::string& blocks) -> absl::StatusOr<PseudonymConverter::Made> {
     v1::RotateRequest request;
     request.set_domain(options.domain);
     request.set_from_epoch(epoch);
     request.set_blocks(blocks);
     options.service.Justify(*request.mutable_justification());
     v1::RotateResponse response;
-    SLUICE_RETURN_IF_ERROR(options.service.Call(*stub, &Stub::Rotate, request, response));
-    return Made{std::move(*response.mutable_blocks()), {response.label(), response.epoch()}};
+    SLUICE_RETURN_IF_ERROR(options.service.Call(stub, &Stub::Rotate, request, response));
+    return PseudonymConverter::Made{std::move(*response.mutable_blocks()),
+                                    {response.label(), response.epoch()}};
   };
   // What the domain's pseudonyms look like.
-  SLUICE_ASSIGN_OR_RETURN(Made now, ask(0, ""));
-  Converter converter(now.as.label, now.as.epoch, options.batch, ask);
+  SLUICE_ASSIGN_OR_RETURN(PseudonymConverter::Made now, ask(0, ""));
+  return PseudonymConverter(now.as.label, now.as.epoch, ask);
+}
+
+absl::StatusOr<ExitCode> Run(const Options& options, PseudonymConverter& converter,
+                             Output& output) {
+  auto flush = [&]() -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(auto texts, converter.Take());
+    for (const std::string& text : texts) output.out() << text;
+    return output.out() ? absl::OkStatus() : absl::InternalError("the result can't be written");
+  };
+  SLUICE_RETURN_IF_ERROR(ForEachLine(options.input, output, [&](const std::string& line) {
+    converter.Add(line);
+    const bool full =
+        converter.pseudonyms() >= options.batch || converter.bytes() >= kPendingBytesMax;
+    return full ? flush() : absl::OkStatus();
+  }));
+  SLUICE_RETURN_IF_ERROR(flush());
+  return ReportConversion(converter.counts(), output);
+}
+
+absl::StatusOr<ExitCode> Rotate(const Options& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(auto stub, options.service.Connect());
+  SLUICE_ASSIGN_OR_RETURN(PseudonymConverter converter, RotationOf(options, *stub));
   return Run(options, converter, output);
+}
+
+absl::StatusOr<ExitCode> RotateTopic(const Options& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
+  SLUICE_ASSIGN_OR_RETURN(auto stub, options.service.Connect());
+  SLUICE_ASSIGN_OR_RETURN(PseudonymConverter converter, RotationOf(options, *stub));
+  TopicConversionOptions topic = options.topic;
+  topic.pseudonyms_max = options.batch;
+  std::optional<Progress> progress;
+  topic.progress = [&](uint64_t done, uint64_t total) {
+    if (!progress) progress.emplace(output, topic.from, total);
+    progress->Set(done);
+  };
+  SLUICE_ASSIGN_OR_RETURN(TopicConversionReport report,
+                          ConvertTopic(site.connection, topic, converter));
+  progress.reset();
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject()
+        .Member("from", topic.from)
+        .Member("to", topic.to)
+        .Member("records", report.records())
+        .Member("written", report.written)
+        .Member("written_before", report.before)
+        .Member("converted", report.pseudonyms.converted)
+        .Member("already", report.pseudonyms.already)
+        .Member("untouched", report.pseudonyms.untouched)
+        .EndObject();
+    output.out() << std::move(json).Finish();
+  } else {
+    output.out() << topic.from << ": " << report.records() << " records = " << report.written
+                 << " written to " << topic.to << " + " << report.before << " by former runs\n";
+  }
+  return ReportConversion(report.pseudonyms, output);
 }
 
 absl::StatusOr<ExitCode> Convert(const Options& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(auto stub, options.service.Connect());
   std::string label;
-  auto ask = [&](uint32_t epoch, const std::string& blocks) -> absl::StatusOr<Made> {
+  auto ask = [&](uint32_t epoch,
+                 const std::string& blocks) -> absl::StatusOr<PseudonymConverter::Made> {
     v1::ConvertRequest request;
     request.set_from_domain(options.domain);
     request.set_from_epoch(epoch);
@@ -164,10 +118,11 @@ absl::StatusOr<ExitCode> Convert(const Options& options, Output& output) {
     v1::ConvertResponse response;
     SLUICE_RETURN_IF_ERROR(options.service.Call(*stub, &Stub::Convert, request, response));
     label = response.from_label();
-    return Made{std::move(*response.mutable_blocks()), {response.label(), response.epoch()}};
+    return PseudonymConverter::Made{std::move(*response.mutable_blocks()),
+                                    {response.label(), response.epoch()}};
   };
   SLUICE_RETURN_IF_ERROR(ask(0, "").status());
-  Converter converter(label, 0, options.batch, ask);
+  PseudonymConverter converter(label, 0, ask);
   return Run(options, converter, output);
 }
 
@@ -184,13 +139,15 @@ void AddPseudonymsCommands(Program& program) {
     });
     options->service.AddTo(command);
     options->service.AddJustificationTo(command);
-    command.add_option("file", options->input, "JSON lines, CSV or any text; - for standard input");
     command
         .add_option("--batch", options->batch,
                     "Pseudonyms a call; no more than the caller's values_per_s in the policy")
         ->check(CLI::Range(1, 100'000))
         ->capture_default_str();
     return command;
+  };
+  auto add_file = [&](CLI::App& command) {
+    command.add_option("file", options->input, "JSON lines, CSV or any text; - for standard input");
   };
   const std::string at =
       " --pseudonymiser pseudonymiser:7071 --tls-certificate me.crt"
@@ -201,7 +158,30 @@ void AddPseudonymsCommands(Program& program) {
            .examples = {{"pseudonyms rotate --domain intelligence old.jsonl" + at + " > new.jsonl",
                          "Exit code 1: some were of an epoch that isn't active"}}},
           Rotate);
+  add_file(rotate);
   rotate.add_option("--domain", options->domain, "The domain's name")->required();
+  CLI::App& topic =
+      add({.name = "rotate-topic",
+           .summary = "Convert a domain's old pseudonyms in a topic, into another topic",
+           .examples = {{"pseudonyms rotate-topic --domain intelligence --config processor.yaml"
+                         " --from clean.stops.intelligence --to clean.stops.intelligence.2" +
+                             at,
+                         "Each record once, however often it is killed and run again"}}},
+          RotateTopic);
+  topic.add_option("--domain", options->domain, "The domain's name")->required();
+  topic.add_option("--config", options->config, "A processor's configuration: where Kafka is")
+      ->required();
+  topic.add_option("--from", options->topic.from, "The topic that holds old pseudonyms")
+      ->required();
+  topic
+      .add_option("--to", options->topic.to,
+                  "Where its records go, converted; it must be there, with as many partitions")
+      ->required();
+  topic
+      .add_option("--transaction-records", options->topic.transaction_records,
+                  "Records in one transaction at most")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
   CLI::App& convert =
       add({.name = "convert",
            .summary = "Convert a domain's pseudonyms in a text to another domain's",
@@ -209,6 +189,7 @@ void AddPseudonymsCommands(Program& program) {
                              " > out.csv",
                          "Who has both can join two audiences: the policy must allow it"}}},
           Convert);
+  add_file(convert);
   convert.add_option("--from", options->domain, "The domain that made them")->required();
   convert.add_option("--to", options->to, "The domain that they become pseudonyms of")->required();
 }

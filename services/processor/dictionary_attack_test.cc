@@ -1,138 +1,17 @@
-// Who has clean streams and a list of everybody: what he can tell from them. He hashes and encodes
-// every PNC id and phone number that there can be, in every spelling and under every key that can
-// be guessed, and looks for the results in all that was published.
-#include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+// What can be told from the engine's outputs by somebody who has a list of everybody.
+#include "services/processor/dictionary_attack_test.h"
 
-#include <algorithm>
-#include <array>
-#include <cctype>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <set>
-#include <unordered_set>
 
-#include "absl/strings/escaping.h"
 #include "common/base/random.h"
-#include "common/privacy/identifier.h"
 #include "common/privacy/local_pseudonymiser.h"
-#include "common/privacy/pseudonym.h"
-#include "demo/generator.h"
 #include "services/processor/setup.h"
 #include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::processor {
 namespace {
-
-using contract::v1::IdentifierKind;
-
-struct Guess {
-  IdentifierKind kind;
-  std::string value;  // canonical
-};
-
-std::string Canonical(IdentifierKind kind, std::string_view value) {
-  std::string out;
-  EXPECT_TRUE(privacy::AppendCanonical(kind, value, out)) << value;
-  return out;
-}
-
-class DictionaryAttack {
- public:
-  // Published text: its words, with and without the signs that encodings use, and what they decode
-  // to.
-  void See(std::string_view text) {
-    for (std::string_view also : {"", "+/=", "+/=-_"}) {
-      size_t begin = 0;
-      for (size_t at = 0; at <= text.size(); ++at) {
-        if (at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 ||
-                                 also.find(text[at]) != std::string_view::npos))
-          continue;
-        if (at > begin) SeeWord(std::string(text.substr(begin, at - begin)));
-        begin = at + 1;
-      }
-    }
-  }
-
-  // Whether the guess was seen, or the first 128 bits of some hash of it.
-  bool Recovers(const Guess& guess) const {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    for (const std::string& spelling : Spellings(guess)) {
-      if (words_.contains(spelling)) return true;
-      for (const EVP_MD* hash : {EVP_md5(), EVP_sha1(), EVP_sha256(), EVP_sha512()}) {
-        EVP_Digest(spelling.data(), spelling.size(), digest, nullptr, hash, nullptr);
-        if (Saw(digest)) return true;
-      }
-      for (std::string_view key : {"", "sluice", "intelligence", "public", "int1"}) {
-        HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-             reinterpret_cast<const unsigned char*>(spelling.data()), spelling.size(), digest,
-             nullptr);
-        if (Saw(digest)) return true;
-      }
-    }
-    return false;
-  }
-  bool Saw(const unsigned char* block) const {
-    return blocks_.contains(std::string(reinterpret_cast<const char*>(block), kBlockBytes));
-  }
-
- private:
-  static constexpr size_t kBlockBytes = sizeof(privacy::PseudonymBlock);
-
-  static std::vector<std::string> Spellings(const Guess& guess) {
-    std::string bare = guess.value;
-    std::erase_if(bare, [](char c) { return c == '/' || c == '+'; });
-    if (guess.kind != contract::v1::PHONE) return {guess.value, bare, guess.value.substr(2)};
-    std::string national = "0" + guess.value.substr(3);
-    return {guess.value, bare, national, national.substr(1)};
-  }
-
-  void SeeWord(std::string word) {
-    std::string decoded;
-    if (word.size() >= 2 * kBlockBytes && word.size() % 2 == 0 &&
-        std::all_of(word.begin(), word.end(), [](unsigned char c) { return std::isxdigit(c); })) {
-      decoded = absl::HexStringToBytes(word);
-      blocks_.insert(decoded.substr(0, kBlockBytes));
-    }
-    for (auto decode :
-         {+[](absl::string_view from, std::string* to) { return absl::Base64Unescape(from, to); },
-          +[](absl::string_view from, std::string* to) {
-            return absl::WebSafeBase64Unescape(from, to);
-          }}) {
-      if (decode(word, &decoded) && decoded.size() >= kBlockBytes)
-        blocks_.insert(decoded.substr(0, kBlockBytes));
-    }
-    if (auto parsed = privacy::ParsePseudonym("guess1-" + word))
-      blocks_.emplace(parsed->block.begin(), parsed->block.end());
-    words_.insert(std::move(word));
-  }
-
-  std::unordered_set<std::string> words_;
-  std::unordered_set<std::string> blocks_;
-};
-
-// What this project doesn't have: pseudonyms without a key.
-class PlainSha256 final : public privacy::Pseudonymiser {
- public:
-  absl::StatusOr<uint16_t> Domain(std::string_view) override { return uint16_t{0}; }
-  absl::Status Pseudonymise(const privacy::PseudonymBatch& batch,
-                            privacy::PseudonymAnswer& answer) override {
-    answer.domains = {{"plain", 1}};
-    answer.blocks.resize(batch.targets().size());
-    for (size_t i = 0; i < batch.targets().size(); ++i) {
-      const uint32_t value = batch.targets()[i].value;
-      const uint32_t begin = value == 0 ? 0 : batch.values()[value - 1].end;
-      unsigned char digest[EVP_MAX_MD_SIZE];
-      EVP_Digest(batch.bytes().data() + begin, batch.values()[value].end - begin, digest, nullptr,
-                 EVP_sha256(), nullptr);
-      std::copy_n(digest, answer.blocks[i].size(), answer.blocks[i].begin());
-    }
-    return absl::OkStatus();
-  }
-};
 
 class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink {
  protected:
@@ -156,16 +35,6 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
     auto setup = LoadSetup(path + "/processor.yaml");
     ASSERT_TRUE(setup.ok()) << setup.status();
     setup_ = std::make_unique<processor::Setup>(*std::move(setup));
-
-    // Everybody whom the generator can make.
-    for (uint32_t person = 0; person < demo::Generator::kPeople; ++person)
-      guesses_.push_back(
-          {contract::v1::PNC_ID, Canonical(contract::v1::PNC_ID, demo::Generator::Pnc(person))});
-    for (uint32_t number = 0; number < 1000; ++number) {
-      char phone[16];
-      std::snprintf(phone, sizeof(phone), "07700 900%03u", number);
-      guesses_.push_back({contract::v1::PHONE, Canonical(contract::v1::PHONE, phone)});
-    }
   }
 
   // What a subscriber of every clean stream has seen, and which people are in it.
@@ -190,11 +59,7 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
     attack_.See(clean.key.value_or(""));
     attack_.See(clean.value);
     for (const engine::Header& header : clean.headers) attack_.See(header.value);
-    for (auto [kind, name] : {std::pair(contract::v1::PNC_ID, "\"pnc_id\":\""),
-                              std::pair(contract::v1::PHONE, "\"phone\":\"")}) {
-      size_t at = raw_.find(name) + std::string_view(name).size();
-      present_.insert(Canonical(kind, raw_.substr(at, raw_.find('"', at) - at)));
-    }
+    CollectPresent(raw_, present_);
     return absl::OkStatus();
   }
   absl::Status Quarantined(const engine::InputRecord&,
@@ -206,30 +71,10 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
   }
   void Suppressed(const engine::InputRecord&) override {}
 
-  std::set<std::string> Recovered() const {
-    std::set<std::string> recovered;
-    for (const Guess& guess : guesses_)
-      if (attack_.Recovers(guess)) recovered.insert(guess.value);
-    return recovered;
-  }
-  // The same by somebody who has a keyring.
-  std::set<std::string> RecoveredWith(privacy::Pseudonymiser& keys) const {
-    privacy::PseudonymBatch batch;
-    const std::array domains = {*keys.Domain("intelligence"), *keys.Domain("public")};
-    for (const Guess& guess : guesses_) batch.Add(guess.kind, guess.value, domains);
-    privacy::PseudonymAnswer answer;
-    EXPECT_EQ(keys.Pseudonymise(batch, answer), absl::OkStatus());
-    std::set<std::string> recovered;
-    for (size_t i = 0; i < answer.blocks.size(); ++i)
-      if (attack_.Saw(answer.blocks[i].data()))
-        recovered.insert(guesses_[i / domains.size()].value);
-    return recovered;
-  }
-
   std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("attack");
   base::SystemRandom random_;
   std::unique_ptr<processor::Setup> setup_;
-  std::vector<Guess> guesses_;
+  const std::vector<Guess> guesses_ = Everybody();
   DictionaryAttack attack_;
   std::string raw_;
   std::set<std::string> present_;  // in published events
@@ -238,18 +83,19 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
 TEST_F(DictionaryAttackTest, RecoversNothingWithoutTheKeys) {
   auto pseudonymiser = privacy::LocalPseudonymiser::Create(*setup_->keyring);
   Publish(**pseudonymiser);
-  EXPECT_EQ(Recovered(), std::set<std::string>());
+  EXPECT_EQ(Recovered(attack_, guesses_), std::set<std::string>());
 
   // Nor with another site's keys; with the right ones all of it, or the attack proves nothing.
   auto others = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
-  EXPECT_EQ(RecoveredWith(**privacy::LocalPseudonymiser::Create(*others)), std::set<std::string>());
-  EXPECT_EQ(RecoveredWith(**pseudonymiser), present_);
+  EXPECT_EQ(RecoveredWith(attack_, guesses_, **privacy::LocalPseudonymiser::Create(*others)),
+            std::set<std::string>());
+  EXPECT_EQ(RecoveredWith(attack_, guesses_, **pseudonymiser), present_);
 }
 
 TEST_F(DictionaryAttackTest, RecoversEverybodyFromPlainSha256) {
   PlainSha256 plain;
   Publish(plain);
-  EXPECT_EQ(Recovered(), present_);
+  EXPECT_EQ(Recovered(attack_, guesses_), present_);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -58,6 +59,8 @@ class ProcessorKafkaTest : public ::testing::Test {
   void SetUp() override {
     folder_ = *test_support::TempDir::Create("processor-test");
     suffix_ = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    // Parametrised tests; Kafka's names take no slash.
+    std::replace(suffix_.begin(), suffix_.end(), '/', '.');
     base::SystemRandom random;
     std::string path = folder_->path();
     ASSERT_TRUE(privacy::Keyring::CreateKeyFile(path + "/kek", random).ok());

@@ -34,10 +34,12 @@ class RemoteKafkaTest : public ProcessorKafkaTest {
     IssueServer(3600);
     std::ofstream(path("policy.yaml"))
         << "callers: [{caller: \"spiffe://sluice/processor\", limits: {bulk: true},\n"
-        << "  may: [{calls: [pseudonymise, encrypt, format_preserve], domains: [\"*\"]}]}]\n";
+        << "  may: [{calls: [pseudonymise, encrypt, format_preserve], domains: [\"*\"]}]},\n"
+        << " {caller: \"spiffe://sluice/admin\", may: [{calls: [rotate_domain], domains: "
+           "[\"*\"]}]}]\n";
     std::ofstream(path("keys.yaml"))
         << "keyring: keyring\nkey_encryption_key: kek\npolicy: policy.yaml\n"
-        << "look_interval_ms: 100\naudit: {file: audit.log, writer: test}\n"
+        << "state: state\nlook_interval_ms: 100\naudit: {file: audit.log, writer: test}\n"
         << "listen: {grpc: \"localhost:" << port_ << "\", tls: {certificate: \""
         << server_.certificate << "\", private_key: \"" << server_.private_key
         << "\", client_ca: \"" << server_.authority << "\"}}\n";
@@ -120,6 +122,24 @@ class RemoteKafkaTest : public ProcessorKafkaTest {
     auto service = KeyService::Create(std::move(options));
     EXPECT_TRUE(service.ok()) << service.status();
     return service.ok() ? *service : nullptr;
+  }
+  // As an operator does where the service has the keys.
+  void RotateByTheService(const std::string& domain) {
+    auto admin = certificates_.Issue("authority", "admin", "URI:spiffe://sluice/admin");
+    auto process = ChildProcess::Start(
+        {{Environment("SLUICE_BINARY_DIR") + "/services/ctl/sluicectl", "domains", "rotate", domain,
+          "--purpose", "yearly", "--pseudonymiser", base::StrCat("localhost:", port_),
+          "--tls-certificate", admin.certificate, "--tls-private-key", admin.private_key,
+          "--tls-authority", admin.authority},
+         {},
+         path("ctl.log"),
+         ""});
+    ASSERT_TRUE(process.ok()) << process.status();
+    auto ended = (*process)->Wait(60s);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    ASSERT_EQ(*ended, test_support::Exit{}) << (*process)->Output();
+    EXPECT_THAT((*process)->Output(), HasSubstr("epoch 2"));
+    ReloadKeyring();
   }
   // As an operator's `sluicectl keys rotate` does.
   void Rotate(const std::string& domain) {
@@ -378,11 +398,11 @@ TEST_F(RemoteKafkaTest, NoKeyIsInTheProcessorsMemory) {
 }
 
 // Two streams that share a domain, and the same two in the epoch before.
-class RotationKafkaTest : public RemoteKafkaTest {
+class RotationKafkaTest : public RemoteKafkaTest, public ::testing::WithParamInterface<bool> {
  protected:
   void SetUp() override {
     for (const char* name : {"partner", "before", "partner_before"}) {
-      base::StrAppend(more_streams_, "    - name: ", name, "\n      topic: clean.rotation.", name,
+      base::StrAppend(more_streams_, "    - name: ", name, "\n      topic: ", Topic(name),
                       "\n      domain: intelligence",
                       std::string_view(name).ends_with("before") ? "@previous" : "",
                       "\n      internal: true\n      treat: {PNC_ID: pseudonymise");
@@ -393,6 +413,10 @@ class RotationKafkaTest : public RemoteKafkaTest {
       more_streams_ += "}\n";
     }
     RemoteKafkaTest::SetUp();
+  }
+
+  static std::string Topic(const std::string& stream) {
+    return base::StrCat("clean.rotation.", GetParam() ? "service." : "file.", stream);
   }
 
   // Of a stream's records of one phase: pseudonym and event id.
@@ -436,7 +460,11 @@ class RotationKafkaTest : public RemoteKafkaTest {
   }
 };
 
-TEST_F(RotationKafkaTest, AJoinHasTheSameRowsBeforeDuringAndAfterARotation) {
+INSTANTIATE_TEST_SUITE_P(Begun, RotationKafkaTest, ::testing::Bool(), [](const auto& by_service) {
+  return by_service.param ? "ByTheServicesCall" : "InTheKeyringsFile";
+});
+
+TEST_P(RotationKafkaTest, AJoinHasTheSameRowsBeforeDuringAndAfterARotation) {
   constexpr int kEvents = 2000;  // of a phase, the same in each
   auto keys = StartKeys();
   auto process = Start();
@@ -451,7 +479,11 @@ TEST_F(RotationKafkaTest, AJoinHasTheSameRowsBeforeDuringAndAfterARotation) {
   generator_ = demo::Generator(7);
   Produce(kEvents / 2);
   ExpectConserved();
-  Rotate("intelligence");
+  if (GetParam()) {
+    RotateByTheService("intelligence");
+  } else {
+    Rotate("intelligence");
+  }
   WaitForEpoch(2);
   for (int i = 0; i < 4; ++i) {
     Produce(kEvents / 8, kEvents / 2 + i * kEvents / 8);
@@ -481,9 +513,9 @@ TEST_F(RotationKafkaTest, AJoinHasTheSameRowsBeforeDuringAndAfterARotation) {
     rows[std::string(record.topic)][phase].emplace_back(field("pnc_id"), field("event_id"));
   });
   const auto& left = rows[setup_->pipeline->streams()[0].topic];
-  const auto& right = rows["clean.rotation.partner"];
-  const auto& left_before = rows["clean.rotation.before"];
-  const auto& right_before = rows["clean.rotation.partner_before"];
+  const auto& right = rows[Topic("partner")];
+  const auto& left_before = rows[Topic("before")];
+  const auto& right_before = rows[Topic("partner_before")];
 
   const auto before = Join(left[0], right[0]);
   EXPECT_GT(before.size(), kEvents * 9 / 10u);

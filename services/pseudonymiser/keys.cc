@@ -1,7 +1,9 @@
 #include "services/pseudonymiser/keys.h"
 
 #include <openssl/crypto.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <utility>
 
 #include "common/base/status.h"
@@ -105,6 +107,14 @@ absl::Status KeyStore::Reload() {
 absl::Status KeyStore::Change(absl::FunctionRef<absl::Status(Keyring&)> change,
                               absl::FunctionRef<absl::Status()> record) {
   base::MutexLock changing(changing_);
+  // Before anything is recorded as done.
+  const std::string folder = std::filesystem::path(options_.keyring).parent_path().string();
+  if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0) {
+    return absl::FailedPreconditionError(base::StrCat(
+        options_.keyring,
+        ": can't be written here, as where a Secret is mounted: change it with `sluicectl keys` "
+        "elsewhere, and renew what is mounted; every replica picks it up"));
+  }
   SLUICE_ASSIGN_OR_RETURN(Keyring keyring,
                           Keyring::Load(options_.keyring, options_.key_encryption_key));
   std::shared_ptr<Keys> keys = current();

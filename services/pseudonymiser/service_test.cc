@@ -3,13 +3,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <array>
+#include <csignal>
 
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/privacy/pseudonym.h"
+#include "common/rpc/testing.h"
 #include "common/trail/chain.h"
 #include "services/pseudonymiser/testing.h"
+#include "tests/support/http_get.h"
 #include "tests/support/wait_until.h"
 
 namespace sluice::pseudonymiser {
@@ -820,6 +824,45 @@ TEST_F(ServiceTest, AStoppedServiceAnswersNobody) {
   EXPECT_EQ(list(), grpc::StatusCode::OK);
   service_.Stop();
   EXPECT_EQ(list(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServiceTest, ItsHealthAndItsServicesCanBeAskedFor) {
+  auto channel = *rpc::Connect(
+      {.address = service_.address(), .tls = service_.Caller("spiffe://force/anybody")}, "test");
+  EXPECT_EQ(rpc::HealthOf(*channel, ""), 1);
+  EXPECT_EQ(rpc::HealthOf(*channel, v1::Pseudonymiser::service_full_name()), 1);
+  EXPECT_LT(rpc::HealthOf(*channel, "sluice.processor.v1.Processor"), 0);
+  EXPECT_THAT(rpc::ReflectedNames(channel), HasSubstr(v1::Pseudonymiser::service_full_name()));
+  EXPECT_THAT(*test_support::HttpGet(service_.process().http_port(), "/livez"), HasSubstr(" 200 "));
+  EXPECT_THAT(*test_support::HttpGet(service_.process().http_port(), "/readyz"),
+              HasSubstr(" 200 "));
+}
+
+// The trail's file reaches a size that the process may not exceed, as on a full disk.
+TEST_F(ServiceTest, ItIsNotReadyWhileTheTrailCannotBeWritten) {
+  auto handler = signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  rlimit full = before;
+  full.rlim_cur = Trail().size() + 10;
+  setrlimit(RLIMIT_FSIZE, &full);
+  v1::RotateDomainRequest rotate;
+  rotate.set_domain("intelligence");
+  v1::RotateDomainResponse rotated;
+  grpc::Status refused = Call("admin", &v1::Pseudonymiser::Stub::RotateDomain, rotate, &rotated);
+  auto unready = test_support::HttpGet(service_.process().http_port(), "/readyz");
+  auto alive = test_support::HttpGet(service_.process().http_port(), "/livez");
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(*unready, AllOf(HasSubstr(" 503 "), HasSubstr("audit_trail")));
+  EXPECT_THAT(*alive, HasSubstr(" 200 "));
+  EXPECT_TRUE(test_support::WaitUntil(std::chrono::seconds(30), [&] {
+    return test_support::HttpGet(service_.process().http_port(), "/readyz")->find(" 200 ") !=
+           std::string::npos;
+  }));
+  EXPECT_TRUE(Call("admin", &v1::Pseudonymiser::Stub::RotateDomain, rotate, &rotated).ok());
+  EXPECT_EQ(rotated.epoch(), 2u);
 }
 
 TEST_F(ServiceTest, WithoutLockedMemoryItStartsOrRefusesAsConfigured) {

@@ -28,7 +28,6 @@ constexpr const char* kEthnicities[] = {"W1", "W2", "W9", "M1", "A1", "A3", "B1"
 constexpr const char* kObserved[] = {"White", "Black", "Asian", "Mixed", "Other"};
 constexpr const char* kDistricts[] = {"SW1A", "N1",  "E8",   "SE15", "W12",
                                       "NW3",  "CR0", "EC2M", "BR1",  "HA1"};
-constexpr uint32_t kOfficers = 9'000;
 
 }  // namespace
 
@@ -41,6 +40,12 @@ std::string Generator::Pnc(uint32_t person) {
                 static_cast<unsigned>(serial), kLetters[(year % 100 * 10'000'000 + serial) % 23]);
   return text;
 }
+
+std::string Generator::WarrantNo(uint32_t officer) { return std::to_string(10'000 + officer); }
+
+std::span<const char* const> Generator::Laws() { return kLaws; }
+
+std::span<const char* const> Generator::Objects() { return kObjects; }
 
 const std::string& Generator::Next() {
   uint64_t number = count_++;
@@ -59,7 +64,7 @@ const std::string& Generator::Next() {
       text, sizeof(text),
       "{\"event_id\":\"%08x-%04x-4%03x-a%03x-%012llx\",\"occurred_at\":\"2026-%02u-%02uT%02u:%02u:"
       "00%s\",\"type\":\"%s\","
-      "\"officer\":{\"warrant_no\":\"%u\",\"shoulder_no\":\"%u%s\",\"borough\":\"E09%06u\"},"
+      "\"officer\":{\"warrant_no\":\"%s\",\"shoulder_no\":\"%u%s\",\"borough\":\"E09%06u\"},"
       "\"subject\":{\"name\":\"%s%s "
       "%s\",\"date_of_birth\":\"%u-%02u-%s\",\"gender\":\"%s\",\"self_defined_ethnicity\":\"%s\","
       "\"officer_defined_ethnicity\":\"%s\",\"phone\":\"%s7700 900%03u\",\"pnc_id\":\"%s\"},"
@@ -74,7 +79,7 @@ const std::string& Generator::Next() {
       static_cast<unsigned>(id & 0xfff), static_cast<unsigned>(number & 0xfff),
       static_cast<unsigned long long>(number), 1 + Below(9), 1 + Below(28), Below(24), Below(60),
       broken == 3 ? "" : "+00:00", broken == 1 ? "Kerbside chat" : kTypes[Below(std::size(kTypes))],
-      10'000 + officer, 100 + officer % 900, officer % 2 ? "AW" : "NE", 1 + Below(33),
+      WarrantNo(officer).c_str(), 100 + officer % 900, officer % 2 ? "AW" : "NE", 1 + Below(33),
       untidy ? " " : "", kFirst[person % std::size(kFirst)],
       kLast[person / std::size(kFirst) % std::size(kLast)], 1950 + person % 60, 1 + person % 12,
       broken == 4  ? "32"

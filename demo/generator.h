@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <random>
+#include <span>
 #include <string>
 
 namespace sluice::demo {
@@ -21,6 +22,12 @@ class Generator {
   // Everybody there is: person i, less than kPeople, has this PNC id.
   static constexpr uint32_t kPeople = 60'000;
   static std::string Pnc(uint32_t person);
+  // Officer i, less than kOfficers, has this warrant number.
+  static constexpr uint32_t kOfficers = 9'000;
+  static std::string WarrantNo(uint32_t officer);
+  // Every event names one of each.
+  static std::span<const char* const> Laws();
+  static std::span<const char* const> Objects();
 
  private:
   uint32_t Below(uint32_t bound) { return static_cast<uint32_t>(random_() % bound); }

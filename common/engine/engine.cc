@@ -28,6 +28,7 @@ namespace {
 const int64_t kFirstDay = event::DaysFromCivil(1, 1, 1);
 const int64_t kLastDay = event::DaysFromCivil(9999, 12, 31);
 
+constexpr std::string_view kReferenceMissing = "sluice.reference_missing";
 constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits
 
 event::Limits LimitsOf(const Pipeline& pipeline) {
@@ -106,13 +107,17 @@ void Tally::Add(const Tally& other) {
   repairs.resize(std::max(repairs.size(), other.repairs.size()));
   for (size_t i = 0; i < other.repairs.size(); ++i) repairs[i] += other.repairs[i];
   for (size_t i = 0; i < scrubbed.size(); ++i) scrubbed[i] += other.scrubbed[i];
+  joined += other.joined;
+  hits.resize(std::max(hits.size(), other.hits.size()));
+  for (size_t i = 0; i < other.hits.size(); ++i) hits[i] += other.hits[i];
 }
 
 void Tally::Clear() {
-  in = clean = quarantined = suppressed = unknown_fields = 0;
+  in = clean = quarantined = suppressed = unknown_fields = joined = 0;
   for (auto& [rule, count] : violations) count = 0;
   std::fill(repairs.begin(), repairs.end(), 0);
   scrubbed.fill(0);
+  std::fill(hits.begin(), hits.end(), 0);
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const Pipeline> pipeline,
@@ -151,6 +156,7 @@ Engine::Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser&
       message_index_(MessageIndexOf(pipeline_->contract().descriptor())),
       prepared_(pipeline_->streams().size()) {
   tally_.repairs.resize(pipeline_->contract().nodes().size() * event::kRepairKinds);
+  tally_.hits.resize(pipeline_->joins().size());
   source_header_ = "/" + pipeline_->contract().name();
   for (const auto& table : pipeline_->tables())
     base::StrAppend(reference_header_, reference_header_.empty() ? "" : ",", table->set(), '=',
@@ -484,12 +490,18 @@ void Engine::Join(const InputRecord& record, Entry& entry) {
     } else if (quarantines && !wait) {
       broken = true;
     }
-    if (quarantines) Violate(entry, "sluice.reference_missing", join.asked_with);
+    if (quarantines) Violate(entry, kReferenceMissing, join.asked_with);
   }
   if (!wait || broken) return;
   if (!wait_) wait_ = {wait->set};
   wait_->until_ms = std::max(wait_->until_ms, wait->until_ms);
   wait_->at_most_ms = std::max(wait_->at_most_ms, wait->at_most_ms);
+}
+
+void Engine::CountJoins(const Entry& entry) {
+  ++tally_.joined;
+  for (size_t i = 0; i < tally_.hits.size(); ++i)
+    tally_.hits[i] += rows_[entry.first_row + i] != enrichment::kNoRow;
 }
 
 void Engine::Violate(Entry& entry, std::string_view rule, contract::NodeId node) {
@@ -544,6 +556,7 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
   switch (entry.fate) {
     case Fate::kClean:
       ++tally_.clean;
+      CountJoins(entry);
       for (size_t i = 0; i < entry.text_count; ++i) {
         const Text& text = texts_[entry.first_text + i];
         for (size_t j = 0; j < text.found_count; ++j)
@@ -560,8 +573,12 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
       break;
   }
   ++tally_.quarantined;
-  for (const event::Violation& violation : entry.event.violations)
+  bool only_lacks_rows = !entry.event.violations.empty();
+  for (const event::Violation& violation : entry.event.violations) {
     ++tally_.violations[violation.rule];
+    only_lacks_rows = only_lacks_rows && violation.rule == kReferenceMissing;
+  }
+  if (only_lacks_rows) CountJoins(entry);
   return Quarantine(record, entry, sink);
 }
 

@@ -124,6 +124,7 @@ class Engine {
   void AppendScrubbed(const OutputNode& node, const Text& text, std::string& out);
   std::string_view PathOf(const contract::Node& node);
   void Join(const InputRecord& record, Entry& entry);
+  void CountJoins(const Entry& entry);
   void Violate(Entry& entry, std::string_view rule, contract::NodeId node);
 
   absl::Status WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink);

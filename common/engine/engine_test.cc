@@ -190,6 +190,30 @@ class EngineTest : public ::testing::Test {
   std::unique_ptr<Engine> engine_;
 };
 
+TEST_F(EngineTest, JoinsAreCountedByWhetherTheyFoundTheirRow) {
+  std::string elsewhere(kEvent), broken(kEvent);
+  elsewhere.replace(elsewhere.find("E07"), 3, "E08");
+  broken.replace(broken.find("2026-03-04T"), 11, "2026-13-04T");
+  Run({Record(kEvent, 1), Record(elsewhere, 2), Record(kEvent, 3), Record(broken, 4),
+       Record("{", 5)});
+  EXPECT_EQ(engine_->tally().joined, 3u) << "what is broken anyway says nothing of the set";
+  EXPECT_EQ(engine_->tally().hits, std::vector<uint64_t>{2});
+  config::v1::Pipeline config = ParsePipeline(kPipeline);
+  config.mutable_enrich(0)->set_on_missing(config::v1::Enrichment::quarantine);
+  Make(config);
+  Run({Record(kEvent, 1), Record(elsewhere, 2)});
+  EXPECT_EQ(engine_->tally().quarantined, 1u);
+  EXPECT_EQ(engine_->tally().joined, 2u) << "an event that only lacks its row counts";
+  EXPECT_EQ(engine_->tally().hits, std::vector<uint64_t>{1});
+  Tally sum;
+  sum.Add(engine_->tally());
+  sum.Add(engine_->tally());
+  EXPECT_EQ(sum.joined, 4u);
+  EXPECT_EQ(sum.hits, std::vector<uint64_t>{2});
+  sum.Clear();
+  EXPECT_EQ(sum.joined + sum.hits[0], 0u);
+}
+
 TEST_F(EngineTest, EveryStreamGetsItsOwnForm) {
   Collected out = Run(kEvent);
   ASSERT_EQ(out.clean.size(), 2u);

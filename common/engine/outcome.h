@@ -63,6 +63,11 @@ struct Tally {
   // Found in the scrubbed texts of clean events, by identifier kind; 0: dates of birth.
   std::array<uint64_t, contract::v1::IdentifierKind_MAX + 1> scrubbed{};
 
+  // Of events whose joins counted: clean ones, and those that only lack a row. `hits` by join: how
+  // many of them have its row.
+  uint64_t joined = 0;
+  std::vector<uint64_t> hits;
+
   void Add(const Tally& other);
   void Clear();
 };

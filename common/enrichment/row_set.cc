@@ -94,6 +94,12 @@ Value CellOfRow(const char* bytes, size_t column) {
   }
 }
 
+size_t SizeOfRow(const char* bytes, size_t columns) {
+  const char* at = bytes;
+  for (; columns > 0; --columns) at += 1 + SizeOf(static_cast<ValueKind>(*at), at + 1);
+  return static_cast<size_t>(at - bytes);
+}
+
 bool ReadRow(std::string_view bytes, std::span<Value> row) {
   for (Value& value : row) {
     if (bytes.empty()) return false;
@@ -107,6 +113,28 @@ bool ReadRow(std::string_view bytes, std::span<Value> row) {
   }
   return bytes.empty();
 }
+
+class RowSet::RowCursor final : public Rows::Cursor {
+ public:
+  explicit RowCursor(const RowSet& rows) : rows_(rows) {}
+  bool Next() override {
+    if (at_ == rows_.size()) return false;
+    key = rows_.key(at_);
+    hash = HashKey(key);
+    if (!rows_.intervals_.empty()) interval = rows_.intervals_[at_];
+    buffer_.clear();
+    AppendRow(rows_.row(at_++), buffer_);
+    bytes = buffer_;
+    return true;
+  }
+
+ private:
+  const RowSet& rows_;
+  size_t at_ = 0;
+  std::string buffer_;
+};
+
+std::unique_ptr<Rows::Cursor> RowSet::Walk() const { return std::make_unique<RowCursor>(*this); }
 
 RowSet::Builder::Builder(std::shared_ptr<const Schema> schema)
     : schema_(std::move(schema)), set_(new RowSet()) {}

@@ -1,5 +1,4 @@
-// The rows of one version of a set, in memory, in the one order that they have wherever they come
-// from.
+// The rows of one version of a set, in the one order that they have wherever they come from.
 #pragma once
 
 #include <memory>
@@ -27,18 +26,43 @@ class RowSink {
                            int line) = 0;
 };
 
-// Immutable and thread-safe.
-class RowSet {
+// Wherever they are: in memory or in a file. Immutable and thread-safe. Rows stand by HashKey of
+// their keys, then by key, then by interval.
+class Rows {
+ public:
+  // Goes over them in their order. Single-threaded; doesn't outlive the rows.
+  class Cursor {
+   public:
+    virtual ~Cursor() = default;
+    // On to the next row, or the first; false: there is none.
+    virtual bool Next() = 0;
+
+    // Of the row, valid until Next().
+    uint64_t hash = 0;
+    std::string_view key;
+    Interval interval;       // where the schema has_interval()
+    std::string_view bytes;  // as AppendRow has them
+  };
+
+  virtual ~Rows() = default;
+  virtual const Schema& schema() const = 0;
+  virtual size_t size() const = 0;
+  // The snapshot's id: 32 hex digits that are equal where schema and rows are.
+  virtual const std::string& id() const = 0;
+  virtual std::unique_ptr<Cursor> Walk() const = 0;
+};
+
+// In memory.
+class RowSet final : public Rows {
  public:
   class Builder;
 
   const std::shared_ptr<const Schema>& shared_schema() const { return schema_; }
-  const Schema& schema() const { return *schema_; }
-  size_t size() const { return key_ends_.size(); }
-  // The snapshot's id: 32 hex digits that are equal where schema and rows are.
-  const std::string& id() const { return id_; }
+  const Schema& schema() const override { return *schema_; }
+  size_t size() const override { return key_ends_.size(); }
+  const std::string& id() const override { return id_; }
+  std::unique_ptr<Cursor> Walk() const override;
 
-  // Rows stand by HashKey of their keys, then by key, then by interval.
   std::span<const event::Value> row(size_t index) const {
     return std::span(cells_).subspan(index * schema_->columns().size(), schema_->columns().size());
   }
@@ -51,6 +75,7 @@ class RowSet {
   const std::vector<Interval>& intervals() const { return intervals_; }
 
  private:
+  class RowCursor;
   RowSet() = default;
 
   std::shared_ptr<const Schema> schema_;
@@ -95,6 +120,8 @@ class RowSet::Builder final : public RowSink {
 void AppendRow(std::span<const event::Value> row, std::string& out);
 // One column of what AppendRow wrote. Texts are views of the bytes.
 event::Value CellOfRow(const char* bytes, size_t column);
+// How many bytes AppendRow wrote for a row of so many columns.
+size_t SizeOfRow(const char* bytes, size_t columns);
 // All columns of what AppendRow may have written: false where the bytes aren't one row of so many.
 bool ReadRow(std::string_view bytes, std::span<event::Value> row);
 

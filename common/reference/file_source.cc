@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <optional>
-#include <sstream>
+#include <memory>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -17,22 +15,12 @@ namespace sluice::reference {
 namespace {
 
 namespace fs = std::filesystem;
-using enrichment::RowSet;
 using enrichment::Schema;
 
 std::string_view Extension(FileFormat format) {
   return format == FileFormat::kCsv         ? ".csv"
          : format == FileFormat::kJsonLines ? ".jsonl"
                                             : ".geojson";
-}
-
-// By a copy: a mapped file that is cut short while it is read would end the process.
-absl::StatusOr<std::string> ReadWhole(const std::string& path, const std::string& name) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in) return absl::NotFoundError(base::StrCat(name, ": can't be read"));
-  return std::move(text).str();
 }
 
 absl::Status ReadRows(FileFormat format, std::string_view text, std::string_view name,
@@ -104,17 +92,20 @@ absl::StatusOr<RowsPtr> FileSource::Read() {
   SLUICE_ASSIGN_OR_RETURN(std::string before, Mark());
   SLUICE_ASSIGN_OR_RETURN(std::vector<File> files, Files());
   std::shared_ptr<const Schema> schema = options_.schema;
-  std::optional<RowSet::Builder> builder;
+  std::unique_ptr<VersionBuilder> builder;
   absl::Status wrong;
   for (const File& file : files) {
-    SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWhole(file.path, file.name));
+    SLUICE_ASSIGN_OR_RETURN(FileText read, options_.store.Read(file.path, file.name));
+    const std::string_view text = read.text();
     if (schema == nullptr) {
       auto found = SchemaOf(text, options_.key, file.name);
       wrong = found.status();
       if (!wrong.ok()) break;
       schema = *std::move(found);
     }
-    if (!builder) builder.emplace(schema);
+    if (builder == nullptr) {
+      SLUICE_ASSIGN_OR_RETURN(builder, options_.store.Begin(schema));
+    }
     wrong = ReadRows(options_.format, text, file.name, *builder);
     if (!wrong.ok()) break;
   }

@@ -20,6 +20,7 @@ class FileSource final : public Source {
     // Where there is no schema: the column of a CSV file that holds the key.
     std::string key;
     std::chrono::milliseconds look_interval{1000};
+    Store store;
   };
   explicit FileSource(Options options) : options_(std::move(options)) {}
 

@@ -1,7 +1,6 @@
 #include "common/reference/guards.h"
 
 #include <compare>
-#include <optional>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -10,7 +9,7 @@
 namespace sluice::reference {
 
 using config::v1::ReferenceSet;
-using enrichment::RowSet;
+using enrichment::Rows;
 using event::Value;
 using event::ValueKind;
 
@@ -31,44 +30,42 @@ bool Less(const Value& a, const Value& b) {
   return a.integer < b.integer;
 }
 
-std::optional<Value> Highest(const RowSet& rows, std::string_view column) {
+// A column's highest value; absent where no row has one. A text is in `held`.
+Value Highest(const Rows& rows, std::string_view column, std::string& held) {
+  Value highest;
   auto index = rows.schema().Find(column);
-  if (!index) return std::nullopt;
-  std::optional<Value> highest;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const Value& value = rows.row(i)[*index];
-    if (value.present() && (!highest || (value.kind == highest->kind && Less(*highest, value))))
-      highest = value;
+  if (!index) return highest;
+  for (auto row = rows.Walk(); row->Next();) {
+    Value value = enrichment::CellOfRow(row->bytes.data(), *index);
+    if (!value.present()) continue;
+    if (highest.present() && (value.kind != highest.kind || !Less(highest, value))) continue;
+    if (value.kind == ValueKind::kText) {
+      held = value.text();
+      value = Value::Text(held);
+    }
+    highest = value;
   }
   return highest;
 }
 
-bool SameRow(const RowSet& a, size_t i, const RowSet& b, size_t j) {
-  std::string bytes_a, bytes_b;
-  enrichment::AppendRow(a.row(i), bytes_a);
-  enrichment::AppendRow(b.row(j), bytes_b);
-  return bytes_a == bytes_b;
-}
-
 }  // namespace
 
-int Order(const RowSet& a, size_t i, const RowSet& b, size_t j) {
-  uint64_t hash_a = enrichment::HashKey(a.key(i)), hash_b = enrichment::HashKey(b.key(j));
-  if (hash_a != hash_b) return hash_a < hash_b ? -1 : 1;
-  if (int order = a.key(i).compare(b.key(j)); order != 0) return order;
-  if (a.intervals().empty()) return 0;
-  auto order = std::tie(a.intervals()[i].low, a.intervals()[i].high) <=>
-               std::tie(b.intervals()[j].low, b.intervals()[j].high);
+int Order(const Rows::Cursor& a, const Rows::Cursor& b) {
+  if (a.hash != b.hash) return a.hash < b.hash ? -1 : 1;
+  if (int order = a.key.compare(b.key); order != 0) return order;
+  auto order =
+      std::tie(a.interval.low, a.interval.high) <=> std::tie(b.interval.low, b.interval.high);
   return order < 0 ? -1 : order > 0 ? 1 : 0;
 }
 
-size_t RowsInBoth(const RowSet& a, const RowSet& b) {
+size_t RowsInBoth(const Rows& a, const Rows& b) {
   size_t alike = 0;
-  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    int order = Order(a, i, b, j);
-    if (order == 0) alike += SameRow(a, i, b, j);
-    i += order <= 0;
-    j += order >= 0;
+  auto of_a = a.Walk(), of_b = b.Walk();
+  for (bool more = of_a->Next() && of_b->Next(); more;) {
+    int order = Order(*of_a, *of_b);
+    if (order == 0) alike += of_a->bytes == of_b->bytes;
+    if (order <= 0) more = of_a->Next();
+    if (order >= 0) more = of_b->Next() && more;
   }
   return alike;
 }
@@ -96,7 +93,7 @@ absl::Status CheckVersion(const ReferenceSet& set, const enrichment::Table& tabl
   return absl::OkStatus();
 }
 
-absl::Status CheckChange(const ReferenceSet& set, const RowSet& in_use, const RowSet& next) {
+absl::Status CheckChange(const ReferenceSet& set, const Rows& in_use, const Rows& next) {
   auto before = static_cast<int64_t>(in_use.size()), after = static_cast<int64_t>(next.size());
   int64_t allowed = set.has_shrink_percent_max() ? set.shrink_percent_max() : kShrinkPercentMax;
   if ((before - after) * 100 > before * allowed) {
@@ -107,8 +104,9 @@ absl::Status CheckChange(const ReferenceSet& set, const RowSet& in_use, const Ro
   }
   if (in_use.schema().identity() != next.schema().identity()) return absl::OkStatus();
   if (!set.rises().empty()) {
-    std::optional<Value> was = Highest(in_use, set.rises()), is = Highest(next, set.rises());
-    if (was && (!is || Less(*is, *was))) {
+    std::string held_was, held_is;
+    Value was = Highest(in_use, set.rises(), held_was), is = Highest(next, set.rises(), held_is);
+    if (was.present() && (!is.present() || Less(is, was))) {
       return absl::FailedPreconditionError(base::StrCat(
           Named(set), " is older than the version in use: the highest '", set.rises(),
           "' has gone back; bring the newest, or accept the change if this one is meant"));

@@ -12,14 +12,14 @@ absl::Status CheckVersion(const config::v1::ReferenceSet& set, const enrichment:
 
 // Of what becomes different from the version in use: shrink_percent_max, change_percent_max and
 // rises. A version of another schema is only held to the first.
-absl::Status CheckChange(const config::v1::ReferenceSet& set, const enrichment::RowSet& in_use,
-                         const enrichment::RowSet& next);
+absl::Status CheckChange(const config::v1::ReferenceSet& set, const enrichment::Rows& in_use,
+                         const enrichment::Rows& next);
 
 // Rows of `a` that stand in `b` too, all columns alike. Both of one schema.
-size_t RowsInBoth(const enrichment::RowSet& a, const enrichment::RowSet& b);
+size_t RowsInBoth(const enrichment::Rows& a, const enrichment::Rows& b);
 
-// Whether row i of `a` stands before row j of `b` in the order that all sets have: below 0, above
-// 0, or 0 where they are at the same place.
-int Order(const enrichment::RowSet& a, size_t i, const enrichment::RowSet& b, size_t j);
+// Whether the row of `a` stands before that of `b` in the order that all sets have: below 0, above
+// 0, or 0 where they are at the same place. Both of one schema.
+int Order(const enrichment::Rows::Cursor& a, const enrichment::Rows::Cursor& b);
 
 }  // namespace sluice::reference

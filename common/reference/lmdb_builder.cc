@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <tuple>
 
 #include "common/base/status.h"
@@ -49,7 +51,8 @@ void Append(const T& value, std::string& out) {
 }
 
 absl::Status DiskError(const std::string& file) {
-  return absl::ErrnoToStatus(errno, base::StrCat(file, ": can't be written"));
+  return absl::ResourceExhaustedError(
+      base::StrCat(file, ": can't be written: ", std::strerror(errno), "; is the disk full?"));
 }
 
 }  // namespace
@@ -97,7 +100,8 @@ class LmdbBuilder::Writer {
     for (auto [name, text] : {std::pair(lmdb::kFormatName, std::string(lmdb::kFormat)),
                               {lmdb::kIdName, id},
                               {lmdb::kSizeName, base::StrCat(rows)},
-                              {lmdb::kSchemaName, schema_.identity()}}) {
+                              {lmdb::kSchemaName, schema_.identity()},
+                              {lmdb::kDefinitionName, schema_.definition().SerializeAsString()}}) {
       MDB_val key{name.size(), const_cast<char*>(name.data())};
       MDB_val value{text.size(), text.data()};
       SLUICE_RETURN_IF_ERROR(Check(mdb_put(transaction_, about_, &key, &value, 0)));
@@ -109,7 +113,8 @@ class LmdbBuilder::Writer {
  private:
   absl::Status Check(int code) const {
     if (code == 0) return absl::OkStatus();
-    return absl::UnavailableError(base::StrCat(file_, ": ", mdb_strerror(code)));
+    return absl::ResourceExhaustedError(
+        base::StrCat(file_, ": can't be written: ", mdb_strerror(code), "; is the disk full?"));
   }
 
   absl::Status Begin() {

@@ -8,14 +8,14 @@
 namespace sluice::reference::lmdb {
 
 // A file of another format isn't opened: it is built anew from its source.
-inline constexpr std::string_view kFormat = "sluice-rows-1";
+inline constexpr std::string_view kFormat = "sluice-rows-2";
 
 // Databases of the file. `about` has the names below; `rows` has the buckets, each under its last
 // hash, big-endian.
 inline constexpr const char* kAbout = "about";
 inline constexpr const char* kRows = "rows";
 inline constexpr std::string_view kFormatName = "format", kIdName = "id", kSizeName = "size",
-                                  kSchemaName = "schema";
+                                  kSchemaName = "schema", kDefinitionName = "definition";
 
 // A bucket: the number of its rows (8 bytes), their hashes (8 each, ascending), where each begins
 // (4 each), the rows. A row: its interval where the schema has one (16 bytes), its key's length (2

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <filesystem>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -27,25 +28,49 @@ LmdbTable::~LmdbTable() {
   if (environment_ != nullptr) mdb_env_close(environment_);
 }
 
-absl::StatusOr<std::shared_ptr<const Table>> LmdbTable::Open(std::string_view set,
-                                                             const std::string& file,
-                                                             std::shared_ptr<const Schema> schema) {
-  auto table = std::shared_ptr<LmdbTable>(new LmdbTable(set, std::move(schema)));
-  SLUICE_RETURN_IF_ERROR(table->Map(file));
+absl::StatusOr<std::shared_ptr<const LmdbTable>> LmdbTable::Open(
+    std::string_view set, const std::string& file, std::shared_ptr<const Schema> schema) {
+  auto table = std::shared_ptr<LmdbTable>(new LmdbTable(set, file, std::move(schema)));
+  SLUICE_RETURN_IF_ERROR(table->Map());
   return table;
 }
 
-absl::Status LmdbTable::Map(const std::string& file) {
+absl::StatusOr<std::shared_ptr<const LmdbTable>> LmdbTable::Open(std::string_view set,
+                                                                 const std::string& file) {
+  return Open(set, file, nullptr);
+}
+
+absl::Status LmdbTable::CheckSchema(std::string_view identity, const std::string& definition) {
+  if (schema_ == nullptr) {
+    v1::Schema schema;
+    if (!schema.ParseFromString(definition))
+      return absl::DataLossError(base::StrCat(file_, ": is damaged; remove it"));
+    SLUICE_ASSIGN_OR_RETURN(schema_, Schema::Create(schema));
+  }
+  if (identity == schema_->identity()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      base::StrCat(file_, ": has rows of another schema; build it anew"));
+}
+
+absl::Status LmdbTable::Map() {
   auto check = [&](int code) {
     if (code == 0) return absl::OkStatus();
-    std::string text = base::StrCat(file, ": ", mdb_strerror(code));
+    std::string text = base::StrCat(file_, ": ", mdb_strerror(code));
     return code == ENOENT ? absl::NotFoundError(text) : absl::FailedPreconditionError(text);
   };
   SLUICE_RETURN_IF_ERROR(check(mdb_env_create(&environment_)));
   SLUICE_RETURN_IF_ERROR(check(mdb_env_set_maxdbs(environment_, 2)));
   // Nobody writes: no lock file. Look-ups are scattered: no reading ahead.
   SLUICE_RETURN_IF_ERROR(check(mdb_env_open(
-      environment_, file.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR | MDB_NORDAHEAD, 0)));
+      environment_, file_.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR | MDB_NORDAHEAD, 0)));
+  // What the disk has lost would end the process when it is touched.
+  MDB_envinfo info;
+  MDB_stat pages;
+  SLUICE_RETURN_IF_ERROR(check(mdb_env_info(environment_, &info)));
+  SLUICE_RETURN_IF_ERROR(check(mdb_env_stat(environment_, &pages)));
+  std::error_code error;
+  if (std::filesystem::file_size(file_, error) < (info.me_last_pgno + 1) * pages.ms_psize)
+    return absl::DataLossError(base::StrCat(file_, ": is cut short; remove it"));
   SLUICE_RETURN_IF_ERROR(check(mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction_)));
   MDB_dbi about, rows;
   SLUICE_RETURN_IF_ERROR(check(mdb_dbi_open(transaction_, lmdb::kAbout, 0, &about)));
@@ -57,10 +82,8 @@ absl::Status LmdbTable::Map(const std::string& file) {
   };
   if (text_of(lmdb::kFormatName) != lmdb::kFormat)
     return absl::FailedPreconditionError(
-        base::StrCat(file, ": was written by another version; build it anew"));
-  if (text_of(lmdb::kSchemaName) != schema_->identity())
-    return absl::FailedPreconditionError(
-        base::StrCat(file, ": has rows of another schema; build it anew"));
+        base::StrCat(file_, ": was written by another version; build it anew"));
+  SLUICE_RETURN_IF_ERROR(CheckSchema(text_of(lmdb::kSchemaName), text_of(lmdb::kDefinitionName)));
   id_ = text_of(lmdb::kIdName);
   size_ = std::stoull(text_of(lmdb::kSizeName));
 
@@ -74,7 +97,7 @@ absl::Status LmdbTable::Map(const std::string& file) {
   }
   mdb_cursor_close(cursor);
   if (code != MDB_NOTFOUND) return check(code);
-  if (buckets_.empty()) return absl::FailedPreconditionError(file + ": has no rows");
+  if (buckets_.empty()) return absl::FailedPreconditionError(file_ + ": has no rows");
 
   size_t slots = std::bit_ceil(buckets_.size());
   shift_ = 64 - std::countr_zero(slots);
@@ -86,6 +109,44 @@ absl::Status LmdbTable::Map(const std::string& file) {
     first_.push_back(static_cast<uint32_t>(bucket));
   }
   return absl::OkStatus();
+}
+
+class LmdbTable::BucketCursor final : public enrichment::Rows::Cursor {
+ public:
+  explicit BucketCursor(const LmdbTable& table) : table_(table) {}
+  bool Next() override {
+    if (row_ == count_ && !NextBucket()) return false;
+    const char* hashes = bucket_ + 8;
+    hash = Load<uint64_t>(hashes + 8 * row_);
+    const char* at = bucket_ + Load<uint32_t>(hashes + 8 * count_ + 4 * row_);
+    if (table_.schema_->has_interval()) {
+      interval = {Load<int64_t>(at), Load<int64_t>(at + 8)};
+      at += 16;
+    }
+    key = {at + 2, Load<uint16_t>(at)};
+    at += 2 + key.size();
+    bytes = {at, enrichment::SizeOfRow(at, table_.schema_->columns().size())};
+    ++row_;
+    return true;
+  }
+
+ private:
+  bool NextBucket() {
+    if (next_ == table_.buckets_.size()) return false;
+    bucket_ = table_.buckets_[next_++].bytes;
+    count_ = Load<uint64_t>(bucket_);
+    row_ = 0;
+    return true;
+  }
+
+  const LmdbTable& table_;
+  size_t next_ = 0;
+  const char* bucket_ = nullptr;
+  uint64_t row_ = 0, count_ = 0;
+};
+
+std::unique_ptr<enrichment::Rows::Cursor> LmdbTable::Walk() const {
+  return std::make_unique<BucketCursor>(*this);
 }
 
 RowId LmdbTable::Find(const Question& question) const {

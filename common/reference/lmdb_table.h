@@ -22,12 +22,15 @@ struct MDB_txn;
 namespace sluice::reference {
 
 // Kinds exact, as_of and range.
-class LmdbTable final : public enrichment::Table {
+class LmdbTable final : public enrichment::Table, public enrichment::Rows {
  public:
   // What LmdbBuilder wrote for this schema. The file must not change afterwards; it may be deleted.
-  static absl::StatusOr<std::shared_ptr<const enrichment::Table>> Open(
+  static absl::StatusOr<std::shared_ptr<const LmdbTable>> Open(
       std::string_view set, const std::string& file,
       std::shared_ptr<const enrichment::Schema> schema);
+  // The same, for whatever schema it was written.
+  static absl::StatusOr<std::shared_ptr<const LmdbTable>> Open(std::string_view set,
+                                                               const std::string& file);
   ~LmdbTable() override;
   LmdbTable(const LmdbTable&) = delete;
   LmdbTable& operator=(const LmdbTable&) = delete;
@@ -36,6 +39,8 @@ class LmdbTable final : public enrichment::Table {
   const std::string& id() const override { return id_; }
   const enrichment::Schema& schema() const override { return *schema_; }
   size_t size() const override { return size_; }
+  std::unique_ptr<Cursor> Walk() const override;
+  const std::string& file() const { return file_; }
   enrichment::RowId Find(const enrichment::Question& question) const override;
   event::Value Cell(enrichment::RowId row, size_t column) const override {
     return enrichment::CellOfRow(buckets_[row >> 32].bytes + static_cast<uint32_t>(row), column);
@@ -47,12 +52,16 @@ class LmdbTable final : public enrichment::Table {
     const char* bytes;
   };
 
-  LmdbTable(std::string_view set, std::shared_ptr<const enrichment::Schema> schema)
-      : set_(set), schema_(std::move(schema)) {}
-  absl::Status Map(const std::string& file);
+  class BucketCursor;
 
-  const std::string set_;
-  const std::shared_ptr<const enrichment::Schema> schema_;
+  LmdbTable(std::string_view set, const std::string& file,
+            std::shared_ptr<const enrichment::Schema> schema)
+      : set_(set), file_(file), schema_(std::move(schema)) {}
+  absl::Status Map();
+  absl::Status CheckSchema(std::string_view identity, const std::string& definition);
+
+  const std::string set_, file_;
+  std::shared_ptr<const enrichment::Schema> schema_;
   std::string id_;
   size_t size_ = 0;
   MDB_env* environment_ = nullptr;

@@ -85,8 +85,8 @@ struct PostgresSource::Session {
 };
 
 PostgresSource::PostgresSource(const config::v1::Postgres& config,
-                               std::shared_ptr<const enrichment::Schema> schema)
-    : config_(config), schema_(std::move(schema)) {}
+                               std::shared_ptr<const enrichment::Schema> schema, Store store)
+    : config_(config), schema_(std::move(schema)), store_(std::move(store)) {}
 
 PostgresSource::~PostgresSource() = default;
 
@@ -145,7 +145,7 @@ absl::StatusOr<RowsPtr> PostgresSource::Read() {
   return With([&](Session& session) -> absl::StatusOr<RowsPtr> {
     Transaction transaction(session.connection);
     transaction.exec("DECLARE sluice_rows NO SCROLL CURSOR FOR " + config_.query());
-    enrichment::RowSet::Builder builder(schema_);
+    SLUICE_ASSIGN_OR_RETURN(auto builder, store_.Begin(schema_));
     std::vector<pqxx::row::size_type> places;
     std::vector<Value> row(schema_->columns().size());
     base::Arena arena;
@@ -174,10 +174,10 @@ absl::StatusOr<RowsPtr> PostgresSource::Read() {
           if (!value.ok()) return wrong(base::View(value.status().message()));
           row[i] = *value;
         }
-        SLUICE_RETURN_IF_ERROR(builder.Add(row, "postgres", line));
+        SLUICE_RETURN_IF_ERROR(builder->Add(row, "postgres", line));
       }
     }
-    auto rows = builder.Finish();
+    auto rows = builder->Finish();
     if (!rows.ok() && line == 0) return absl::InvalidArgumentError("postgres: there are no rows");
     return rows;
   });

@@ -13,7 +13,7 @@ namespace sluice::reference {
 class PostgresSource final : public Source {
  public:
   PostgresSource(const config::v1::Postgres& config,
-                 std::shared_ptr<const enrichment::Schema> schema);
+                 std::shared_ptr<const enrichment::Schema> schema, Store store);
   ~PostgresSource() override;
 
   absl::StatusOr<std::string> Mark() override;
@@ -28,6 +28,7 @@ class PostgresSource final : public Source {
 
   const config::v1::Postgres config_;
   const std::shared_ptr<const enrichment::Schema> schema_;
+  const Store store_;
   std::unique_ptr<Session> session_;
 };
 

@@ -16,7 +16,8 @@ absl::StatusOr<RowsPtr> SetLoader::Look(bool anyway) {
   settling_ = !anyway && !still;
   if (settling_) return RowsPtr();
   auto rows = source_->Read();
-  if (!absl::IsUnavailable(rows.status())) read_ = mark;
+  if (!absl::IsUnavailable(rows.status()) && !absl::IsResourceExhausted(rows.status()))
+    read_ = mark;
   return rows;
 }
 

@@ -14,6 +14,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/reference/lmdb_table.h"
 #include "common/reference/snapshot.h"
 
 namespace sluice::reference {
@@ -22,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "SLUICEREFERENCE1";
-constexpr std::string_view kSuffix = ".snapshot";
+constexpr std::string_view kSnapshot = ".snapshot", kMapped = ".mapped";
 constexpr std::string_view kTemporary = ".new-";
 
 absl::Status Failed(const std::string& path, std::string_view what) {
@@ -40,6 +41,14 @@ bool WriteAll(int file, std::string_view bytes) {
   return true;
 }
 
+// A name in it outlives a power cut.
+void SyncFolderOf(const std::string& path) {
+  int folder = open(fs::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  fsync(folder);
+  close(folder);
+}
+
 // Whole or not at all.
 absl::Status WriteFile(const std::string& path, std::initializer_list<std::string_view> parts) {
   static std::atomic<uint64_t> writes = 0;
@@ -55,11 +64,7 @@ absl::Status WriteFile(const std::string& path, std::initializer_list<std::strin
     unlink(temporary.c_str());
     return failed;
   }
-  int folder = open(fs::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    fsync(folder);
-    close(folder);
-  }
+  SyncFolderOf(path);
   return absl::OkStatus();
 }
 
@@ -87,20 +92,33 @@ absl::StatusOr<std::unique_ptr<Shelf>> Shelf::Open(const std::string& folder) {
   // What a process that was killed was writing.
   for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
        at.increment(error)) {
-    if (at->path().extension().string().starts_with(kTemporary)) unlink(at->path().c_str());
+    if (at->path().filename().string().find(kTemporary) != std::string::npos)
+      unlink(at->path().c_str());
   }
   return std::unique_ptr<Shelf>(new Shelf(folder, lock));
 }
 
 Shelf::~Shelf() { close(lock_); }
 
-std::string Shelf::PathOf(const std::string& set, const std::string& id) const {
-  return base::StrCat(folder_, "/", set, "/", id, kSuffix);
+std::string Shelf::PathOf(const std::string& set, const std::string& id,
+                          std::string_view suffix) const {
+  return base::StrCat(folder_, "/", set, "/", id, suffix);
 }
 
-absl::Status Shelf::Put(const std::string& set, const enrichment::RowSet& rows) {
-  std::string path = PathOf(set, rows.id());
+absl::Status Shelf::Put(const std::string& set, const enrichment::Rows& rows) {
   std::error_code error;
+  if (const auto* mapped = dynamic_cast<const LmdbTable*>(&rows)) {
+    std::string path = PathOf(set, rows.id(), kMapped);
+    // What it was built in; gone where it has been kept already.
+    if (mapped->file() == path || !fs::exists(mapped->file(), error)) return absl::OkStatus();
+    if (rename(mapped->file().c_str(), path.c_str()) != 0) return Failed(path, "can't be written");
+    SyncFolderOf(path);
+    // One of each version is enough.
+    unlink(PathOf(set, rows.id(), kSnapshot).c_str());
+    return absl::OkStatus();
+  }
+  unlink(PathOf(set, rows.id(), kMapped).c_str());
+  std::string path = PathOf(set, rows.id(), kSnapshot);
   if (fs::exists(path, error)) return absl::OkStatus();
   fs::create_directories(fs::path(path).parent_path(), error);
   Snapshot snapshot = WriteSnapshot(set, rows);
@@ -111,7 +129,13 @@ absl::Status Shelf::Put(const std::string& set, const enrichment::RowSet& rows) 
 }
 
 absl::StatusOr<RowsPtr> Shelf::Get(const std::string& set, const std::string& id) const {
-  std::string path = PathOf(set, id);
+  std::error_code error;
+  if (std::string mapped = PathOf(set, id, kMapped); fs::exists(mapped, error)) {
+    auto table = LmdbTable::Open(set, mapped);
+    if (table.ok() && (*table)->id() == id) return *table;
+    return absl::DataLossError(base::StrCat(mapped, ": is damaged; remove it"));
+  }
+  std::string path = PathOf(set, id, kSnapshot);
   SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWhole(path));
   auto broken = [&] { return absl::DataLossError(base::StrCat(path, ": is damaged; remove it")); };
   std::string_view rest = text;
@@ -135,7 +159,9 @@ std::vector<Kept> Shelf::List(const std::string& set) const {
   std::error_code error;
   for (fs::directory_iterator at(base::StrCat(folder_, "/", set), error), end; !error && at != end;
        at.increment(error)) {
-    if (at->path().extension() != std::string(kSuffix)) continue;
+    if (at->path().extension() != std::string(kSnapshot) &&
+        at->path().extension() != std::string(kMapped))
+      continue;
     auto changed = at->last_write_time(error);
     auto time = std::chrono::file_clock::to_sys(changed).time_since_epoch();
     kept.push_back({at->path().stem().string(),
@@ -151,7 +177,8 @@ void Shelf::Prune(const std::string& set, size_t count, const std::set<std::stri
   size_t kept = 0;
   for (const Kept& version : List(set)) {
     if (in_use.contains(version.id) || ++kept <= count) continue;
-    unlink(PathOf(set, version.id).c_str());
+    for (std::string_view suffix : {kSnapshot, kMapped})
+      unlink(PathOf(set, version.id, suffix).c_str());
   }
 }
 

@@ -19,8 +19,9 @@ struct Kept {
   int64_t kept_unix_ms = 0;
 };
 
-// A folder of its own: <set>/<id>.snapshot, and a state beside them. Each file is there whole or
-// not at all, after a power cut too. Thread-safe, by the files' names.
+// A folder of its own: <set>/<id>.snapshot (or .mapped, where the rows are in a mapped file), and a
+// state beside them. Each file is there whole or not at all, after a power cut too. Thread-safe, by
+// the files' names.
 class Shelf {
  public:
   // Makes the folder. kFailedPrecondition: another process has it.
@@ -29,8 +30,8 @@ class Shelf {
   Shelf(const Shelf&) = delete;
   Shelf& operator=(const Shelf&) = delete;
 
-  // Nothing to do where it is there.
-  absl::Status Put(const std::string& set, const enrichment::RowSet& rows);
+  // Nothing to do where it is there. A Store's file becomes the shelf's.
+  absl::Status Put(const std::string& set, const enrichment::Rows& rows);
   // kNotFound: it isn't kept. kDataLoss: the file is damaged.
   absl::StatusOr<RowsPtr> Get(const std::string& set, const std::string& id) const;
   // The newest first.
@@ -44,7 +45,7 @@ class Shelf {
 
  private:
   Shelf(std::string folder, int lock) : folder_(std::move(folder)), lock_(lock) {}
-  std::string PathOf(const std::string& set, const std::string& id) const;
+  std::string PathOf(const std::string& set, const std::string& id, std::string_view suffix) const;
 
   const std::string folder_;
   const int lock_;

@@ -11,6 +11,7 @@
 namespace sluice::reference {
 namespace {
 
+using enrichment::Rows;
 using enrichment::RowSet;
 
 enum Step : char { kKeep = 'k', kDrop = 'd', kAdd = 'a' };
@@ -55,32 +56,22 @@ std::string HashOf(std::string_view body) {
 
 }  // namespace
 
-Snapshot WriteSnapshot(std::string_view set, const RowSet& rows, const RowSet* base) {
+Snapshot WriteSnapshot(std::string_view set, const Rows& rows, const Rows* base) {
   Snapshot snapshot;
   StepWriter steps(snapshot.body);
-  std::string bytes, old_bytes;
-  size_t base_size = base == nullptr ? 0 : base->size();
-  for (size_t i = 0, j = 0; i < rows.size() || j < base_size;) {
-    int order = i == rows.size() ? 1 : j == base_size ? -1 : Order(rows, i, *base, j);
-    if (order > 0) {
-      steps.Count(kDrop);
-      ++j;
-      continue;
+  auto row = rows.Walk();
+  auto old = base == nullptr ? nullptr : base->Walk();
+  bool more = row->Next(), more_old = old != nullptr && old->Next();
+  while (more || more_old) {
+    int order = !more ? 1 : !more_old ? -1 : Order(*row, *old);
+    if (order == 0 && row->bytes == old->bytes) {
+      steps.Count(kKeep);
+    } else {
+      if (order >= 0) steps.Count(kDrop);
+      if (order <= 0) steps.Add(row->bytes);
     }
-    bytes.clear();
-    enrichment::AppendRow(rows.row(i), bytes);
-    if (order == 0) {
-      old_bytes.clear();
-      enrichment::AppendRow(base->row(j++), old_bytes);
-      if (bytes == old_bytes) {
-        steps.Count(kKeep);
-        ++i;
-        continue;
-      }
-      steps.Count(kDrop);
-    }
-    steps.Add(bytes);
-    ++i;
+    if (order <= 0) more = row->Next();
+    if (order >= 0) more_old = old->Next();
   }
   steps.Flush();
   v1::SnapshotHead& head = snapshot.head;
@@ -94,7 +85,7 @@ Snapshot WriteSnapshot(std::string_view set, const RowSet& rows, const RowSet* b
   return snapshot;
 }
 
-absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot, const RowSet* base) {
+absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot, const Rows* base) {
   const v1::SnapshotHead& head = snapshot.head;
   auto broken = [&](std::string_view what) {
     return absl::DataLossError(
@@ -112,6 +103,7 @@ absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot, const RowSet* bas
   RowSet::Builder builder(*std::move(schema));
   std::vector<event::Value> row(builder.schema().columns().size());
   std::string_view rest = snapshot.body;
+  auto old = base == nullptr ? nullptr : base->Walk();
   size_t at = 0;  // in the base
   int line = 0;
   auto add = [&](std::span<const event::Value> values) {
@@ -130,15 +122,18 @@ absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot, const RowSet* bas
       SLUICE_RETURN_IF_ERROR(add(row));
       rest.remove_prefix(number);
     } else if ((step == kKeep || step == kDrop) && number <= left) {
-      for (uint32_t i = 0; step == kKeep && i < number; ++i)
-        SLUICE_RETURN_IF_ERROR(add(base->row(at + i)));
-      at += number;
+      for (uint32_t i = 0; i < number; ++i, ++at) {
+        if (!old->Next()) return broken("keeps more than there is");
+        if (step == kDrop) continue;
+        if (!enrichment::ReadRow(old->bytes, row)) return broken("has a base that isn't one");
+        SLUICE_RETURN_IF_ERROR(add(row));
+      }
     } else {
       return broken("has a step that isn't one");
     }
   }
   auto rows = builder.Finish();
-  if (!rows.ok()) return rows;
+  if (!rows.ok()) return rows.status();
   if ((*rows)->id() != head.id()) return broken("has other rows than its id says");
   return rows;
 }

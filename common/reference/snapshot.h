@@ -19,12 +19,12 @@ struct Snapshot {
 };
 
 // `base`, where given, is of the same schema.
-Snapshot WriteSnapshot(std::string_view set, const enrichment::RowSet& rows,
-                       const enrichment::RowSet* base = nullptr);
+Snapshot WriteSnapshot(std::string_view set, const enrichment::Rows& rows,
+                       const enrichment::Rows* base = nullptr);
 
 // `base` is the version that the head names. kDataLoss: these aren't the rows that the head
 // promises.
 absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot,
-                                     const enrichment::RowSet* base = nullptr);
+                                     const enrichment::Rows* base = nullptr);
 
 }  // namespace sluice::reference

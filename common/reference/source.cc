@@ -62,6 +62,13 @@ void CheckSet(const ReferenceSet& set,
              set.source_case() != ReferenceSet::SOURCE_NOT_SET) {
     problem("key", "only a CSV source has its columns' names in it: give schema");
   }
+  if (set.store() == ReferenceSet::mapped) {
+    if (set.has_topic()) problem("store", "a topic's rows are held in memory: leave store out");
+    if (set.schema().kind() == v1::Schema::area || set.schema().kind() == v1::Schema::nearest) {
+      problem("store", base::StrCat("sets of the kind ", v1::Schema::Kind_Name(set.schema().kind()),
+                                    " are held in memory: leave store out"));
+    }
+  }
   if (set.rows_min() < 0) problem("rows_min", "can't be negative");
   if (set.shrink_percent_max() < 0 || set.shrink_percent_max() > 100)
     problem("shrink_percent_max", "must be 0 to 100");
@@ -105,13 +112,17 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const ReferenceSet& set, Sour
     }
     schema = *std::move(created);
   }
-  if (set.has_postgres()) return std::make_unique<PostgresSource>(set.postgres(), schema);
+  Store store =
+      set.store() == ReferenceSet::mapped ? Store::Mapped(set.name(), options.folder) : Store();
+  if (set.has_postgres())
+    return std::make_unique<PostgresSource>(set.postgres(), schema, std::move(store));
   if (set.has_topic()) return std::make_unique<TopicSource>(set.topic(), schema, options.kafka);
   FileSource::Options file;
   file.path = options.resolve(SourceFile(set));
   file.name = SourceFile(set);
   file.key = set.key();
   file.schema = schema;
+  file.store = std::move(store);
   file.look_interval = options.look_interval;
   file.format = set.source_case() == ReferenceSet::kCsv         ? FileFormat::kCsv
                 : set.source_case() == ReferenceSet::kJsonLines ? FileFormat::kJsonLines

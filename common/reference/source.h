@@ -9,16 +9,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/enrichment/row_set.h"
 #include "common/kafka/connection.h"
+#include "common/reference/store.h"
 #include "sluice/config/v1/reference_set.pb.h"
 
 namespace sluice::reference {
 
-using RowsPtr = std::shared_ptr<const enrichment::RowSet>;
-
 // Single-threaded. Errors: kUnavailable: the source is away or was just being written, so that
-// trying again may help; any other: what it has is wrong, and stays so until it is changed.
+// trying again may help; kResourceExhausted: there is no room for its rows; any other: what it has
+// is wrong, and stays so until it is changed.
 class Source {
  public:
   virtual ~Source() = default;
@@ -39,6 +38,8 @@ struct SourceOptions {
   kafka::ConnectionOptions kafka;
   // Of files.
   std::chrono::milliseconds look_interval{1000};
+  // Of sets that are mapped: Store's.
+  std::string folder;
 };
 
 // `set` has been found right by CheckSet.

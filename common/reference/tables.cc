@@ -2,6 +2,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/reference/lmdb_table.h"
 
 namespace sluice::reference {
 
@@ -24,12 +25,20 @@ absl::StatusOr<std::map<std::string, TablePtr>> MakeTables(
         }
         areas = found->second;
       }
-      if (auto old = before.find(name); old != before.end() && old->second->id() == rows->id() &&
-                                        old->second->within() == areas.get()) {
+      // Mapped rows are looked up where they are.
+      if (auto mapped = std::dynamic_pointer_cast<const LmdbTable>(rows)) {
+        tables[name] = std::move(mapped);
+        continue;
+      }
+      if (auto old = before.find(name);
+          old != before.end() && old->second->id() == rows->id() &&
+          old->second->within() == areas.get() &&
+          dynamic_cast<const LmdbTable*>(old->second.get()) == nullptr) {
         tables[name] = old->second;
         continue;
       }
-      auto table = enrichment::MakeTable(name, rows, std::move(areas));
+      auto in_memory = std::static_pointer_cast<const enrichment::RowSet>(rows);
+      auto table = enrichment::MakeTable(name, std::move(in_memory), std::move(areas));
       if (!table.ok()) {
         return absl::Status(
             table.status().code(),

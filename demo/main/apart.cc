@@ -78,8 +78,10 @@ absl::Status Apart::StartPseudonymiser() {
 absl::Status Apart::StartReference() {
   std::ofstream config(Path("reference.yaml"));
   config << "folder: served\ntrail: reference.jsonl\nsets:\n";
-  for (const auto& set : options_.local.reference().local().sets())
+  for (auto set : options_.local.reference().local().sets()) {
+    set.clear_store();  // what the service serves is in its memory
     config << "  - " << Json(set) << "\n";
+  }
   config.close();
   SLUICE_ASSIGN_OR_RETURN(reference_, StartService("reference"));
   SLUICE_ASSIGN_OR_RETURN(reference_port_, PortOf(*reference_, "grpc_port"));

@@ -28,6 +28,7 @@
 #include "common/privacy/seal.h"
 #include "demo/generator.h"
 #include "demo/main/apart.h"
+#include "demo/reference_sets.h"
 #include "services/audit/audit.h"
 #include "services/processor/processor.h"
 #include "tests/support/child_process.h"
@@ -155,7 +156,8 @@ class Demo {
     return absl::OkStatus();
   }
 
-  // Keys, the shipped pipeline, and topics with names of their own where the Kafka isn't ours.
+  // Keys, reference sets, the pipeline, and topics with names of their own where the Kafka isn't
+  // ours.
   absl::Status Configure() {
     base::SystemRandom random;
     std::string path = folder_->path();
@@ -168,18 +170,21 @@ class Demo {
     std::ofstream(path + "/quarantine.pub") << keys.public_pem;
     std::string root = fs::absolute(options_.root).string();
 
-    std::ifstream pipeline(root + "/deploy/config/stops-pipeline.yaml");
-    if (!pipeline)
+    SLUICE_RETURN_IF_ERROR(WriteReferenceSets(path, options_.seed));
+    std::ifstream pipeline(root + "/demo/stops-pipeline.yaml"),
+        reference(root + "/demo/reference.yaml"), boroughs(root + "/deploy/config/boroughs.csv");
+    if (!pipeline || !reference || !boroughs)
       return absl::NotFoundError(
-          "deploy/config/stops-pipeline.yaml isn't there: run ./run demo from the repository");
+          "demo/stops-pipeline.yaml isn't there: run ./run demo from the repository");
+    std::ofstream(path + "/boroughs.csv") << boroughs.rdbuf();
     std::ofstream config(path + "/processor.yaml");
     config << "kafka: {brokers: [\"" << broker_ << "\"], group: sluice-demo-" << getpid()
            << ", instance: demo-" << getpid() << "}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
-           << "/deploy/config/boroughs.csv\", key: code}]}}\n"
-           << "pipeline:\n";
+           << "reference:\n";
+    for (std::string line; std::getline(reference, line);) config << "  " << line << "\n";
+    config << "pipeline:\n";
     std::string suffix = options_.broker.empty() ? "" : base::StrCat(".demo-", getpid());
     for (std::string line; std::getline(pipeline, line);) {
       for (std::string_view topic :

@@ -217,6 +217,12 @@ class Loader {
                             Problem(inner.empty() ? path : base::StrCat(path, ".", inner), what);
                           });
     }
+    for (int i = 0; i < reference.local().sets_size(); ++i) {
+      if (reference.local().sets(i).store() == config::v1::ReferenceSet::mapped &&
+          reference.folder().empty())
+        Problem(PathOfSet(i) + ".store",
+                "give reference.folder: mapped sets have their files there");
+    }
     if (reference.versions_kept() != 0 &&
         (reference.versions_kept() < 2 || reference.versions_kept() > 1000))
       Problem("reference.versions_kept", "must be 2 to 1,000");
@@ -317,6 +323,7 @@ class Loader {
     local.sources.resolve = [folder = fs::path(definition_.config_file).parent_path()](
                                 const std::string& path) { return (folder / path).string(); };
     local.sources.kafka = brokers::Connection(config().kafka(), "sluice-reference");
+    if (shelf != nullptr) local.sources.folder = definition_.Resolve(reference.folder());
     local.shelf = shelf;
     local.versions_kept = kept;
     local.in_use = options_.running.state;

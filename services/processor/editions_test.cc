@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "common/base/strings.h"
 #include "common/privacy/seal.h"
@@ -21,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* kEvent = R"json({"event_id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff",
   "occurred_at":"2026-03-04T05:06:07Z","type":"Person search",
@@ -78,8 +80,10 @@ class EditionsTest : public ::testing::Test {
   }
 
   void Start(std::chrono::milliseconds look_interval = 0ms,
-             const base::Clock* workers_clock = nullptr) {
-    auto setup = LoadSetup(config_);
+             const base::Clock* workers_clock = nullptr, bool keep = false) {
+    LoadOptions load;
+    load.keep = keep;
+    auto setup = LoadSetup(config_, load);
     ASSERT_TRUE(setup.ok()) << setup.status();
     probe_ = std::make_unique<Probe>(registry_, setup->config.pipeline().contract(), "group");
     editions_ = std::make_unique<Editions>(Editions::Options{look_interval}, *std::move(setup),
@@ -246,6 +250,106 @@ TEST_F(EditionsTest, AChangedFileIsSeenWithoutBeingTold) {
   ASSERT_TRUE(WaitForReload(2, 1));
   transforms_[0]->Committed();
   EXPECT_THAT(Process().values[0], HasSubstr("Back"));
+}
+
+// A set of each kind that may be mapped, and the same events: the same records as from memory.
+TEST_F(EditionsTest, MappedSetsGiveTheSameRecordsAndSwapAndAreRefusedAsThoseInMemoryAre) {
+  WriteText(folder_->path() + "/postings.csv",
+            "warrant_no,unit,from,to\n918273,Night,2026-01-01,2026-03-01\n"
+            "918273,Day,2026-03-01,2026-04-01\n");
+  auto with = [&](std::string_view store) {
+    std::string text =
+        Replaced(ReadText(config_), "key: code}",
+                 base::StrCat("key: code", store,
+                              "}, {name: postings, csv: "
+                              "postings.csv",
+                              store,
+                              ", schema: {kind: as_of, "
+                              "columns: [{name: warrant_no}, {name: unit}, {name: "
+                              "from, type: date}, {name: to, type: date}], key: "
+                              "[{column: warrant_no}], valid: {from: from, to: to}}}"));
+    return Replaced(
+        text, "on_missing: keep}",
+        "on_missing: keep}\n    - {set: postings, key: officer.warrant_no, into: posting}");
+  };
+  WriteText(config_, Replaced(ReadText(config_), "reference: {", "reference: {folder: kept, "));
+  const std::string memory = with(""), mapped = with(", store: mapped");
+  WriteText(config_, memory);
+  Start(0ms, nullptr, /*keep=*/true);
+  Records in_memory = Process();
+  EXPECT_THAT(in_memory.values[0], HasSubstr("\"posting\":{\"unit\":\"Day\"}"));
+  EXPECT_THAT(in_memory.values[0], HasSubstr("Camden"));
+  transforms_[0]->Committed();
+
+  WriteText(config_, mapped);
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+  Records from_files = Process();
+  EXPECT_EQ(from_files.values, in_memory.values);
+  EXPECT_EQ(from_files.headers, in_memory.headers);
+  transforms_[0]->Committed();
+  auto files = [&](const std::string& set) {
+    std::set<std::string> found;
+    for (const auto& file : std::filesystem::directory_iterator(folder_->path() + "/kept/" + set))
+      found.insert(file.path().filename().string());
+    return found;
+  };
+  const std::string first = editions_->current().sets->ids().at("boroughs");
+  EXPECT_EQ(files("boroughs"), (std::set<std::string>{first + ".mapped"}));
+
+  const std::string whole = ReadText(sets_);
+  WriteText(sets_, whole.substr(0, whole.find('\n', whole.size() / 2) + 1));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 1));
+  EXPECT_THAT(Status().reload_refusal(), HasSubstr("shrink_percent_max (10)"));
+  EXPECT_EQ(Process().headers, from_files.headers);
+  EXPECT_TRUE(test_support::WaitUntil(20s, [&] {
+    return files("boroughs") == std::set<std::string>{first + ".mapped"};
+  })) << "a refused one goes";
+  transforms_[0]->Committed();
+
+  WriteText(sets_, Replaced(whole, "Camden", "Kamden"));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(2, 1)) << Status().reload_refusal();
+  EXPECT_THAT(Process().values[0], HasSubstr("Kamden"));
+  const std::string second = editions_->current().sets->ids().at("boroughs");
+  EXPECT_EQ(files("boroughs"), (std::set<std::string>{first + ".mapped", second + ".mapped"}));
+  // A version that was in use can be had again, by its id.
+  auto ids = editions_->current().sets->ids();
+  ids["boroughs"] = first;
+  auto pinned = editions_->current().setup->joined.sets->Find(ids);
+  ASSERT_TRUE(pinned.ok()) << pinned.status();
+  EXPECT_EQ((*pinned)->ids(), ids);
+}
+
+TEST_F(EditionsTest, JoinsAreToldOfBySetAndResultOnceTheyAreCommitted) {
+  Start();
+  Process();
+  EXPECT_THAT(registry_.Serialize(), Not(HasSubstr("sluice_joins_total{")));
+  transforms_[0]->Committed();
+  std::string text = registry_.Serialize();
+  EXPECT_THAT(text,
+              HasSubstr(R"(sluice_joins_total{into="borough",result="hit",set="boroughs"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(sluice_joins_total{into="borough",result="keep",set="boroughs"} 0)"));
+  WriteText(sets_, Replaced(ReadText(sets_), "E09000007,", "E99000007,"));
+  editions_->Reload();
+  ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+  Process();
+  transforms_[0]->Discarded();
+  Process();
+  transforms_[0]->Committed();
+  text = registry_.Serialize();
+  EXPECT_THAT(text,
+              HasSubstr(R"(sluice_joins_total{into="borough",result="hit",set="boroughs"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(sluice_joins_total{into="borough",result="keep",set="boroughs"} 1)"));
+}
+
+TEST_F(EditionsTest, AMappedSetNeedsTheFolderForItsFiles) {
+  WriteText(config_, Replaced(ReadText(config_), "key: code}", "key: code, store: mapped}"));
+  EXPECT_THAT(std::string(LoadSetup(config_).status().message()),
+              HasSubstr("reference.local.sets[0].store: give reference.folder"));
 }
 
 // Or every look would make another edition.

@@ -164,7 +164,7 @@ void EngineTransform::Assigned() {
 void EngineTransform::Committed() {
   std::span<const int64_t> timestamps_ms = timestamps_ms_;
   for (WorkerEdition* used : used_) {
-    probe_.Events(used->edition.pipeline->contract(), used->keyed.engine->tally(),
+    probe_.Events(*used->edition.pipeline, used->keyed.engine->tally(),
                   std::exchange(timestamps_ms, {}), clock_.UnixMillis());
   }
   if (pins_ != nullptr) pins_->Committed();

@@ -32,7 +32,9 @@ void LocalSets::LookAt(Set& set, bool anyway) {
   if (set.refused == rows.status() && !rows.ok()) return;
   if (!anyway) ++changes_;  // what Load() reads is loaded by it
   set.refused = rows.status();
-  if (rows.ok()) set.rows = *std::move(rows);
+  if (!rows.ok()) return;
+  // Of two that are the same, the one in use.
+  if (set.rows == nullptr || set.rows->id() != (*rows)->id()) set.rows = *std::move(rows);
 }
 
 uint64_t LocalSets::Look() {
@@ -82,7 +84,13 @@ absl::StatusOr<std::shared_ptr<const SetsState>> LocalSets::Load(const Problem& 
     absl::Status kept = reference::CheckVersion(config, *state->tables.at(config.name()));
     if (kept.ok() && before != nullptr && before->rows.contains(config.name()))
       kept = reference::CheckChange(config, *before->rows.at(config.name()), *sets_[i].rows);
-    if (!kept.ok()) tell(i, kept);
+    if (kept.ok()) continue;
+    tell(i, kept);
+    // A file is read again at the next load; what was refused needn't be held until then.
+    if (reference::SourceFile(config).empty()) continue;
+    sets_[i].rows.reset();
+    if (before != nullptr && before->rows.contains(config.name()))
+      sets_[i].rows = before->rows.at(config.name());
   }
   if (!wrong.ok()) return wrong;
   return state;

@@ -42,6 +42,12 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
                                      1000});
   scrubbed_ = registry.CounterFamily(
       {"sluice_scrubbed_total", "Identifiers found in free text and replaced.", {"kind"}});
+  joins_ = registry.CounterFamily(
+      {"sluice_joins_total",
+       "Joins of published events and of those that only lack a row: hit, or what the join does "
+       "without a row; wait: it wasn't there in time.",
+       {"set", "into", "result"},
+       1000});
   transactions_ = registry.NewCounter("sluice_transactions_total", "Transactions committed.");
   aborts_ = registry.CounterFamily(
       {"sluice_transaction_aborts_total",
@@ -182,8 +188,9 @@ void Probe::Stage(StageName stage, std::chrono::nanoseconds took) const {
   stages_[stage].Observe(Seconds(took));
 }
 
-void Probe::Events(const contract::Plan& contract, const engine::Tally& tally,
+void Probe::Events(const engine::Pipeline& pipeline, const engine::Tally& tally,
                    std::span<const int64_t> timestamps_ms, int64_t now_ms) const {
+  const contract::Plan& contract = pipeline.contract();
   auto add = [](const telemetry::Counter& counter, uint64_t count) {
     if (count > 0) counter.Add(static_cast<double>(count));
   };
@@ -208,6 +215,14 @@ void Probe::Events(const contract::Plan& contract, const engine::Tally& tally,
         .With({kind == 0 ? std::string("DATE_OF_BIRTH")
                          : contract::v1::IdentifierKind_Name(static_cast<int>(kind))})
         .Add(static_cast<double>(tally.scrubbed[kind]));
+  }
+  for (size_t i = 0; i < tally.hits.size() && tally.joined > 0; ++i) {
+    const config::v1::Enrichment& join = pipeline.config().enrich(static_cast<int>(i));
+    auto count = [&](std::string_view result, uint64_t events) {
+      add(joins_.With({join.set(), join.into(), result}), events);
+    };
+    count("hit", tally.hits[i]);
+    count(config::v1::Enrichment::OnMissing_Name(join.on_missing()), tally.joined - tally.hits[i]);
   }
   telemetry::HistogramTally latencies(telemetry::SecondsBuckets());
   for (int64_t timestamp : timestamps_ms) {

@@ -47,9 +47,9 @@ class Probe final : public KeyServiceProbe {
   Probe(telemetry::Registry& registry, std::string contract, std::string group);
 
   void Stage(StageName stage, std::chrono::nanoseconds took) const;
-  // What a committed transaction has done with events of this contract. Times in milliseconds since
+  // What a committed transaction has done with events by this pipeline. Times in milliseconds since
   // the epoch.
-  void Events(const contract::Plan& contract, const engine::Tally& tally,
+  void Events(const engine::Pipeline& pipeline, const engine::Tally& tally,
               std::span<const int64_t> timestamps_ms, int64_t now_ms) const;
   // Plan and snapshots that workers run from now on; `before`, if any, those until now.
   void Running(const engine::Pipeline* before, const engine::Pipeline& now) const;
@@ -87,7 +87,8 @@ class Probe final : public KeyServiceProbe {
   const std::string contract_;
   const std::string group_;
   telemetry::Counter clean_, quarantined_, suppressed_, unknown_fields_, in_;
-  telemetry::Family<telemetry::Counter> violations_, repairs_, scrubbed_, aborts_, recreations_;
+  telemetry::Family<telemetry::Counter> violations_, repairs_, scrubbed_, joins_, aborts_,
+      recreations_;
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,

@@ -167,7 +167,7 @@ absl::Status RemoteSets::Take(const reference::v1::Active& active) {
   auto next = std::make_shared<SetsState>();
   next->activation = active.activation();
   for (const std::string& set : options_.sets) {
-    const enrichment::RowSet* base =
+    const enrichment::Rows* base =
         now != nullptr && now->rows.contains(set) ? now->rows.at(set).get() : nullptr;
     SLUICE_ASSIGN_OR_RETURN(next->rows[set], Get(set, active.ids().at(set), base));
   }
@@ -214,7 +214,7 @@ void RemoteSets::Confirm(bool changed) {
 }
 
 absl::StatusOr<RowsPtr> RemoteSets::Get(const std::string& set, const std::string& id,
-                                        const enrichment::RowSet* base) {
+                                        const enrichment::Rows* base) {
   std::shared_ptr<const SetsState> now = state();
   if (now != nullptr && now->rows.contains(set) && now->rows.at(set)->id() == id)
     return now->rows.at(set);
@@ -226,7 +226,7 @@ absl::StatusOr<RowsPtr> RemoteSets::Get(const std::string& set, const std::strin
 }
 
 absl::StatusOr<RowsPtr> RemoteSets::Fetch(const std::string& set, const std::string& id,
-                                          const enrichment::RowSet* base) {
+                                          const enrichment::Rows* base) {
   reference::v1::GetSnapshotRequest request;
   request.set_set(set);
   request.set_id(id);

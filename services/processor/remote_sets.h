@@ -56,9 +56,9 @@ class RemoteSets final : public ReferenceSets {
   absl::Status Follow();
   absl::Status Take(const reference::v1::Active& active);
   absl::StatusOr<reference::RowsPtr> Get(const std::string& set, const std::string& id,
-                                         const enrichment::RowSet* base);
+                                         const enrichment::Rows* base);
   absl::StatusOr<reference::RowsPtr> Fetch(const std::string& set, const std::string& id,
-                                           const enrichment::RowSet* base);
+                                           const enrichment::Rows* base);
   // One call; what it brings is appended to what is there.
   absl::Status FetchOn(const reference::v1::GetSnapshotRequest& request,
                        reference::Snapshot& snapshot);

@@ -1,5 +1,6 @@
 #include "services/reference/server.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -39,6 +40,20 @@ void Check(const config::v1::ReferenceService& config, const config::SourceMap& 
     CheckSet(set, [&](std::string_view inner, std::string_view what) {
       problem(inner.empty() ? path : base::StrCat(path, ".", inner), what);
     });
+    if (set.store() == config::v1::ReferenceSet::mapped) {
+      problem(path + ".store",
+              "versions are handed out whole, from memory: leave store out, or keep the set in the "
+              "processors' own hands (reference.local)");
+    }
+    const std::string& within = set.schema().point().within();
+    const bool together = std::any_of(
+        config.sets().begin(), config.sets().end(), [&](const config::v1::ReferenceSet& other) {
+          return other.name() == within && !set.group().empty() && other.group() == set.group();
+        });
+    if (!within.empty() && !together) {
+      problem(path + ".schema.point.within",
+              "must be a set of the same group: a point's borders and the points change together");
+    }
     if (!names.insert(set.name()).second) problem(path + ".name", "is another set's too");
     if (set.has_topic() && config.kafka().brokers().empty())
       problem("kafka.brokers", "name at least one, host:port: a set is a topic");

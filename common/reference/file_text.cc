@@ -1,0 +1,87 @@
+#include "common/reference/file_text.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "common/base/strings.h"
+
+namespace sluice::reference {
+namespace {
+
+constexpr size_t kCopyBytes = 1024 * 1024;
+
+absl::Status CantRead(const std::string& name) {
+  return absl::NotFoundError(base::StrCat(name, ": can't be read"));
+}
+
+absl::Status CantCopy(const std::string& name, const std::string& folder) {
+  return absl::ResourceExhaustedError(base::StrCat(name, ": can't be copied to ", folder, ": ",
+                                                   std::strerror(errno), "; is the disk full?"));
+}
+
+}  // namespace
+
+absl::StatusOr<FileText> FileText::Read(const std::string& path, const std::string& name) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  if (!in) return CantRead(name);
+  FileText read;
+  read.memory_ = std::move(text).str();
+  return read;
+}
+
+absl::StatusOr<FileText> FileText::Map(const std::string& path, const std::string& name,
+                                       const std::string& folder) {
+  int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (from < 0) return CantRead(name);
+  absl::Cleanup close_from = [from] { close(from); };
+  std::string copy = folder + "/text.new-XXXXXX";
+  int to = mkostemp(copy.data(), O_CLOEXEC);
+  if (to < 0) return CantCopy(name, folder);
+  absl::Cleanup close_to = [to] { close(to); };
+  unlink(copy.c_str());
+  FileText mapped;
+  std::vector<char> buffer(kCopyBytes);
+  while (true) {
+    ssize_t got = read(from, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return CantRead(name);
+    if (got == 0) break;
+    for (ssize_t done = 0; done < got;) {
+      ssize_t written = write(to, buffer.data() + done, static_cast<size_t>(got - done));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return CantCopy(name, folder);
+      done += written;
+    }
+    mapped.size_ += static_cast<size_t>(got);
+  }
+  if (mapped.size_ == 0) return mapped;
+  void* map = mmap(nullptr, mapped.size_, PROT_READ, MAP_SHARED, to, 0);
+  if (map == MAP_FAILED) return CantCopy(name, folder);
+  mapped.map_ = map;
+  madvise(map, mapped.size_, MADV_SEQUENTIAL);
+  return mapped;
+}
+
+FileText::FileText(FileText&& other) noexcept
+    : memory_(std::move(other.memory_)),
+      map_(std::exchange(other.map_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+FileText::~FileText() {
+  if (map_ != nullptr) munmap(map_, size_);
+}
+
+}  // namespace sluice::reference

@@ -1,0 +1,102 @@
+#include "common/reference/store.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/reference/lmdb_builder.h"
+#include "common/reference/lmdb_table.h"
+
+namespace sluice::reference {
+
+using enrichment::RowSet;
+using enrichment::Schema;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+class MemoryBuilder final : public VersionBuilder {
+ public:
+  explicit MemoryBuilder(std::shared_ptr<const Schema> schema) : rows_(std::move(schema)) {}
+  const Schema& schema() const override { return rows_.schema(); }
+  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override {
+    return rows_.Add(row, source, line);
+  }
+  size_t size() const override { return rows_.size(); }
+  absl::StatusOr<RowsPtr> Finish() override { return rows_.Finish(); }
+
+ private:
+  RowSet::Builder rows_;
+};
+
+class MappedBuilder final : public VersionBuilder {
+ public:
+  MappedBuilder(std::string set, std::string file, bool named, std::unique_ptr<LmdbBuilder> rows)
+      : set_(std::move(set)), file_(std::move(file)), named_(named), rows_(std::move(rows)) {}
+  const Schema& schema() const override { return rows_->schema(); }
+  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override {
+    return rows_->Add(row, source, line);
+  }
+  size_t size() const override { return rows_->size(); }
+  absl::StatusOr<RowsPtr> Finish() override {
+    SLUICE_RETURN_IF_ERROR(rows_->Finish().status());
+    auto table = LmdbTable::Open(set_, file_);
+    if (!named_ || !table.ok()) unlink(file_.c_str());
+    SLUICE_RETURN_IF_ERROR(table.status());
+    if (!named_) return *table;
+    // Where it is kept, it has another name by then.
+    return RowsPtr(table->get(), [held = *table, file = file_](const enrichment::Rows*) mutable {
+      held.reset();
+      unlink(file.c_str());
+    });
+  }
+
+ private:
+  const std::string set_, file_;
+  const bool named_;
+  const std::unique_ptr<LmdbBuilder> rows_;
+};
+
+}  // namespace
+
+Store Store::Mapped(std::string set, std::string folder) {
+  Store store;
+  store.mapped_ = true;
+  store.set_ = std::move(set);
+  store.folder_ = std::move(folder);
+  return store;
+}
+
+absl::StatusOr<std::string> Store::Folder() const {
+  std::error_code error;
+  fs::path folder = folder_.empty() ? fs::temp_directory_path(error) : fs::path(folder_) / set_;
+  if (!error) fs::create_directories(folder, error);
+  if (!error) return folder.string();
+  return absl::ResourceExhaustedError(
+      base::StrCat(folder.string(), ": can't be made: ", error.message()));
+}
+
+absl::StatusOr<std::unique_ptr<VersionBuilder>> Store::Begin(
+    std::shared_ptr<const Schema> schema) const {
+  if (!mapped_) return std::make_unique<MemoryBuilder>(std::move(schema));
+  SLUICE_ASSIGN_OR_RETURN(std::string folder, Folder());
+  static std::atomic<uint64_t> files = 0;
+  std::string file =
+      base::StrCat(folder, "/rows.new-", static_cast<int64_t>(getpid()), "-", ++files);
+  SLUICE_ASSIGN_OR_RETURN(auto rows, LmdbBuilder::Create(file, std::move(schema)));
+  return std::make_unique<MappedBuilder>(set_, file, !folder_.empty(), std::move(rows));
+}
+
+absl::StatusOr<FileText> Store::Read(const std::string& path, const std::string& name) const {
+  if (!mapped_) return FileText::Read(path, name);
+  SLUICE_ASSIGN_OR_RETURN(std::string folder, Folder());
+  return FileText::Map(path, name, folder);
+}
+
+}  // namespace sluice::reference

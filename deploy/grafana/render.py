@@ -161,6 +161,7 @@ def main():
                 file.write(text)
             subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--disable-gpu",
                             f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{height}",
+                            "--force-device-scale-factor=0.9",
                             f"--screenshot={os.path.abspath(sys.argv[1])}/{name}.png", "file://" + source],
                            check=True, capture_output=True)
             print(f"{name}.png")

@@ -24,6 +24,11 @@ struct Site {
   const std::string& quarantine() const { return config.pipeline().quarantine().topic(); }
   // What has become of quarantine records.
   std::string ledger() const { return quarantine() + ".ledger"; }
+  // Of the pins that this group writes; empty: it writes none.
+  std::string control() const {
+    const config::v1::Control& control = config.reference().control();
+    return control.follow().empty() ? control.topic() : "";
+  }
   std::vector<std::string> clean() const;
 };
 

@@ -57,9 +57,10 @@ void Compare(PlannedTopic& topic, int partitions, const Config& there, const Con
   std::string policy = Of(there, "cleanup.policy");
   if (policy != Of(wanted, "cleanup.policy")) {
     differs("cleanup.policy ", policy, " instead of ", Of(wanted, "cleanup.policy"),
-            topic.use == "ledger" ? ": a record whose entry is gone would be redriven again"
-            : policy == "delete"  ? ": every record stays until its time is over"
-                                  : ": events of equal key would replace each other");
+            topic.use == "ledger"    ? ": a record whose entry is gone would be redriven again"
+            : topic.use == "control" ? ": pins would be lost"
+            : policy == "delete"     ? ": every record stays until its time is over"
+                                     : ": events of equal key would replace each other");
   }
   if (topic.use == "ledger") return;
   int64_t retention = Number(there, "retention.ms");
@@ -67,7 +68,7 @@ void Compare(PlannedTopic& topic, int partitions, const Config& there, const Con
     differs("retention ", Retention(retention), " instead of ",
             Retention(Number(wanted, "retention.ms")));
   }
-  if (topic.use == "raw" || raw == nullptr) return;
+  if (topic.use == "raw" || topic.use == "control" || raw == nullptr) return;
   if (Shorter(retention, Number(*raw, "retention.ms"))) {
     differs("keeps less than the raw topic (", Retention(Number(*raw, "retention.ms")),
             "): an audit will call its older events lost");
@@ -104,12 +105,22 @@ absl::StatusOr<std::vector<kafka::NewTopic>> WantedTopics(const Site& site) {
                        {"max.message.bytes", std::to_string(kMessageBytes + room)}}});
   }
   // As safe as the quarantine whose records it speaks of.
-  const kafka::NewTopic& quarantine = wanted.back();
+  const int factor = wanted.back().replication_factor;
+  const std::string replicas = wanted.back().config.at("min.insync.replicas");
   wanted.push_back({site.ledger(),
                     1,
-                    quarantine.replication_factor,
-                    {{"cleanup.policy", "compact"},
-                     {"min.insync.replicas", quarantine.config.at("min.insync.replicas")}}});
+                    factor,
+                    {{"cleanup.policy", "compact"}, {"min.insync.replicas", replicas}}});
+  // Processors refuse one that isn't kept for ever.
+  if (!site.control().empty()) {
+    wanted.push_back({site.control(),
+                      1,
+                      factor,
+                      {{"cleanup.policy", "delete"},
+                       {"retention.ms", "-1"},
+                       {"retention.bytes", "-1"},
+                       {"min.insync.replicas", replicas}}});
+  }
   return wanted;
 }
 
@@ -119,13 +130,15 @@ absl::StatusOr<std::vector<PlannedTopic>> PlanTopics(const Site& site) {
                           kafka::Admin::Create(site.connection));
   std::vector<PlannedTopic> plan;
   std::optional<Config> raw;
+  const size_t ledger = wanted.size() - (site.control().empty() ? 1 : 2);
   for (size_t i = 0; i < wanted.size(); ++i) {
     PlannedTopic& topic = plan.emplace_back();
     topic.wanted = std::move(wanted[i]);
-    topic.use = i == 0                   ? "raw"
-                : i + 1 == wanted.size() ? "ledger"
-                : i + 2 == wanted.size() ? "quarantine"
-                                         : "clean";
+    topic.use = i == 0            ? "raw"
+                : i > ledger      ? "control"
+                : i == ledger     ? "ledger"
+                : i + 1 == ledger ? "quarantine"
+                                  : "clean";
     auto partitions = admin->PartitionCount(topic.wanted.name);
     if (absl::IsNotFound(partitions.status())) continue;
     if (!partitions.ok()) return partitions.status();

@@ -47,6 +47,25 @@ TEST_F(TopicsKafkaTest, ApplyMakesWhatIsMissingAndChangesNothing) {
   EXPECT_EQ((*admin_->DescribeTopic(site_.raw()))["cleanup.policy"], "compact");
 }
 
+TEST_F(TopicsKafkaTest, AControlTopicIsMadeOfOnePartitionAndToBeKeptForEver) {
+  const std::string control = "control." + name_;
+  std::ofstream(config(), std::ios::app) << "reference: {control: {topic: " << control << "}}\n";
+  MakeTopics(2);
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15),
+                                      [&] { return admin_->PartitionCount(control).ok(); }));
+  EXPECT_EQ(*admin_->PartitionCount(control), 1);
+  auto there = *admin_->DescribeTopic(control);
+  EXPECT_EQ(there["cleanup.policy"], "delete");
+  EXPECT_EQ(there["retention.ms"], "-1");
+  ASSERT_TRUE(admin_->AlterTopic(control, "cleanup.policy", "compact").ok());
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    return (*admin_->DescribeTopic(control))["cleanup.policy"] == "compact";
+  }));
+  EXPECT_THAT(
+      Ctl({"topics", "plan"}).out,
+      HasSubstr(control + ": cleanup.policy compact instead of delete: pins would be lost"));
+}
+
 TEST_F(TopicsKafkaTest, OptionsThatContradictEachOtherAreRefused) {
   EXPECT_THAT(Ctl({"topics", "plan", "--min-insync-replicas", "4"}).err,
               HasSubstr("min_insync_replicas must not be more"));

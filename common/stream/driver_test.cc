@@ -166,12 +166,14 @@ class CopyTransform final : public Transform {
     }
     return absl::OkStatus();
   }
+  void Assigned() override { chunks_when_assigned.push_back(chunks.size()); }
   void Committed() override { ++committed; }
   void Discarded() override { ++discarded; }
 
   std::deque<absl::Status> errors;
   bool half = false;
   std::vector<size_t> chunks;
+  std::vector<size_t> chunks_when_assigned;
   int committed = 0;
   int discarded = 0;
 };
@@ -265,6 +267,20 @@ TEST_F(DriverTest, OpensNoTransactionWhenThereIsNothing) {
   int polls = 0;
   ASSERT_TRUE(RunUntil([&] { return ++polls == 10; }).ok());
   EXPECT_THAT(broker_.calls, ElementsAre("recreate", "leave"));
+}
+
+TEST_F(DriverTest, TheTransformIsToldOfAnAssignmentBeforeItsRecords) {
+  Fill(4);
+  source_.events.push_back(Assigned{1});
+  bool again = false;
+  during_ = [&] {
+    if (again || broker_.visible.size() < 4) return;
+    again = true;
+    Fill(4);
+    source_.events.push_back(Assigned{2});
+  };
+  ASSERT_TRUE(RunUntilVisible(8).ok());
+  EXPECT_THAT(transform_.chunks_when_assigned, ElementsAre(0, 1));
 }
 
 TEST_F(DriverTest, ChunksHoldAtMostChunkEvents) {

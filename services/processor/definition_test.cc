@@ -88,6 +88,24 @@ TEST_F(LoadDefinitionTest, WantsKeysEitherHereOrElsewhere) {
                 "kafka.transaction_timeout_ms"));
 }
 
+TEST_F(LoadDefinitionTest, AControlTopicNeedsSetsAFolderAndAnotherGroupToFollow) {
+  auto error = [this](const std::string& reference) {
+    return ErrorOf(base::StrCat("kafka: {brokers: [\"a:1\"], group: g, instance: i}\n",
+                                "reference: {", reference, "}\n"));
+  };
+  const std::string remote = "remote: {address: \"localhost:1\", sets: [s]}";
+  EXPECT_THAT(error(remote + ", control: {topic: c}"),
+              HasSubstr("c.yaml:2: reference.folder: is required with control"));
+  EXPECT_THAT(error("folder: f, control: {topic: c}"),
+              HasSubstr("c.yaml:2: reference.control: there are no sets"));
+  EXPECT_THAT(error(remote + ", folder: f, control: {follow: h}"),
+              HasSubstr("c.yaml:2: reference.control.topic"));
+  EXPECT_THAT(error(remote + ", folder: f, control: {topic: c, follow: g}"),
+              HasSubstr("c.yaml:2: reference.control.follow: is this processor's own group"));
+  EXPECT_THAT(error(remote + ", folder: f, control: {topic: c, follow: h}"),
+              Not(HasSubstr("reference.")));
+}
+
 TEST_F(LoadDefinitionTest, LeavesOutWhatOnlyFollowsFromAnotherMistake) {
   std::string error =
       ErrorOf(base::StrCat("kafka: {brokers: [a:1], group: g, instance: i}\n"

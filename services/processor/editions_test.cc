@@ -12,6 +12,7 @@
 #include "common/base/strings.h"
 #include "common/privacy/seal.h"
 #include "services/processor/engine_transform.h"
+#include "services/processor/pins_test.h"
 #include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
@@ -86,13 +87,13 @@ class EditionsTest : public ::testing::Test {
     auto setup = LoadSetup(config_, load);
     ASSERT_TRUE(setup.ok()) << setup.status();
     probe_ = std::make_unique<Probe>(registry_, setup->config.pipeline().contract(), "group");
-    editions_ = std::make_unique<Editions>(Editions::Options{look_interval}, *std::move(setup),
-                                           *probe_, random_, clock_);
+    editions_ = std::make_unique<Editions>(Editions::Options{look_interval, control_},
+                                           *std::move(setup), *probe_, random_, clock_);
     config::v1::Pipeline pipeline = editions_->current().setup->config.pipeline();
     for (int i = 0; i < 2; ++i) {
+      EditionSlot& slot = *slots_.emplace_back(&editions_->AddWorker());
       transforms_.push_back(std::make_unique<EngineTransform>(
-          pipeline, editions_->AddWorker(), workers_clock == nullptr ? clock_ : *workers_clock,
-          *probe_));
+          pipeline, slot, workers_clock == nullptr ? clock_ : *workers_clock, *probe_));
     }
     ASSERT_TRUE(editions_->Start().ok());
   }
@@ -125,8 +126,12 @@ class EditionsTest : public ::testing::Test {
   base::SystemClock clock_;
   telemetry::Registry registry_;
   std::unique_ptr<Probe> probe_;
+  FakeControlLog log_;
   std::unique_ptr<Editions> editions_;
+  std::vector<EditionSlot*> slots_;
   std::vector<std::unique_ptr<EngineTransform>> transforms_;
+  // Null: without a control topic.
+  ControlLog* control_ = nullptr;
 };
 
 TEST_F(EditionsTest, AWorkerTakesTheNewOneAtTheBorderOfItsTransactionNotBefore) {
@@ -430,6 +435,108 @@ TEST_F(EditionsTest, AnEventWaitsForItsRowUntilAnEditionHasItOrTheWaitIsOver) {
   ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
   EXPECT_EQ(process(0, found), absl::OkStatus());
   EXPECT_THAT(found.values[0], HasSubstr("Camden"));
+}
+
+class PinnedEditionsTest : public EditionsTest {
+ protected:
+  // A worker of a pipeline with a control topic, whose set has had two versions.
+  void SetUp() override {
+    EditionsTest::SetUp();
+    control_ = &log_;
+    WriteText(config_, Replaced(ReadText(config_), "reference: {",
+                                "reference: {folder: kept, control: {topic: control}, "));
+    Start(0ms, nullptr, /*keep=*/true);
+    first_ = editions_->current().sets->ids().at("boroughs");
+    WriteText(sets_, Replaced(ReadText(sets_), "Camden", "Kamden"));
+    editions_->Reload();
+    ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
+    second_ = editions_->current().sets->ids().at("boroughs");
+    ASSERT_NE(first_, second_);
+    Pins::Options options{"g", "raw", editions_->current().setup->config.reference().control()};
+    auto pins = std::make_unique<Pins>(options, log_, *probe_);
+    worker_ = std::make_unique<EngineTransform>(editions_->current().setup->config.pipeline(),
+                                                *slots_[0], clock_, *probe_, std::move(pins));
+  }
+
+  // The events, partition and offset of each, in one chunk.
+  absl::Status Process(const std::vector<std::pair<int32_t, int64_t>>& events, Records& records) {
+    std::vector<base::InputRecord> chunk;
+    for (auto [partition, offset] : events) {
+      base::InputRecord& record = chunk.emplace_back();
+      record.topic = "raw";
+      record.partition = partition;
+      record.offset = offset;
+      record.value = kEvent;
+    }
+    return worker_->Process(chunk, records);
+  }
+  // Of the internal stream, `partition/offset borough`, in order.
+  std::vector<std::string> Joined(const Records& records) const {
+    std::vector<std::string> joined;
+    for (size_t i = 0; i < records.values.size(); ++i) {
+      constexpr std::string_view kSource = "sluice-src=raw/";
+      size_t at = records.headers[i].find(kSource);
+      if (at == std::string::npos) continue;
+      at += kSource.size();
+      std::string source = records.headers[i].substr(at, records.headers[i].find('\n', at) - at);
+      bool second = records.values[i].find("Kamden") != std::string::npos;
+      EXPECT_THAT(records.headers[i],
+                  HasSubstr(base::StrCat("sluice-ref=boroughs=", second ? second_ : first_)));
+      joined.push_back(base::StrCat(source, second ? " Kamden" : " Camden"));
+    }
+    return joined;
+  }
+
+  std::string first_, second_;
+  std::unique_ptr<EngineTransform> worker_;
+};
+
+TEST_F(PinnedEditionsTest, AChunkIsDividedWherePinsDifferAndEachPartitionKeepsItsOrder) {
+  log_.Pin(0, 0, 0, first_);
+  log_.Pin(0, 2, 0, second_);
+  log_.Pin(1, 0, 0, first_);
+  log_.Pin(1, 5, 0, second_);
+  Records records;
+  absl::Status processed;
+  // The first version is made anew, from the folder, while the worker waits.
+  ASSERT_TRUE(test_support::WaitUntil(20s, [&] {
+    processed = Process({{0, 1}, {1, 3}, {1, 4}, {0, 2}, {0, 3}, {1, 5}}, records);
+    EXPECT_TRUE(processed.ok() || records.values.empty()) << "handed over before all was there";
+    return !absl::IsUnavailable(processed);
+  })) << processed;
+  ASSERT_EQ(processed, absl::OkStatus());
+  EXPECT_THAT(Joined(records), ElementsAre("0/1 Camden", "1/3 Camden", "1/4 Camden", "0/2 Kamden",
+                                           "0/3 Kamden", "1/5 Kamden"));
+  worker_->Committed();
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_events_in_total 6\n"));
+}
+
+TEST_F(PinnedEditionsTest, AVersionThatIsNotKeptIsWaitedForAndNothingIsProduced) {
+  log_.Pin(0, 0, 0, "0000");
+  log_.Pin(0, 9, 0, second_);
+  Records records;
+  EXPECT_TRUE(test_support::WaitUntil(20s, [&] {
+    absl::Status waits = Process({{1, 0}, {0, 3}}, records);
+    EXPECT_TRUE(absl::IsUnavailable(waits)) << waits;
+    return waits.message().find("isn't kept in reference.folder") != std::string::npos;
+  }));
+  EXPECT_THAT(records.values, ElementsAre());
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("pin_waits_total{reason=\"version\"}"));
+}
+
+TEST_F(PinnedEditionsTest, TheTopicIsReadAfterAnAssignmentAndAfterAnAbort) {
+  Records records;
+  ASSERT_EQ(Process({{0, 0}}, records), absl::OkStatus());
+  worker_->Committed();
+  ASSERT_EQ(Process({{0, 1}}, records), absl::OkStatus());
+  worker_->Committed();
+  EXPECT_EQ(log_.reads, 1);
+  worker_->Assigned();
+  ASSERT_EQ(Process({{0, 2}}, records), absl::OkStatus());
+  EXPECT_EQ(log_.reads, 2);
+  worker_->Discarded();
+  ASSERT_EQ(Process({{0, 2}}, records), absl::OkStatus());
+  EXPECT_EQ(log_.reads, 3);
 }
 
 }  // namespace

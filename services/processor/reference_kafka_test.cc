@@ -62,11 +62,12 @@ class ReferenceKafkaTest : public ::testing::Test {
   std::string clean() const { return "clean.stops.intelligence." + suffix_; }
   std::string control() const { return "control.stops." + suffix_; }
   // A topic of pins and fences.
-  void MakeControl(const std::string& retention_ms = "-1") {
-    ASSERT_EQ((*kafka::Admin::Create(connection_))
-                  ->CreateTopics(std::vector<kafka::NewTopic>{
-                      {control(), 1, 1, {{"retention.ms", retention_ms}}}}),
-              absl::OkStatus());
+  void MakeControl() {
+    auto admin = *kafka::Admin::Create(connection_);
+    kafka::NewTopic topic{control(), 1, 1, {{"retention.ms", "-1"}}};
+    ASSERT_EQ(admin->CreateTopics({&topic, 1}), absl::OkStatus());
+    // A broker follows its controller.
+    ASSERT_TRUE(WaitUntil(15s, [&] { return admin->LogEnds(control()).ok(); }));
   }
   // `remote: ...`, as `reference` has it.
   std::string Remote(std::string_view rest = "") const {

@@ -485,6 +485,52 @@ TEST_F(PinsKafkaTest, AFenceIsTheBorderInEachPartitionOfThreeProcessorsThoughOne
   StopCleanly(*replicas[2]);
 }
 
+TEST_F(PinsKafkaTest, KillsAroundASwapLoseAndDoubleNothingAndNoPartitionGoesBack) {
+  auto service = StartService();
+  std::map<std::string, std::unique_ptr<ChildProcess>> replicas;
+  for (const std::string name : {"a", "b"}) {
+    WriteConfig(name, "g", Remote(), control());
+    replicas[name] = StartProcessor("g-" + name);
+  }
+  auto admin = *kafka::Admin::Create(connection_);
+  auto all_committed = [&] {
+    return WaitUntil(60s, [&] {
+      auto committed = admin->Committed(suffix_ + ".g", raw());
+      return committed.ok() && *committed == *admin->LogEnds(raw());
+    });
+  };
+  Produce(1000);
+  ASSERT_TRUE(all_committed());
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  // Wherever they stand: before the swap, in it, behind it.
+  for (const char* name : {"a", "b", "a", "b"}) {
+    Produce(500);
+    replicas[name]->Kill();
+    replicas[name] = StartProcessor(base::StrCat("g-", name));
+  }
+  ASSERT_TRUE(WaitForMetric(
+      *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 2"));
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    Produce(100);
+    auto versions = Versions();
+    return versions.size() == 4 && std::all_of(versions.begin(), versions.end(),
+                                               [](const auto& of) { return of.second.size() > 1; });
+  }));
+  ASSERT_TRUE(all_committed());
+  for (const auto& [name, replica] : replicas) StopCleanly(*replica);
+  for (const auto& [partition, of] : Versions()) EXPECT_EQ(of.size(), 2u) << partition;
+  size_t results = 0;
+  for (const auto& [partition, offsets] : Results()) results += offsets.size();
+  absl::Status read = kafka::TopicReader({connection_})
+                          .Read(std::vector<std::string>{"quarantine.stops." + suffix_},
+                                [&](const kafka::ReadRecord&) {
+                                  ++results;
+                                  return absl::OkStatus();
+                                });
+  EXPECT_TRUE(read.ok()) << read;
+  EXPECT_EQ(results, static_cast<size_t>(produced_));
+}
+
 TEST_F(PinsKafkaTest, AReplicaThatIsBehindWaitsAndNoPartitionGoesBack) {
   auto service = StartService();
   WriteConfig("a", "g", Remote(), control());

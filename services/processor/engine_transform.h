@@ -32,12 +32,12 @@ inline std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
 // engine of its own, and only then is anything handed over. Without a difference it costs a
 // comparison of an event's partition and offset.
 //
-// What it runs is taken from the slot, at the first chunk of a transaction only: no transaction
-// holds the work of two editions. Where events wait for rows that are missing (`on_missing: wait`),
-// it is unavailable until a newer edition has them or the wait is over, by the records' own times
-// and no longer than the wait from when they were first held: no clock of a producer can stop the
-// flow. Without an edition, or where the slot is blocked, it is unavailable, so that the worker
-// holds its records and waits.
+// What it runs is taken from the slot, at the first chunk of a transaction only: without
+// pins, no transaction holds the work of two editions. Where events wait for rows that are missing
+// (`on_missing: wait`), it is unavailable until a newer edition has them or the wait is over, by
+// the records' own times and no longer than the wait from when they were first held: no clock of a
+// producer can stop the flow. Without an edition, or where the slot is blocked, it is unavailable,
+// so that the worker holds its records and waits.
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
   // All outlive the transform. The topics that `config` names stay the same in every edition.

@@ -51,7 +51,8 @@ PartitionListPtr EveryPartition(const std::string& topic, int count, int64_t off
   return list;
 }
 
-// A topic that was just made, or a leader that moves, has none for a moment.
+// A topic that was just made, or a leader that moves, has none for a moment; a group's coordinator
+// that moves reads its log first.
 template <typename Call>
 absl::Status UntilLed(int timeout_ms, Call call) {
   auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
@@ -62,6 +63,16 @@ absl::Status UntilLed(int timeout_ms, Call call) {
   }
 }
 
+// A consumer: the one kind of client that never has a broker create a topic, and that asks for
+// offsets as a read_committed reader sees them.
+absl::StatusOr<ClientPtr> MakeAdminClient(const ConnectionOptions& options, ClientContext& context,
+                                          Settings more = {}) {
+  more.emplace_back("allow.auto.create.topics", "false");
+  more.emplace_back("isolation.level", "read_committed");
+  SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(options, more, &context));
+  return MakeClient(ClientKind::kConsumer, std::move(conf));
+}
+
 }  // namespace
 
 Admin::Admin(ConnectionOptions options, int timeout_ms)
@@ -69,13 +80,7 @@ Admin::Admin(ConnectionOptions options, int timeout_ms)
 
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(ConnectionOptions options, int timeout_ms) {
   std::unique_ptr<Admin> admin(new Admin(std::move(options), timeout_ms));
-  // A consumer without a group: the one kind of client that never has a broker create a topic, and
-  // that asks for offsets as a read_committed reader sees them.
-  SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(admin->options_,
-                                                 {{"allow.auto.create.topics", "false"},
-                                                  {"isolation.level", "read_committed"}},
-                                                 &admin->context_));
-  SLUICE_ASSIGN_OR_RETURN(admin->client_, MakeClient(ClientKind::kConsumer, std::move(conf)));
+  SLUICE_ASSIGN_OR_RETURN(admin->client_, MakeAdminClient(admin->options_, admin->context_));
   return admin;
 }
 
@@ -241,28 +246,39 @@ absl::StatusOr<std::vector<int64_t>> Admin::Committed(const std::string& group,
                                                       const std::string& topic) {
   SLUICE_ASSIGN_OR_RETURN(int count, PartitionCount(topic));
   PartitionListPtr list = EveryPartition(topic, count, RD_KAFKA_OFFSET_INVALID);
-  rd_kafka_ListConsumerGroupOffsets_t* request =
-      rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get());
   std::string what = base::StrCat("look up what group ", group, " has committed");
-  auto event = Ask(client_.get(), RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms_, what,
-                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                     rd_kafka_ListConsumerGroupOffsets(client_.get(), &request, 1, options, queue);
-                   });
-  rd_kafka_ListConsumerGroupOffsets_destroy(request);
-  if (!event.ok()) return event.status();
-  std::vector<int64_t> committed(count, -1);
-  size_t size = 0;
-  const rd_kafka_group_result_t** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-      rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &size);
-  for (size_t i = 0; i < size; ++i) {
-    if (const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]))
-      return ToStatus(rd_kafka_error_code(error), what);
-    const rd_kafka_topic_partition_list_t* found = rd_kafka_group_result_partitions(groups[i]);
-    for (int j = 0; j < found->cnt; ++j) {
-      SLUICE_RETURN_IF_ERROR(ToStatus(found->elems[j].err, what));
-      committed[found->elems[j].partition] = std::max<int64_t>(found->elems[j].offset, -1);
-    }
+  if (group != group_) {
+    group_.clear();
+    SLUICE_ASSIGN_OR_RETURN(group_client_,
+                            MakeAdminClient(options_, context_, {{"group.id", group}}));
+    group_ = group;
   }
+  std::vector<int64_t> committed(count, -1);
+  auto ask = [&]() -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(
+        EventPtr event,
+        Ask(group_client_.get(), RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms_, what,
+            [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+              rd_kafka_ListConsumerGroupOffsets_t* request =
+                  rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get());
+              rd_kafka_ListConsumerGroupOffsets(group_client_.get(), &request, 1, options, queue);
+              rd_kafka_ListConsumerGroupOffsets_destroy(request);
+            }));
+    size_t size = 0;
+    const rd_kafka_group_result_t** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(event.get()), &size);
+    for (size_t i = 0; i < size; ++i) {
+      if (const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]))
+        return ToStatus(rd_kafka_error_code(error), what);
+      const rd_kafka_topic_partition_list_t* found = rd_kafka_group_result_partitions(groups[i]);
+      for (int j = 0; j < found->cnt; ++j) {
+        SLUICE_RETURN_IF_ERROR(ToStatus(found->elems[j].err, what));
+        committed[found->elems[j].partition] = std::max<int64_t>(found->elems[j].offset, -1);
+      }
+    }
+    return absl::OkStatus();
+  };
+  SLUICE_RETURN_IF_ERROR(UntilLed(timeout_ms_, ask));
   return committed;
 }
 

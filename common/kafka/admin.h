@@ -60,6 +60,10 @@ class Admin {
   ClientContext context_;
   ConnectionOptions options_;
   ClientPtr client_;
+  // Without a group a client of librdkafka 2.8 crashes when a coordinator answers that it isn't the
+  // one any more (rd_kafka_handle_OffsetFetch). It never joins.
+  std::string group_;
+  ClientPtr group_client_;
 };
 
 }  // namespace sluice::kafka

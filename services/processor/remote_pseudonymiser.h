@@ -41,7 +41,7 @@ class KeyService {
     // Of one call.
     std::chrono::milliseconds deadline{1000};
     size_t in_flight = 4;
-    size_t values_per_call = 1000;
+    size_t values_per_call = 4000;
     // Calls are smaller than this, but for one that has a single value. The service takes 4 MiB.
     size_t bytes_per_call = 512 * 1024;
     // How often what failed for the moment is tried, the first time included; the pause between

@@ -3,8 +3,11 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <pqxx/pqxx>
 #include <vector>
 
@@ -45,6 +48,18 @@ absl::StatusOr<std::string> FindBinaries() {
   if (newest.empty())
     return absl::FailedPreconditionError("PostgreSQL isn't installed: run `./run setup`");
   return newest;
+}
+
+// The server's backends are sessions of their own: no signal to its group reaches them.
+std::vector<pid_t> Backends(pid_t server) {
+  std::ifstream children(base::StrCat("/proc/", server, "/task/", server, "/children"));
+  return {std::istream_iterator<pid_t>(children), {}};
+}
+
+// Nothing of a process that has ended holds memory, whether it was waited for or not.
+bool HasEnded(pid_t pid) {
+  std::string stat = ReadFile(base::StrCat("/proc/", pid, "/stat"));
+  return stat.empty() || stat.substr(stat.rfind(')') + 2, 1) == "Z";
 }
 
 }  // namespace
@@ -93,15 +108,22 @@ absl::Status PostgresServer::Start() {
       base::StrCat("PostgreSQL: doesn't serve\n", Tail(ReadFile(path + "/server.log"), 20)));
 }
 
-void PostgresServer::Signal(int signal) {
-  if (process_ != nullptr) kill(-process_->pid(), signal);
+std::vector<pid_t> PostgresServer::Signal(int signal) {
+  if (process_ == nullptr) return {};
+  // Stopped, it starts no more of them.
+  kill(process_->pid(), SIGSTOP);
+  std::vector<pid_t> backends = Backends(process_->pid());
+  for (pid_t backend : backends) kill(backend, signal);
+  kill(process_->pid(), signal);
+  return backends;
 }
 
 void PostgresServer::Kill() {
-  if (process_ == nullptr) return;
-  Signal(SIGKILL);
-  process_->Kill();
+  std::vector<pid_t> backends = Signal(SIGKILL);
+  if (process_ != nullptr) process_->Kill();
   process_.reset();
+  // The next server refuses to start while one of them holds the shared memory.
+  WaitUntil(10s, [&] { return std::all_of(backends.begin(), backends.end(), HasEnded); });
 }
 
 void PostgresServer::Freeze() { Signal(SIGSTOP); }

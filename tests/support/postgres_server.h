@@ -1,9 +1,12 @@
 // A real PostgreSQL for tests.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,7 +27,7 @@ class PostgresServer {
 
   // Returns when the server answers. An error carries the end of its log.
   absl::Status Start();
-  // SIGKILL, to the server and its backends.
+  // SIGKILL, to the server and its backends; returns when all of them have ended.
   void Kill();
   // SIGSTOP and SIGCONT, to the server and its backends.
   void Freeze();
@@ -38,8 +41,8 @@ class PostgresServer {
  private:
   PostgresServer(std::string binaries, std::unique_ptr<TempDir> folder, int port)
       : binaries_(std::move(binaries)), folder_(std::move(folder)), port_(port) {}
-  // To the whole group: backends are processes of their own.
-  void Signal(int signal);
+  // To the server and its backends, which it returns.
+  std::vector<pid_t> Signal(int signal);
 
   const std::string binaries_;
   const std::unique_ptr<TempDir> folder_;

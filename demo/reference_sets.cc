@@ -64,7 +64,7 @@ class Grid {
       }
     }
   }
-  Place At(int x, int y) const { return corners_[static_cast<size_t>(y * (kWide + 1) + x)]; }
+  Place At(int x, int y) const { return corners_[static_cast<size_t>(y) * (kWide + 1) + x]; }
 
   // Of the cells from (x, y) on, so many wide and high: counter-clockwise, closed.
   std::string Outline(int x, int y, int wide, int high) const {

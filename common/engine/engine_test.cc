@@ -26,7 +26,6 @@ size_t AllocationCount();  // allocation_count_test.cc
 
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -273,7 +272,8 @@ TEST_F(EngineTest, TwoStreamsThatAreNotInternalShareNoValueThatJoinsThem) {
     for (const auto& [name, text] : out.clean[i + 1].headers) other += text;
     EXPECT_EQ(other.find(*out.clean[i].key), std::string::npos);
     for (const auto& [name, text] : out.clean[i].headers) {
-      if (other.find(text) != std::string::npos) shared_everywhere.insert(name + "=" + text);
+      if (other.find(text) != std::string::npos)
+        shared_everywhere.insert(base::StrCat(name, "=", text));
     }
     EXPECT_EQ(other.find(out.clean[i].value.substr(out.clean[i].value.find("int1-"), 31)),
               std::string::npos);

@@ -55,7 +55,7 @@ int Order(const Rows::Cursor& a, const Rows::Cursor& b) {
   if (int order = a.key.compare(b.key); order != 0) return order;
   auto order =
       std::tie(a.interval.low, a.interval.high) <=> std::tie(b.interval.low, b.interval.high);
-  return order < 0 ? -1 : order > 0 ? 1 : 0;
+  return std::is_lt(order) ? -1 : std::is_gt(order) ? 1 : 0;
 }
 
 size_t RowsInBoth(const Rows& a, const Rows& b) {

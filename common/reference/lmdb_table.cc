@@ -19,7 +19,6 @@ using enrichment::kNoRow;
 using enrichment::Question;
 using enrichment::RowId;
 using enrichment::Schema;
-using enrichment::Table;
 
 using lmdb::Load;
 

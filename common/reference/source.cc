@@ -102,7 +102,8 @@ void CheckSet(const ReferenceSet& set,
   problem("rises", "the schema has no such column");
 }
 
-absl::StatusOr<std::unique_ptr<Source>> MakeSource(const ReferenceSet& set, SourceOptions options) {
+absl::StatusOr<std::unique_ptr<Source>> MakeSource(const ReferenceSet& set,
+                                                   const SourceOptions& options) {
   std::shared_ptr<const enrichment::Schema> schema;
   if (set.has_schema()) {
     auto created = enrichment::Schema::Create(set.schema());

@@ -44,7 +44,7 @@ struct SourceOptions {
 
 // `set` has been found right by CheckSet.
 absl::StatusOr<std::unique_ptr<Source>> MakeSource(const config::v1::ReferenceSet& set,
-                                                   SourceOptions options);
+                                                   const SourceOptions& options);
 
 // What a set is read from, in a few words without a secret: `boroughs.csv`, `topic units`.
 std::string SourceName(const config::v1::ReferenceSet& set);

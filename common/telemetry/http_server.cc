@@ -63,9 +63,7 @@ Response RunChecks(const std::vector<HealthCheck>& checks) {
 // A pointer in civetweb 1.15, a number that it sets in 1.16.
 template <typename Error>
 void SetCode(Error& error, unsigned& code) {
-  // NOLINTNEXTLINE(bugprone-assignment-in-if-condition): whether it compiles is asked, not its
-  // value.
-  if constexpr (requires { error.code = &code; }) error.code = &code;
+  if constexpr (requires { &(error.code = &code); }) error.code = &code;
 }
 
 }  // namespace

@@ -365,7 +365,7 @@ class Demo {
                     std::string reason;
                     for (const auto& header : record.headers) {
                       if (header.name == "sluice-reason")
-                        reason = std::string(header.value) + reason;
+                        reason.insert(0, header.value);
                       if (header.name == "sluice-path")
                         reason += base::StrCat(" at ", header.value);
                     }

@@ -104,7 +104,7 @@ absl::Status Editions::Start() {
   if (first.pipeline == nullptr) {
     for (const auto& slot : slots_) slot->Block(first.setup->joined.waiting);
   } else {
-    SLUICE_RETURN_IF_ERROR(Replace(std::move(first)));
+    SLUICE_RETURN_IF_ERROR(Replace(first));
   }
   thread_ = std::thread([this] { Run(); });
   if (options_.control != nullptr) older_thread_ = std::thread([this] { RunOlder(); });
@@ -209,7 +209,7 @@ void Editions::LoadSets() {
     if (refused.ok()) {
       // A fence to come finds them.
       refused = options_.fenced && running.pipeline != nullptr ? joined.sets->Use(next->sets)
-                                                               : Replace(*std::move(next));
+                                                               : Replace(*next);
     }
   }
   Finish(refused);
@@ -234,7 +234,7 @@ void Editions::FollowFence() {
   absl::Status refused = sets.status();
   if (refused.ok()) {
     auto next = EditionOf(running, *std::move(sets));
-    refused = next.ok() ? Replace(*std::move(next)) : next.status();
+    refused = next.ok() ? Replace(*next) : next.status();
   }
   if (refused.ok()) fence_ = fence.number;
   Finish(refused);
@@ -294,7 +294,7 @@ void Editions::CheckUsable() {
   for (const auto& slot : slots_) slot->Block(usable.ok() ? std::nullopt : std::optional(why));
 }
 
-absl::Status Editions::Replace(Edition next) {
+absl::Status Editions::Replace(const Edition& next) {
   std::vector<std::unique_ptr<WorkerEdition>> made;
   for (size_t i = 0; i < slots_.size(); ++i) {
     SLUICE_ASSIGN_OR_RETURN(KeyedEngine keyed,

@@ -81,7 +81,7 @@ class Editions {
   void MakeOlder(EditionSlot& slot);
   void Finish(const absl::Status& refused);
   void CheckUsable();
-  absl::Status Replace(Edition next);
+  absl::Status Replace(const Edition& next);
   void DestroyRetired();
 
   const Options options_;

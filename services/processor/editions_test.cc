@@ -430,11 +430,16 @@ TEST_F(EditionsTest, AnEventWaitsForItsRowUntilAnEditionHasItOrTheWaitIsOver) {
 
   Records found;
   EXPECT_TRUE(absl::IsUnavailable(process(0, found)));
+  std::weak_ptr<const engine::Pipeline> held_by = editions_->current().pipeline;
   WriteText(sets_, whole);
   editions_->Reload();
   ASSERT_TRUE(WaitForReload(1, 0)) << Status().reload_refusal();
   EXPECT_EQ(process(0, found), absl::OkStatus());
   EXPECT_THAT(found.values[0], HasSubstr("Camden"));
+  // What held it is gone: only the edition that has written is asked for its counts.
+  EXPECT_TRUE(test_support::WaitUntil(20s, [&] { return held_by.expired(); }));
+  transform.Committed();
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_events_in_total 3\n"));
 }
 
 class PinnedEditionsTest : public EditionsTest {

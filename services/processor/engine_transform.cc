@@ -27,17 +27,18 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   auto start = clock_.Now();
   SLUICE_RETURN_IF_ERROR(Divide(records));
   output_ = &output;
-  for (const Part& part : parts_) {
-    if (std::find(used_.begin(), used_.end(), part.edition) == used_.end())
-      used_.push_back(part.edition);
-    part.edition->keyed.engine->Read(part.records);
-  }
+  for (const Part& part : parts_) part.edition->keyed.engine->Read(part.records);
   SLUICE_RETURN_IF_ERROR(WaitForRows());
   auto read = clock_.Now();
   for (const Part& part : parts_)
     SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Pseudonymise());
   auto pseudonymised = clock_.Now();
   open_ = true;
+  // Not before: what failed until here is tried again, with a newer edition where there is one.
+  for (const Part& part : parts_) {
+    if (std::find(used_.begin(), used_.end(), part.edition) == used_.end())
+      used_.push_back(part.edition);
+  }
   if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 1, output));
   for (const Part& part : parts_) SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Write(*this));
   auto written = clock_.Now();

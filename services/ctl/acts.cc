@@ -5,9 +5,16 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
-#include "services/ctl/site.h"
 
 namespace sluice::ctl {
+
+absl::StatusOr<std::string> TrailOf(const Site& site, const std::string& option) {
+  if (!option.empty()) return option;
+  if (!site.trail.empty()) return site.trail;
+  return absl::InvalidArgumentError(
+      "name the file of the audit trail: --trail, or `trail` in the processor's configuration; "
+      "what can't be recorded there isn't done");
+}
 
 absl::StatusOr<trail::Head> RecordAct(const std::string& file, trail::Entry entry) {
   base::SystemClock clock;

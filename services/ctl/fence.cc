@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "common/kafka/admin.h"
 #include "common/kafka/writer.h"
+#include "services/ctl/acts.h"
 #include "services/processor/control_log.h"
 
 namespace sluice::ctl {
@@ -27,11 +28,24 @@ absl::StatusOr<processor::VersionIds> ActiveVersions(
   return ids;
 }
 
+trail::Entry ActOf(const std::string& group, const processor::Fence& fence,
+                   const std::string& reason) {
+  trail::Entry entry;
+  entry.operation = trail::Operation::kAlteration;
+  entry.action = "WriteFence";
+  entry.justification = reason;
+  entry.subject = base::StrCat("group ", group);
+  for (const auto& [set, id] : *fence.ids) base::StrAppend(entry.subject, " ", set, "=", id);
+  for (const auto& [partition, offset] : fence.offsets)
+    base::StrAppend(entry.subject, " ", partition, "/", offset);
+  return entry;
+}
+
 }  // namespace
 
 absl::StatusOr<processor::Fence> WriteFence(const Site& site,
                                             const reference::v1::GetStatusResponse& service,
-                                            int64_t ahead) {
+                                            const FenceOptions& options) {
   const config::v1::Reference& reference = site.config.reference();
   if (reference.control().swap() != config::v1::fenced) {
     return absl::InvalidArgumentError(
@@ -62,9 +76,10 @@ absl::StatusOr<processor::Fence> WriteFence(const Site& site,
     const auto partition = static_cast<int32_t>(i);
     const bool first = view->fences().empty() && view->pins(partition).empty();
     const int64_t done = i < committed.size() ? std::max<int64_t>(committed[i], 0) : 0;
-    fence.offsets[partition] = first ? done : ends[i] + ahead;
+    fence.offsets[partition] = first ? done : ends[i] + options.ahead;
   }
   SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({site.connection}));
+  SLUICE_RETURN_IF_ERROR(RecordAct(options.trail, ActOf(group, fence, options.reason)).status());
   SLUICE_RETURN_IF_ERROR(
       writer->Write({topic,
                      std::nullopt,

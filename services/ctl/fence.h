@@ -2,6 +2,9 @@
 // versions (docs/adr/0007-versions-are-pinned-with-the-events.md).
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "services/ctl/site.h"
 #include "services/processor/control_view.h"
@@ -9,13 +12,20 @@
 
 namespace sluice::ctl {
 
-// So many offsets ahead of each partition's end now; the first one, which workers wait for, is at
+struct FenceOptions {
+  int64_t ahead = 0;   // offsets, from each partition's end now
+  std::string reason;  // for the trail
+  std::string trail;   // its file
+};
+
+// `ahead` of each partition's end now; the first one, which workers wait for, is at
 // what the group has committed. A worker that reaches it without the versions waits for them; one
-// that hears of it later takes them up at its next event. kInvalidArgument: this configuration's
-// swaps aren't fenced; kFailedPrecondition: a set has no active version; kAlreadyExists: the last
-// fence named the same versions; kDataLoss: the control topic contradicts them, or itself.
+// that hears of it later takes them up at its next event. It is on the trail before it is written.
+// kInvalidArgument: this configuration's swaps aren't fenced; kFailedPrecondition: a set has no
+// active version; kAlreadyExists: the last fence named the same versions; kDataLoss: the control
+// topic contradicts them, or itself.
 absl::StatusOr<processor::Fence> WriteFence(const Site& site,
                                             const reference::v1::GetStatusResponse& service,
-                                            int64_t ahead);
+                                            const FenceOptions& options);
 
 }  // namespace sluice::ctl

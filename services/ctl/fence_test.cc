@@ -27,7 +27,7 @@ class FenceTest : public ::testing::Test {
     status.set_active_id(id);
   }
   void ExpectRefused(absl::StatusCode code, const std::string& why) {
-    absl::Status refused = WriteFence(site_, service_, 0).status();
+    absl::Status refused = WriteFence(site_, service_, {}).status();
     EXPECT_EQ(refused.code(), code) << refused;
     EXPECT_THAT(std::string(refused.message()), HasSubstr(why));
   }

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "services/ctl/acts.h"
 #include "services/ctl/json.h"
 #include "services/ctl/quarantine.h"
 #include "services/ctl/redrive.h"
@@ -17,10 +18,6 @@ namespace sluice::ctl {
 namespace {
 
 using quarantine::v1::Action;
-
-constexpr char kTrailHelp[] =
-    "The audit trail's file, instead of `trail` in the configuration; what can't be recorded there "
-    "isn't done";
 
 // As the options give it.
 struct Chosen {
@@ -55,16 +52,6 @@ struct Chosen {
     return selection;
   }
 };
-
-// The trail that an act is recorded on; without one it isn't done.
-absl::StatusOr<std::string> TrailOf(const Site& site, const std::string& option) {
-  if (!option.empty()) return option;
-  if (!site.trail.empty()) return site.trail;
-  return absl::InvalidArgumentError(
-      "name the file of the audit trail: --trail, or `trail` in the processor's configuration; "
-      "what "
-      "can't be recorded there isn't done");
-}
 
 std::string_view FateName(Action action) {
   switch (action) {

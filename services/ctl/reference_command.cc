@@ -10,6 +10,7 @@
 #include "common/base/strings.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "services/ctl/acts.h"
 #include "services/ctl/fence.h"
 #include "services/ctl/json.h"
 #include "services/ctl/site.h"
@@ -26,7 +27,7 @@ struct Options {
   std::string address;
   TlsOptions tls;
   int timeout_ms = 60'000;
-  std::string set, id, reason, config;
+  std::string set, id, reason, config, trail;
   int64_t ahead = 0;
   bool accept_change = false, release = false;
   std::vector<std::string> keys;
@@ -174,10 +175,12 @@ absl::StatusOr<ExitCode> Rollback(const Options& options, Output& output) {
 
 absl::StatusOr<ExitCode> Fence(const Options& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
+  SLUICE_ASSIGN_OR_RETURN(std::string trail, TrailOf(site, options.trail));
   reference::v1::GetStatusResponse service;
   SLUICE_RETURN_IF_ERROR(
       Call(options, &Reference::Stub::GetStatus, reference::v1::GetStatusRequest(), service));
-  SLUICE_ASSIGN_OR_RETURN(processor::Fence fence, WriteFence(site, service, options.ahead));
+  SLUICE_ASSIGN_OR_RETURN(processor::Fence fence,
+                          WriteFence(site, service, {options.ahead, options.reason, trail}));
   if (output.json()) {
     JsonText json;
     json.BeginObject().Member("fence", fence.number).Member("activation", fence.activation);
@@ -281,7 +284,7 @@ void AddReferenceCommand(Program& program) {
   auto [fence, fence_options] =
       add({"fence",
            "Let every processor of a group go on to the active versions at one place",
-           {{"reference fence 127.0.0.1:7090 --config processor.yaml",
+           {{"reference fence 127.0.0.1:7090 --config processor.yaml --reason 'wards of May 2026'",
              "At each partition's end now; with reference.control.swap: fenced"}}},
           Fence);
   fence_options->AddTo(*fence);
@@ -292,6 +295,8 @@ void AddReferenceCommand(Program& program) {
                    "before they are there")
       ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}))
       ->capture_default_str();
+  fence->add_option("--reason", fence_options->reason, "For the audit trail")->required();
+  fence->add_option("--trail", fence_options->trail, kTrailHelp);
   auto [lookup, lookup_options] = add(
       {"lookup",
        "The row of a set that a key, a time, a value or a place is joined to",

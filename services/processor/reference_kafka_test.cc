@@ -105,14 +105,17 @@ class ReferenceKafkaTest : public ::testing::Test {
     EXPECT_EQ(process->WaitForOutput("http_port", 60s), absl::OkStatus());
     return process;
   }
-  std::unique_ptr<ChildProcess> StartService() {
-    WriteText(path("reference.yaml"),
-              base::StrCat(
-                  "folder: service\ntrail: trail\nlook_interval_ms: 50\n"
-                  "listen: {grpc: \"127.0.0.1:",
-                  service_port_,
-                  "\"}\nsets:\n  - name: boroughs\n    csv: boroughs.csv\n    schema: {columns: "
-                  "[{name: code}, {name: name}, {name: command_unit}], key: [{column: code}]}\n"));
+  // `column`: one more, in YAML; `guards`: of the set.
+  std::unique_ptr<ChildProcess> StartService(std::string_view column = "",
+                                             std::string_view guards = "") {
+    WriteText(
+        path("reference.yaml"),
+        base::StrCat("folder: service\ntrail: trail\nlook_interval_ms: 50\n"
+                     "listen: {grpc: \"127.0.0.1:",
+                     service_port_,
+                     "\"}\nsets:\n  - name: boroughs\n    csv: boroughs.csv\n    schema: {columns: "
+                     "[{name: code}, {name: name}, {name: command_unit}",
+                     column, "], key: [{column: code}]}\n", guards));
     return StartProcess("reference", "reference");
   }
 
@@ -180,11 +183,28 @@ class ReferenceKafkaTest : public ::testing::Test {
   bool WaitForIn(ChildProcess& process, int events) {
     return WaitForMetric(process, base::StrCat("sluice_events_in_total ", events, "\n"));
   }
+  // Until the group has committed all that there is.
+  bool WaitForAll() {
+    auto admin = *kafka::Admin::Create(connection_);
+    return WaitUntil(60s, [&] {
+      auto committed = admin->Committed(suffix_ + ".g", raw());
+      return committed.ok() && *committed == *admin->LogEnds(raw());
+    });
+  }
   void StopCleanly(ChildProcess& process) {
     ASSERT_EQ(process.Signal(SIGTERM), absl::OkStatus());
     auto ended = process.Wait(40s);
     ASSERT_TRUE(ended.ok()) << ended.status();
     EXPECT_EQ(*ended, test_support::Exit{}) << test_support::Tail(process.Output(), 20);
+  }
+  // The boroughs with one more column.
+  std::string OfEdition(int edition) const {
+    std::istringstream rows(csv_);
+    std::string text, line;
+    std::getline(rows, line);
+    base::StrAppend(text, line, ",edition\n");
+    while (std::getline(rows, line)) base::StrAppend(text, line, ",", edition, "\n");
+    return text;
   }
   std::string Renamed(std::string_view from, std::string_view to) const {
     std::string text = csv_;
@@ -214,12 +234,19 @@ TEST_F(ReferenceKafkaTest, AServiceThatIsLateFrozenKilledOrWrongIsNeverJoinedWro
            std::string::npos;
   })) << Get(*processor, "/readyz");
   EXPECT_THAT(Get(*processor, "/livez"), HasSubstr("200"));
-  auto service = StartService();
+  constexpr std::string_view kEdition = ", {name: edition, type: integer}";
+  constexpr std::string_view kGuards = "    rises: edition\n";
+  const std::string old = OfEdition(1);
+  csv_ = OfEdition(2);
+  WriteText(path("boroughs.csv"), csv_);
+  auto service = StartService(kEdition, kGuards);
   ASSERT_TRUE(WaitForIn(*processor, produced_));
 
-  // Half a file, an empty one, another one: the last good version goes on, and an alarm can see it.
+  // Half a file, an empty one, another one, an older one: the last good version goes on, and an
+  // alarm can see it.
   size_t half = csv_.find('\n', csv_.size() / 2) + 1;
-  for (const std::string& wrong : {csv_.substr(0, half), std::string(), std::string("code\n1\n")}) {
+  for (const std::string& wrong :
+       {csv_.substr(0, half), std::string(), std::string("code\n1\n"), old}) {
     WriteText(path("boroughs.csv"), wrong);
     EXPECT_TRUE(WaitForMetric(*service, "sluice_reference_refused{set=\"boroughs\"} 1"));
     Produce(100);
@@ -259,7 +286,7 @@ TEST_F(ReferenceKafkaTest, AServiceThatIsLateFrozenKilledOrWrongIsNeverJoinedWro
   }));
   Produce(100);
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
-  service = StartService();
+  service = StartService(kEdition, kGuards);
   ASSERT_TRUE(WaitForIn(*processor, 100));
   Produce(400);
   EXPECT_TRUE(WaitUntil(60s, [&] {
@@ -318,6 +345,25 @@ class PinsKafkaTest : public ReferenceKafkaTest {
     MakeControl();
   }
 
+  // `sluicectl reference fence`: its exit code, and what it says.
+  std::pair<int, std::string> WriteFence(std::vector<std::string> rest = {}) {
+    std::vector<std::string> command = {binaries_ + "/services/ctl/sluicectl",
+                                        "reference",
+                                        "fence",
+                                        base::StrCat("127.0.0.1:", service_port_),
+                                        "--config",
+                                        path("g-a.yaml"),
+                                        "--trail",
+                                        path("fences.jsonl"),
+                                        "--reason",
+                                        "boundaries of May"};
+    command.insert(command.end(), rest.begin(), rest.end());
+    auto ctl = ChildProcess::Start({std::move(command), {}, path("ctl.log"), ""});
+    EXPECT_TRUE(ctl.ok()) << ctl.status();
+    auto ended = (*ctl)->Wait(40s);
+    EXPECT_TRUE(ended.ok()) << ended.status();
+    return {ended->code, (*ctl)->Output()};
+  }
   std::vector<std::string> CleanTopics() const {
     return {clean(), "clean.stops.public." + suffix_};
   }
@@ -361,8 +407,8 @@ class PinsKafkaTest : public ReferenceKafkaTest {
     return from;
   }
   // Until the processor has had so many versions.
-  bool WaitForVersions(ChildProcess& process, size_t count) {
-    return WaitUntil(60s, [&] {
+  bool WaitForVersions(ChildProcess& process, size_t count, std::chrono::seconds at_most = 60s) {
+    return WaitUntil(at_most, [&] {
       std::string metrics = Get(process, "/metrics");
       size_t found = 0;
       for (size_t at = 0; (at = metrics.find("\nsluice_snapshot_info{", at)) != std::string::npos;)
@@ -416,53 +462,40 @@ TEST_F(PinsKafkaTest, AFenceIsTheBorderInEachPartitionOfThreeProcessorsThoughOne
     WriteConfig(instance, "g", Remote(), control() + ", swap: fenced");
     replicas.push_back(StartProcessor(base::StrCat("g-", instance)));
   }
-  auto fence = [&] {
-    auto ctl = ChildProcess::Start(
-        {{binaries_ + "/services/ctl/sluicectl", "reference", "fence",
-          base::StrCat("127.0.0.1:", service_port_), "--config", path("g-a.yaml")},
-         {},
-         path("ctl.log"),
-         ""});
-    EXPECT_TRUE(ctl.ok()) << ctl.status();
-    auto ended = (*ctl)->Wait(40s);
-    EXPECT_TRUE(ended.ok()) << ended.status();
-    return std::pair(ended->code, (*ctl)->Output());
-  };
   auto admin = *kafka::Admin::Create(connection_);
-  auto all_committed = [&] {
-    return WaitUntil(60s, [&] {
-      auto committed = admin->Committed(suffix_ + ".g", raw());
-      return committed.ok() && *committed == *admin->LogEnds(raw());
-    });
-  };
   Produce(400);
   for (const auto& replica : replicas) {
     EXPECT_TRUE(WaitUntil(60s, [&] {
       return Get(*replica, "/readyz").find("waits for the first fence") != std::string::npos;
     })) << Get(*replica, "/readyz");
   }
-  auto first = fence();
+  auto first = WriteFence();
   EXPECT_EQ(first.first, 0) << first.second;
-  ASSERT_TRUE(all_committed());
+  ASSERT_TRUE(WaitForAll());
 
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
   ASSERT_TRUE(WaitForMetric(
       *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 2"));
   Produce(400);
-  ASSERT_TRUE(all_committed());
+  ASSERT_TRUE(WaitForAll());
   // Committed isn't visible at once: the markers follow.
   ASSERT_TRUE(WaitUntil(60s, [&] { return Versions().size() == 4; }));
   const std::vector<int64_t> border = *admin->LogEnds(raw());
-  auto second = fence();
+  auto second = WriteFence();
   EXPECT_EQ(second.first, 0) << second.second;
-  auto again = fence();
+  auto again = WriteFence();
   EXPECT_EQ(again.first, 2);
   EXPECT_THAT(again.second, HasSubstr("names these versions already"));
+  // What was written, and by whom and why; what wasn't, isn't there.
+  std::string trail = test_support::ReadFile(path("fences.jsonl"));
+  EXPECT_EQ(std::count(trail.begin(), trail.end(), '\n'), 2) << trail;
+  EXPECT_THAT(trail, HasSubstr("\"action\":\"WriteFence\""));
+  EXPECT_THAT(trail, HasSubstr("\"justification\":\"boundaries of May\""));
   // They have heard of it: the older versions are joined to what is before it.
   for (const auto& replica : replicas) ASSERT_TRUE(WaitForVersions(*replica, 2));
   replicas[1]->Kill();
   Produce(400);
-  ASSERT_TRUE(all_committed());
+  ASSERT_TRUE(WaitForAll());
   ASSERT_TRUE(WaitUntil(60s, [&] {
     auto versions = Versions();
     return std::all_of(versions.begin(), versions.end(),
@@ -485,6 +518,94 @@ TEST_F(PinsKafkaTest, AFenceIsTheBorderInEachPartitionOfThreeProcessorsThoughOne
   StopCleanly(*replicas[2]);
 }
 
+// While events flow, ahead of where they are; with kills between the fence and its place; and back.
+TEST_F(PinsKafkaTest, AFenceAheadUnderTrafficIsTheBorderAndSoIsOneBack) {
+  constexpr int kAhead = 1'000, kMeanwhile = 50, kOfMeanwhile = 60;
+  static_assert(kMeanwhile * kOfMeanwhile < 4 * kAhead, "heard of before any partition is there");
+  auto service = StartService();
+  std::map<std::string, std::unique_ptr<ChildProcess>> replicas;
+  auto start = [&](const std::string& name) { replicas[name] = StartProcessor("g-" + name); };
+  for (const std::string name : {"a", "b", "c"}) {
+    WriteConfig(name, "g", Remote(), control() + ", swap: fenced");
+    start(name);
+  }
+  auto wait_for_load = [&](int number) {
+    return WaitForMetric(
+        *service,
+        base::StrCat("sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} ",
+                     number));
+  };
+  ASSERT_TRUE(wait_for_load(1));
+  auto first = WriteFence();
+  ASSERT_EQ(first.first, 0) << first.second;
+  Produce(400);
+  ASSERT_TRUE(WaitForAll());
+
+  auto admin = *kafka::Admin::Create(connection_);
+  auto fence_ahead = [&] {
+    std::vector<int64_t> border = *admin->LogEnds(raw());
+    auto fence = WriteFence({"--ahead", base::StrCat(kAhead)});
+    EXPECT_EQ(fence.first, 0) << fence.second;
+    for (int64_t& offset : border) offset += kAhead;
+    return border;
+  };
+  WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
+  ASSERT_TRUE(wait_for_load(2));
+  const std::vector<int64_t> forth = fence_ahead();
+  int rounds = 0;
+  for (const auto& [name, replica] : replicas) {
+    EXPECT_TRUE(WaitUntil(60s,
+                          [&, &process = *replica] {
+                            if (++rounds <= kMeanwhile) Produce(kOfMeanwhile);
+                            return WaitForVersions(process, 2, 0s);
+                          }))
+        << name << " hears of it";
+  }
+  replicas["a"]->Kill();
+  start("a");
+  Produce(4 * kAhead + 400);
+  ASSERT_TRUE(WaitForAll());
+
+  WriteText(path("boroughs.csv"), csv_);
+  ASSERT_TRUE(wait_for_load(3));
+  const std::vector<int64_t> back = fence_ahead();
+  Produce(400);
+  for (const std::string name : {"a", "b", "c"}) {
+    replicas[name]->Kill();
+    start(name);
+  }
+  Produce(4 * kAhead + 400);
+  ASSERT_TRUE(WaitForAll());
+  // Committed isn't visible at once: the markers follow.
+  EXPECT_TRUE(WaitUntil(60s, [&] {
+    auto versions = Versions();
+    return versions.size() == 4 && std::all_of(versions.begin(), versions.end(),
+                                               [](const auto& of) { return of.second.size() > 2; });
+  }));
+  for (const auto& [name, replica] : replicas) StopCleanly(*replica);
+  const std::vector<std::string> in_turn = Versions().begin()->second;
+  ASSERT_EQ(in_turn.size(), 3u);
+  EXPECT_EQ(in_turn[0], in_turn[2]);
+  int wrong = 0;
+  for (const auto& [partition, offsets] : Results()) {
+    const auto at = static_cast<size_t>(partition);
+    for (const auto& [offset, result] : offsets)
+      wrong += result.reference != in_turn[offset < forth[at] ? 0 : offset < back[at] ? 1 : 2];
+  }
+  EXPECT_EQ(wrong, 0) << "events on the wrong side of a fence";
+}
+
+TEST_F(PinsKafkaTest, AFenceIntoATopicThatIsntThereIsRefusedWithItsName) {
+  auto service = StartService();
+  ASSERT_TRUE(WaitForMetric(
+      *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 1"));
+  WriteConfig("a", "g", Remote(), "nowhere." + suffix_ + ", swap: fenced");
+  auto refused = WriteFence();
+  EXPECT_NE(refused.first, 0);
+  EXPECT_THAT(refused.second, HasSubstr("nowhere." + suffix_));
+  EXPECT_EQ(test_support::ReadFile(path("fences.jsonl")), "");
+}
+
 TEST_F(PinsKafkaTest, KillsAroundASwapLoseAndDoubleNothingAndNoPartitionGoesBack) {
   auto service = StartService();
   std::map<std::string, std::unique_ptr<ChildProcess>> replicas;
@@ -493,14 +614,8 @@ TEST_F(PinsKafkaTest, KillsAroundASwapLoseAndDoubleNothingAndNoPartitionGoesBack
     replicas[name] = StartProcessor("g-" + name);
   }
   auto admin = *kafka::Admin::Create(connection_);
-  auto all_committed = [&] {
-    return WaitUntil(60s, [&] {
-      auto committed = admin->Committed(suffix_ + ".g", raw());
-      return committed.ok() && *committed == *admin->LogEnds(raw());
-    });
-  };
   Produce(1000);
-  ASSERT_TRUE(all_committed());
+  ASSERT_TRUE(WaitForAll());
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
   // Wherever they stand: before the swap, in it, behind it.
   for (const char* name : {"a", "b", "a", "b"}) {
@@ -516,7 +631,7 @@ TEST_F(PinsKafkaTest, KillsAroundASwapLoseAndDoubleNothingAndNoPartitionGoesBack
     return versions.size() == 4 && std::all_of(versions.begin(), versions.end(),
                                                [](const auto& of) { return of.second.size() > 1; });
   }));
-  ASSERT_TRUE(all_committed());
+  ASSERT_TRUE(WaitForAll());
   for (const auto& [name, replica] : replicas) StopCleanly(*replica);
   for (const auto& [partition, of] : Versions()) EXPECT_EQ(of.size(), 2u) << partition;
   size_t results = 0;
@@ -606,6 +721,68 @@ TEST_F(ReferenceKafkaTest, ATableOfPostgresIsJoinedFollowedAndOutlived) {
   Produce(300);
   EXPECT_TRUE(WaitForIn(*processor, produced_));
   StopCleanly(*processor);
+}
+
+TEST_F(ReferenceKafkaTest, ARowOnItsWayIsWaitedForOverAKillAndOneThatNeverComesAsLongAsIsSaid) {
+  const std::string csv = "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}";
+  auto without = [](std::string text, std::string_view code) {
+    size_t at = text.find(code);
+    return text.erase(at, text.find('\n', at) + 1 - at);
+  };
+  auto configure = [&](std::string_view on_missing) {
+    WriteConfig("a", "g", csv);
+    std::string text = test_support::ReadFile(path("g-a.yaml"));
+    constexpr std::string_view kKeep = "on_missing: keep";
+    WriteText(path("g-a.yaml"), text.replace(text.find(kKeep), kKeep.size(), on_missing));
+  };
+  auto held = [&](ChildProcess& process) {
+    return WaitUntil(60s, [&] {
+      return Get(process, "/readyz").find("waits for a row of the reference set 'boroughs'") !=
+             std::string::npos;
+    });
+  };
+  const std::string no_hackney = without(csv_, "E09000012");
+  WriteText(path("boroughs.csv"), without(no_hackney, "E09000007"));
+  configure("on_missing: wait, wait_ms: 3600000");
+  auto processor = StartProcessor("g-a");
+  Produce(300);
+  EXPECT_TRUE(held(*processor)) << Get(*processor, "/readyz");
+  processor->Kill();
+  processor = StartProcessor("g-a");
+  EXPECT_TRUE(held(*processor)) << Get(*processor, "/readyz");
+
+  // Camden comes, Hackney doesn't: once the first are through, those are still waited for.
+  WriteText(path("boroughs.csv"), no_hackney);
+  ASSERT_TRUE(WaitForMetric(*processor, "sluice_config_reloads_total{result=\"accepted\"} 1"));
+  EXPECT_TRUE(held(*processor)) << Get(*processor, "/readyz");
+  configure("on_missing: wait, wait_ms: 1");
+  ASSERT_TRUE(WaitForAll());
+  StopCleanly(*processor);
+
+  size_t camden = 0, events = 0;
+  for (const auto& [partition, offsets] : Results()) {
+    for (const auto& [offset, result] : offsets) {
+      ++events;
+      camden += result.value.find("Camden") != std::string::npos;
+      EXPECT_EQ(result.value.find("E09000012"), std::string::npos) << partition << "/" << offset;
+      EXPECT_EQ(result.value.find("E09000007") != std::string::npos,
+                result.value.find("Camden") != std::string::npos)
+          << partition << "/" << offset;
+    }
+  }
+  EXPECT_GT(camden, 0u);
+  size_t missing = 0;
+  absl::Status read = kafka::TopicReader({connection_})
+                          .Read(std::vector<std::string>{"quarantine.stops." + suffix_},
+                                [&](const kafka::ReadRecord& record) {
+                                  ++events;
+                                  for (const auto& header : record.headers)
+                                    missing += header.value == "sluice.reference_missing";
+                                  return absl::OkStatus();
+                                });
+  EXPECT_TRUE(read.ok()) << read;
+  EXPECT_GT(missing, 0u);
+  EXPECT_EQ(events, static_cast<size_t>(produced_));
 }
 
 TEST_F(ReferenceKafkaTest, AHangupHasTheConfigurationReadAgain) {

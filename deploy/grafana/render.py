@@ -27,7 +27,7 @@ h1{position:absolute;left:14px;top:8px;margin:0;font-size:19px}
 .card b{display:block;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .big{font-size:30px;font-weight:bold;margin-top:12px;white-space:nowrap}
 .key{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}
-.legend{display:flex;flex-wrap:wrap;gap:1px 14px;max-height:36px;overflow:hidden;font-size:11px;color:#3a4454}
+.legend{display:flex;flex-wrap:wrap;gap:1px 14px;font-size:11px;color:#3a4454}
 table{border-collapse:collapse;margin-top:6px;font-size:11px}td,th{text-align:left;padding:3px 14px 3px 0;border-bottom:1px solid #edf0f4}
 """
 
@@ -59,6 +59,17 @@ def legend_of(target, labels):
     for name in {part.split("}}")[0] for part in text.split("{{")[1:]}:
         text = text.replace("{{" + name + "}}", labels.get(name, ""))
     return text.strip() or "none"
+
+
+def legend_rows(texts, width):
+    """In how many rows a legend is wrapped, by what its letters measure; the chart leaves them room."""
+    rows, used = 1, 0
+    for text in texts:
+        wide = 29 + 6.4 * len(text)
+        if used and used + wide > width:
+            rows, used = rows + 1, 0
+        used += wide
+    return rows
 
 
 def fixed_colors(panel):
@@ -121,9 +132,11 @@ def fill(panel, live, start, end, step, width, height):
         color = [s["color"] for s in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
                  if s["value"] is None or value >= s["value"]][-1]
         return f'<div class="big" style="color:{color}">{shown(value, unit)}</div>'
-    keys = "".join(f'<span><span class="key" style="background:{color}"></span>{html.escape(name)}: '
-                   f'{shown(points[-1][1], unit)}</span>' for name, color, points in found)
-    return chart(panel, found, start, end, width, height - 42) + f'<div class="legend">{keys}</div>'
+    texts = [f"{name}: {shown(points[-1][1], unit)}" for name, _, points in found]
+    keys = "".join(f'<span><span class="key" style="background:{color}"></span>{html.escape(text)}</span>'
+                   for text, (_, color, _) in zip(texts, found))
+    room = 12 + 15 * legend_rows(texts, width)
+    return chart(panel, found, start, end, width, height - room) + f'<div class="legend">{keys}</div>'
 
 
 def page(dashboard, live, start, end):
@@ -161,7 +174,7 @@ def main():
                 file.write(text)
             subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--disable-gpu",
                             f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{height}",
-                            "--force-device-scale-factor=0.9",
+                            "--force-device-scale-factor=0.75",
                             f"--screenshot={os.path.abspath(sys.argv[1])}/{name}.png", "file://" + source],
                            check=True, capture_output=True)
             print(f"{name}.png")

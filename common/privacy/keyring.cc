@@ -314,8 +314,8 @@ absl::Status Keyring::AddSecret(const std::string& domain, uint32_t epoch,
   return absl::OkStatus();
 }
 
-absl::Status Keyring::AddDomain(std::string name, std::string label, base::RandomSource& random,
-                                int64_t now_unix_ms) {
+absl::Status Keyring::AddDomain(const std::string& name, std::string label,
+                                base::RandomSource& random, int64_t now_unix_ms) {
   if (Find(name) != nullptr || FindByLabel(label) != nullptr) {
     return absl::AlreadyExistsError(
         base::StrCat("the keyring has a domain '", name, "', or one with the label '", label, "'"));

@@ -93,7 +93,7 @@ class Keyring {
 
   // The life of domains and epochs. Errors: kNotFound, kAlreadyExists, kInvalidArgument; nothing is
   // changed then. Changes last from the next Save on.
-  absl::Status AddDomain(std::string name, std::string label, base::RandomSource& random,
+  absl::Status AddDomain(const std::string& name, std::string label, base::RandomSource& random,
                          int64_t now_unix_ms = 0);
   // The number of the new epoch, which makes new pseudonyms from now on.
   absl::StatusOr<uint32_t> Rotate(std::string_view domain, base::RandomSource& random,

@@ -170,9 +170,9 @@ void AddDomainsCommands(Program& program) {
   CLI::App& domains = program.Group("domains", "The pseudonymiser's domains and their epochs");
   CLI::App& callers = program.Group("callers", "Callers that the pseudonymiser has locked");
   using Run = absl::StatusOr<ExitCode> (*)(const Options&, Output&);
-  auto add = [&](CLI::App& group, Program::About about, Run run) -> CLI::App& {
-    CLI::App& command = program.Add(
-        group, std::move(about), [options, run](Output& output) { return run(*options, output); });
+  auto add = [&](CLI::App& group, const Program::About& about, Run run) -> CLI::App& {
+    CLI::App& command =
+        program.Add(group, about, [options, run](Output& output) { return run(*options, output); });
     options->service.AddTo(command);
     return command;
   };

@@ -221,9 +221,9 @@ void AddKeyringCommands(Program& program) {
   auto options = std::make_shared<Options>();
   CLI::App& keys = program.Group("keys", "Make keys, and rotate, retire and destroy them");
   using Run = absl::StatusOr<ExitCode> (*)(const Options&, Output&);
-  auto add = [&](Program::About about, Run run) -> CLI::App& {
-    CLI::App& command = program.Add(
-        keys, std::move(about), [options, run](Output& output) { return run(*options, output); });
+  auto add = [&](const Program::About& about, Run run) -> CLI::App& {
+    CLI::App& command =
+        program.Add(keys, about, [options, run](Output& output) { return run(*options, output); });
     command.add_option("--keyring", options->keyring, "The keyring's file")->required();
     command
         .add_option("--key-encryption-key", options->key, "The file of the key that encrypts it")

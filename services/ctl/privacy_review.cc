@@ -252,7 +252,7 @@ class Reviewer {
   // What an audience outside may still find people by.
   void ReviewPrecision(const Node& node, const OutputNode& output, const std::string& kind,
                        const std::string& at) {
-    auto fine = [&](std::string level, std::string_view instead) {
+    auto fine = [&](std::string_view level, std::string_view instead) {
       Warn(base::StrCat("precise:", kind, "=", level), at,
            base::StrCat("'", node.path, "' is made coarser only to ", level,
                         " in a stream that isn't internal; ", instead));

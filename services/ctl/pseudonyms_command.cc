@@ -133,10 +133,9 @@ void AddPseudonymsCommands(Program& program) {
   CLI::App& group = program.Group(
       "pseudonyms", "Have the pseudonymiser convert stored pseudonyms, without the identifiers");
   using Work = absl::StatusOr<ExitCode> (*)(const Options&, Output&);
-  auto add = [&](Program::About about, Work work) -> CLI::App& {
-    CLI::App& command = program.Add(group, std::move(about), [options, work](Output& output) {
-      return work(*options, output);
-    });
+  auto add = [&](const Program::About& about, Work work) -> CLI::App& {
+    CLI::App& command = program.Add(
+        group, about, [options, work](Output& output) { return work(*options, output); });
     options->service.AddTo(command);
     options->service.AddJustificationTo(command);
     command

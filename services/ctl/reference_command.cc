@@ -234,12 +234,11 @@ absl::StatusOr<ExitCode> Lookup(const Options& options, Output& output) {
 
 void AddReferenceCommand(Program& program) {
   CLI::App& group = program.Group("reference", "The reference service: sets, versions, look-ups");
-  auto add = [&](Program::About about,
+  auto add = [&](const Program::About& about,
                  absl::StatusOr<ExitCode> (*work)(const Options&, Output&)) -> auto {
     auto options = std::make_shared<Options>();
-    CLI::App& command = program.Add(group, std::move(about), [options, work](Output& output) {
-      return work(*options, output);
-    });
+    CLI::App& command = program.Add(
+        group, about, [options, work](Output& output) { return work(*options, output); });
     return std::pair<CLI::App*, std::shared_ptr<Options>>(&command, options);
   };
   auto [list, list_options] =

@@ -199,9 +199,9 @@ void AddReidentifyCommands(Program& program) {
   CLI::App& group =
       program.Group("reidentify", "Ask for, approve and redeem re-identification; all is recorded");
   using Run = absl::StatusOr<ExitCode> (*)(const Options&, Output&);
-  auto add = [&](Program::About about, Run run) -> CLI::App& {
-    CLI::App& command = program.Add(
-        group, std::move(about), [options, run](Output& output) { return run(*options, output); });
+  auto add = [&](const Program::About& about, Run run) -> CLI::App& {
+    CLI::App& command =
+        program.Add(group, about, [options, run](Output& output) { return run(*options, output); });
     options->service.AddTo(command);
     return command;
   };

@@ -211,7 +211,7 @@ bool RowReader::Next(Row& row) {
   if (line.too_long) {
     row.refusal = base::StrCat("is longer than ", options_.row_bytes_max, " bytes");
   } else if (options_.csv) {
-    row.refusal = ReadCells(std::move(line));
+    row.refusal = ReadCells(line);
     if (!row.refusal.empty()) return true;
     root_->Write(cells_, row.json);
     if (key_column_ != SIZE_MAX) row.key = cells_[key_column_];

@@ -126,9 +126,9 @@ class StatusCommandTest : public ::testing::Test {
   }
 
   // Of what isn't a processor.
-  Ended Look(std::vector<std::string> more, const char* command = "status") {
+  Ended Look(const std::vector<std::string>& more, const char* command = "status") {
     std::vector<std::string> arguments = {command};
-    for (std::string& word : more) arguments.push_back(word == "HERE" ? address() : word);
+    for (const std::string& word : more) arguments.push_back(word == "HERE" ? address() : word);
     return RunCtl(std::move(arguments));
   }
 

@@ -249,7 +249,7 @@ absl::StatusOr<ExitCode> Test(const Options& options, Output& output) {
   bool wrong = false;
   for (const std::string& name : contracts->EventNames()) {
     SLUICE_ASSIGN_OR_RETURN(auto plan, contracts->Compile(name));
-    SLUICE_ASSIGN_OR_RETURN(ContractReport report, Check(std::move(plan), options, random));
+    SLUICE_ASSIGN_OR_RETURN(ContractReport report, Check(plan, options, random));
     wrong |= std::any_of(report.examples.begin(), report.examples.end(),
                          [](const Example& example) { return !example.holds(); });
     wrong |= options.strict && !report.unbroken.empty();

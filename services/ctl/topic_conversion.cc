@@ -123,8 +123,10 @@ class TopicConversion {
     Waiting& waiting = waiting_.emplace_back();
     waiting.offset = record.offset;
     waiting.timestamp_ms = record.timestamp_ms;
-    if ((waiting.has_key = record.key.has_value())) converter_.Add(*record.key);
-    if ((waiting.has_value = record.value.has_value())) converter_.Add(*record.value);
+    waiting.has_key = record.key.has_value();
+    waiting.has_value = record.value.has_value();
+    if (record.key) converter_.Add(*record.key);
+    if (record.value) converter_.Add(*record.value);
     waiting.value_bytes = record.value.value_or("").size();
     for (const auto& header : record.headers) {
       waiting.header_names.emplace_back(header.name);

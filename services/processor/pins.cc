@@ -19,7 +19,7 @@ std::vector<Pin>::const_iterator Behind(const std::vector<Pin>& pins, int64_t of
 
 }  // namespace
 
-absl::Status Pins::Waits(const char* reason, std::string text) const {
+absl::Status Pins::Waits(const char* reason, const std::string& text) const {
   probe_.PinWait(reason);
   return absl::UnavailableError(text);
 }

@@ -72,7 +72,7 @@ class Pins {
   absl::StatusOr<Choice> WhenThere(int32_t partition, int64_t offset, const Pin* last,
                                    const Newest& newest);
   const Pin* LastNoted(int32_t partition) const;
-  absl::Status Waits(const char* reason, std::string text) const;
+  absl::Status Waits(const char* reason, const std::string& text) const;
 
   const Options options_;
   ControlLog& log_;

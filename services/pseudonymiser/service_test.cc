@@ -22,7 +22,6 @@ namespace {
 using contract::v1::PERSON_NAME;
 using contract::v1::PHONE;
 using ::testing::AllOf;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -80,7 +79,7 @@ class ServiceTest : public ::testing::Test {
     return (As(as).*method)(&context, request, response);
   }
 
-  v1::PseudonymiseRequest Phones(std::vector<std::string> phones,
+  v1::PseudonymiseRequest Phones(const std::vector<std::string>& phones,
                                  const std::string& domain = "intelligence",
                                  v1::Form form = v1::BLOCK) {
     v1::PseudonymiseRequest request;
@@ -144,7 +143,7 @@ class ServiceTest : public ::testing::Test {
     return id;
   }
   grpc::Status Redeem(const std::string& as, const std::string& id,
-                      std::vector<std::string> encrypted,
+                      const std::vector<std::string>& encrypted,
                       v1::RedeemReidentificationResponse* response,
                       contract::v1::IdentifierKind kind = PHONE) {
     v1::RedeemReidentificationRequest request;

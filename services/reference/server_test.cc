@@ -24,7 +24,6 @@ namespace {
 using namespace std::chrono_literals;
 using test_support::WaitUntil;
 using ::testing::AllOf;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::Pair;
@@ -68,7 +67,8 @@ class ReferenceServerTest : public ::testing::Test {
     ASSERT_EQ(server_->Start(), absl::OkStatus());
     stub_ = Stub();
   }
-  std::unique_ptr<v1::Reference::Stub> Stub(std::optional<rpc::TlsFiles> tls = std::nullopt) {
+  std::unique_ptr<v1::Reference::Stub> Stub(
+      const std::optional<rpc::TlsFiles>& tls = std::nullopt) {
     auto channel = rpc::Connect({.address = base::StrCat("localhost:", server_->grpc_port()),
                                  .tls = tls,
                                  .reconnect_backoff_ms_max = 100},
@@ -122,7 +122,7 @@ class ReferenceServerTest : public ::testing::Test {
     v1::RollbackResponse response;
     return Call(&v1::Reference::Stub::Rollback, request, response);
   }
-  absl::StatusOr<Snapshot> Get(v1::GetSnapshotRequest request) {
+  absl::StatusOr<Snapshot> Get(const v1::GetSnapshotRequest& request) {
     grpc::ClientContext context;
     auto reader = stub_->GetSnapshot(&context, request);
     Snapshot snapshot;

@@ -52,7 +52,7 @@ inline absl::StatusCode StatusCodeOf(rd_kafka_resp_err_t error) {
 inline std::string_view AclAdvice(rd_kafka_resp_err_t error) {
   switch (error) {
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-      return "; grant this principal Describe and Read on the input topic, and Describe, "
+      return "; grant this principal Describe and Read on the topics that are read, and Describe, "
              "DescribeConfigs and Write on the topics that are written";
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
       return "; grant this principal Describe and Read on the consumer group (kafka.group)";

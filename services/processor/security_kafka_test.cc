@@ -73,16 +73,18 @@ class SecurityKafkaTest : public ::testing::Test {
     std::filesystem::rename(Path(file + ".new"), Path(file));
   }
 
-  void Configure(const std::string& brokers, const std::string& security) {
+  void Configure(const std::string& brokers, const std::string& security,
+                 const std::string& reference = "") {
     std::string root = Environment("SLUICE_SOURCE_DIR");
     std::ofstream config(Path("processor.yaml"));
-    config << "kafka: {brokers: [\"" << brokers << "\"], group: " << name_
+    config << "kafka: {brokers: [\"" << brokers << "\"], group: " << name_ << group_
            << ", instance: first, session_timeout_ms: 6000, transaction_timeout_ms: 3000, "
            << "security: " << security << "}\n"
            << "commit: {events: 50}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
+           << "reference: {" << reference
+           << "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
            << "pipeline:\n";
     config << ShippedPipeline(root, "." + name_);
     config.close();
@@ -91,8 +93,9 @@ class SecurityKafkaTest : public ::testing::Test {
     setup_.emplace(*std::move(setup));
   }
   void ConfigureSasl(const std::string& security =
-                         "{tls: {ca: ca.crt}, sasl: {username: alice, password: password}}") {
-    Configure(broker_->bootstrap(), security);
+                         "{tls: {ca: ca.crt}, sasl: {username: alice, password: password}}",
+                     const std::string& reference = "") {
+    Configure(broker_->bootstrap(), security, reference);
   }
 
   void CreateTopics() {
@@ -114,8 +117,8 @@ class SecurityKafkaTest : public ::testing::Test {
     std::vector<Acl> acls = {{kTopic, raw(), {kDescribe, kRead}}};
     for (const std::string& topic : OutputTopics(*setup_->pipeline))
       acls.push_back({kTopic, topic, {kDescribe, kDescribeConfigs, kWrite}});
-    acls.push_back({kGroup, name_, {kDescribe, kRead}});
-    acls.push_back({kTransactionalIdPrefix, "sluice-" + name_ + "-", {kDescribe, kWrite}});
+    acls.push_back({kGroup, name_ + group_, {kDescribe, kRead}});
+    acls.push_back({kTransactionalIdPrefix, "sluice-" + name_ + group_ + "-", {kDescribe, kWrite}});
     acls.push_back({kCluster, "", {kDescribeConfigs}});
     return acls;
   }
@@ -202,7 +205,7 @@ class SecurityKafkaTest : public ::testing::Test {
   static test_support::Certificates* certificates_;
   static std::string clients_authority_;
   std::unique_ptr<test_support::TempDir> folder_;
-  std::string name_;
+  std::string name_, group_;  // the group's name is both
   std::optional<processor::Setup> setup_;
   demo::Generator generator_{7};
   int produced_ = 0;
@@ -245,7 +248,7 @@ TEST_F(SecurityKafkaTest, TheChartsAclsAreEnoughAndAMissingOneIsNamed) {
   StopCleanly(*process);
 
   const std::map<KafkaAccess::Resource, std::string> advice = {
-      {KafkaAccess::Resource::kTopic, "on the input topic"},
+      {KafkaAccess::Resource::kTopic, "on the topics that are read"},
       {KafkaAccess::Resource::kGroup, "on the consumer group"},
       {KafkaAccess::Resource::kTransactionalIdPrefix, "transactional ids"},
       {KafkaAccess::Resource::kCluster, "DescribeConfigs on the cluster"},
@@ -263,6 +266,68 @@ TEST_F(SecurityKafkaTest, TheChartsAclsAreEnoughAndAMissingOneIsNamed) {
     refused->Kill();
     ASSERT_TRUE(access_->Grant("User:alice", acl.resource, acl.name, acl.operations).ok());
   }
+}
+
+// As above, of a pipeline whose joins are pinned: its own, and one that follows it.
+TEST_F(SecurityKafkaTest, TheChartsAclsForPinsAreEnoughForWhoWritesAndForWhoFollows) {
+  using enum KafkaAccess::Operation;
+  constexpr auto kTopic = KafkaAccess::Resource::kTopic;
+  const std::string sasl = "{tls: {ca: ca.crt}, sasl: {username: alice, password: password}}";
+  const std::string control = "control." + name_;
+  auto admin = *kafka::Admin::Create(Direct());
+  auto pinned = [&](const std::string& rest) {
+    return base::StrCat("folder: kept, control: {topic: ", control, rest, "}, ");
+  };
+  auto grant = [&](const Acl& acl) {
+    EXPECT_TRUE(access_->Grant("User:alice", acl.resource, acl.name, acl.operations).ok());
+  };
+  auto all_committed = [&] {
+    return test_support::WaitUntil(60s, [&] {
+      auto committed = admin->Committed(name_ + group_, raw());
+      return committed.ok() && *committed == *admin->LogEnds(raw());
+    });
+  };
+  ConfigureSasl(sasl, pinned(""));
+  CreateTopics();
+  const kafka::NewTopic topic{control, 1, 1, {{"retention.ms", "-1"}}};
+  ASSERT_TRUE(admin->CreateTopics({&topic, 1}).ok());
+  GrantAll("User:alice");
+  Produce(200);
+
+  auto expect_refused = [&](std::vector<KafkaAccess::Operation> operations, const char* advice) {
+    grant({kTopic, control, std::move(operations)});
+    auto refused = Start();
+    EXPECT_TRUE(test_support::WaitUntil(30s, [&] {
+      return test_support::ReadFile(log()).find(advice) != std::string::npos;
+    })) << test_support::Tail(test_support::ReadFile(log()), 20);
+    refused->Kill();
+    EXPECT_TRUE(access_->Revoke("User:alice", kTopic, control).ok());
+  };
+  expect_refused({kDescribe, kDescribeConfigs, kRead}, "the topics that are written");
+  grant({kTopic, control, {kDescribe, kDescribeConfigs, kRead, kWrite}});
+  auto leader = Start();
+  EXPECT_TRUE(all_committed()) << test_support::Tail(test_support::ReadFile(log()), 20);
+  ExpectConserved();
+  StopCleanly(*leader);
+  EXPECT_GT(admin->LogEnds(control)->at(0), 0);
+  ASSERT_TRUE(access_->Revoke("User:alice", kTopic, control).ok());
+  Produce(50);
+  expect_refused({kDescribe, kDescribeConfigs, kWrite}, "on the topics that are read");
+  grant({kTopic, control, {kDescribe, kDescribeConfigs, kRead, kWrite}});
+  leader = Start();
+  EXPECT_TRUE(all_committed()) << test_support::Tail(test_support::ReadFile(log()), 20);
+  StopCleanly(*leader);
+
+  ASSERT_TRUE(access_->Revoke("User:alice", kTopic, control).ok());
+  ASSERT_TRUE(access_->Revoke("User:alice", KafkaAccess::Resource::kGroup, name_).ok());
+  grant({KafkaAccess::Resource::kGroup, name_, {kDescribe}});
+  grant({kTopic, control, {kDescribe, kDescribeConfigs, kRead}});
+  group_ = ".again";
+  ConfigureSasl(sasl, pinned(", follow: " + name_));
+  GrantAll("User:alice");
+  auto follower = Start();
+  EXPECT_TRUE(all_committed()) << test_support::Tail(test_support::ReadFile(log()), 20);
+  StopCleanly(*follower);
 }
 
 // The broker's restart is what makes everyone show who they are anew.

@@ -240,10 +240,20 @@ resources: {requests: {storage: {{ .size }}}}
 {{- else -}}
 {{- $_ := set $config "pseudonymiser" (dict "local" (dict "keyring" "/etc/sluice/keys/keyring" "key_encryption_key" "/etc/sluice/keys/kek")) -}}
 {{- end -}}
-{{- if $values.reference.enabled -}}
-{{- $_ := set $config "reference" (dict "remote" (include "sluice.remote" (dict "root" .root "component" "reference") | fromYaml)) -}}
+{{- /* Of the service's sets those that the pipeline names, as a join's set or within a treatment. */ -}}
+{{- $named := list -}}
+{{- $text := omit $pipeline "quarantine" | toJson -}}
+{{- range (default list $values.reference.config.sets) }}{{ if contains (printf "\"%s\"" .name) $text }}{{ $named = append $named .name }}{{ end }}{{ end -}}
+{{- if and $values.reference.enabled $named -}}
+{{- $remote := include "sluice.remote" (dict "root" .root "component" "reference") | fromYaml -}}
+{{- $_ := set $config "reference" (dict "remote" (set $remote "sets" $named)) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite $config (deepCopy $values.processor.config) (deepCopy (default dict $own.config))) -}}
+{{- $whole := mergeOverwrite $config (deepCopy $values.processor.config) (deepCopy (default dict $own.config)) -}}
+{{- with $whole.reference -}}
+{{- /* Where versions are kept, which all but sets in memory of files need. */ -}}
+{{- if not .folder }}{{ $_ := set . "folder" "/var/lib/sluice/reference" }}{{ end -}}
+{{- end -}}
+{{- toYaml $whole -}}
 {{- end }}
 
 {{/* Like the processor's configuration for the other two services: what the chart sets stands above values. */}}

@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* kPolicy = R"(callers:
   - caller: spiffe://force/admin
@@ -214,6 +215,47 @@ TEST_F(TopicConversionKafkaTest, PseudonymsOfARetiredEpochStayAndAreToldOf) {
   EXPECT_EQ(ended.code, 1) << ended.err;
   EXPECT_EQ(Member(ended.out, "untouched"), 200);
   EXPECT_EQ(Read(to_), Read(from_));
+}
+
+// From epoch 9 to 10 a pseudonym grows by a letter.
+TEST_F(TopicConversionKafkaTest, WhatCannotGrowStopsItAtItsPlaceAndNothingOfItIsWritten) {
+  for (int epoch = 1; epoch < 9; ++epoch) RotateDomain();
+  const std::string who = Pseudonym("intelligence", "+44770090011");
+  auto write = [&](std::string_view type, const std::string& value) {
+    const std::array<stream::Header, 1> headers = {stream::Header{"content-type", type}};
+    auto writer = kafka::TopicWriter::Create({site_.connection});
+    ASSERT_TRUE((*writer)->Write({from_, 1, who, value, headers, 1'000}).ok());
+    ASSERT_TRUE((*writer)->Flush().ok());
+  };
+  write("application/protobuf", base::StrCat("\x0a\x1f", who));
+  RotateDomain();
+  Ended protobuf = Ctl(Conversion());
+  EXPECT_NE(protobuf.code, 0);
+  EXPECT_THAT(protobuf.err,
+              AllOf(HasSubstr(from_ + "/1/0"), HasSubstr("protobuf"), Not(HasSubstr(who))));
+  EXPECT_TRUE(Read(to_).empty());
+
+  // Of the same length it is only moved: what nobody needs to convert doesn't stop anybody.
+  from_ = "large." + name_;
+  const kafka::NewTopic large{from_, 2};
+  ASSERT_TRUE(admin_->CreateTopics({&large, 1}).ok());
+  write("application/protobuf", "nobody's");
+  write("application/json", who + std::string(3'000, ' ') + who);
+  ASSERT_TRUE(admin_->AlterTopic(to_, "max.message.bytes", "3200").ok());
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(20), [&] {
+    return (*admin_->DescribeTopic(to_))["max.message.bytes"] == "3200";
+  }));
+  Ended size = Ctl(Conversion());
+  EXPECT_NE(size.code, 0);
+  EXPECT_THAT(size.err, AllOf(HasSubstr(from_ + "/1/1"), HasSubstr("max.message.bytes"),
+                              Not(HasSubstr(who))));
+  ASSERT_TRUE(admin_->AlterTopic(to_, "max.message.bytes", "1048588").ok());
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(20), [&] {
+    return (*admin_->DescribeTopic(to_))["max.message.bytes"] == "1048588";
+  }));
+  Ended rest = Ctl(Conversion());
+  EXPECT_EQ(rest.code, 0) << rest.err;
+  EXPECT_EQ(Member(rest.out, "records"), 2);
 }
 
 TEST_F(TopicConversionKafkaTest, MistakesAreNamedBeforeAnythingIsWritten) {

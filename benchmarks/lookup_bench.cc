@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "benchmarks/bench.h"
+#include "benchmarks/postgres_peer.h"
 #include "benchmarks/process_usage.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -27,6 +28,8 @@ using SchemaProto = reference::v1::Schema;
 using ColumnProto = reference::v1::Column;
 
 constexpr size_t kQuestions = 200'000;
+// Of those, by calls of their own.
+constexpr size_t kAsked = 10'000;
 
 // London's box, its LSOAs, the points of the Metropolitan Police's releases.
 constexpr double kWest = -0.51, kEast = 0.334, kSouth = 51.287, kNorth = 51.692;
@@ -64,7 +67,8 @@ double NanosecondsEach(const Table& table, const std::vector<Question>& question
 }
 
 absl::Status Measure(const std::string& name, const Table& table,
-                     const std::vector<Question>& questions, double found_min, Report& report) {
+                     const std::vector<Question>& questions, double found_min, Report& report,
+                     size_t* all_found = nullptr) {
   size_t found = 0;
   double ns = NanosecondsEach(table, questions, found);
   if (static_cast<double>(found) < found_min * static_cast<double>(questions.size())) {
@@ -72,6 +76,7 @@ absl::Status Measure(const std::string& name, const Table& table,
         base::StrCat(name, ": ", found, " of ", questions.size(), " questions have a row"));
   }
   report.Add(name, ns, "ns");
+  if (all_found != nullptr) *all_found = found;
   return absl::OkStatus();
 }
 
@@ -83,7 +88,7 @@ std::vector<std::string> Codes(int count) {
 }
 
 // 30,000 offence codes' worth of rows, as many as the Ministry of Justice has.
-absl::Status Exact(std::mt19937& random, Report& report) {
+absl::Status Exact(std::mt19937& random, PostgresPeer* peer, Report& report) {
   std::vector<std::string> codes = Codes(30'356);
   SchemaProto schema;
   AddColumn(schema, "code", ColumnProto::text);
@@ -97,11 +102,23 @@ absl::Status Exact(std::mt19937& random, Report& report) {
     keys.push_back(Value::Text(codes[random() % codes.size()]));
   std::vector<Question> questions(kQuestions);
   for (size_t i = 0; i < kQuestions; ++i) questions[i].key = {&keys[i], 1};
-  return Measure("lookup.exact_ns", *table, questions, 1, report);
+  PostgresPeer::Join join{.name = "exact",
+                          .rows = {"code text, name text", {}},
+                          .questions = {"code text", {}},
+                          .index = "CREATE UNIQUE INDEX ON rows (code)",
+                          .count = "SELECT count(rows.name) FROM questions JOIN rows USING (code)"};
+  SLUICE_RETURN_IF_ERROR(Measure("lookup.exact_ns", *table, questions, 1, report, &join.found));
+  if (peer == nullptr) return absl::OkStatus();
+  for (const std::string& code : codes) join.rows.values.push_back({code, "name"});
+  for (const Value& key : keys) join.questions.values.push_back({std::string(key.text())});
+  SLUICE_RETURN_IF_ERROR(peer->Measure(join, report));
+  join.questions.values.resize(kAsked);
+  return peer->MeasureAsked("asked", "SELECT name FROM rows WHERE code = $1", join.questions,
+                            report);
 }
 
 // 20,000 officers, each in eight units one after the other, over ten years.
-absl::Status AsOf(std::mt19937& random, Report& report) {
+absl::Status AsOf(std::mt19937& random, PostgresPeer* peer, Report& report) {
   constexpr int kOfficers = 20'000, kUnits = 8;
   constexpr int64_t kBegin = 1'450'000'000, kSpan = 315'360'000;
   std::vector<std::string> codes = Codes(kOfficers);
@@ -137,7 +154,23 @@ absl::Status AsOf(std::mt19937& random, Report& report) {
     questions[i].key = {&keys[i], 1};
     questions[i].at = kBegin + static_cast<int64_t>(random()) % kSpan;
   }
-  return Measure("lookup.as_of_ns", *table, questions, 1, report);
+  PostgresPeer::Join join{.name = "as_of",
+                          .rows = {"officer text, unit int, since bigint, until bigint", {}},
+                          .questions = {"officer text, at bigint", {}},
+                          .index = "CREATE INDEX ON rows (officer, since)",
+                          .count =
+                              "SELECT count(rows.unit) FROM questions JOIN rows USING (officer) "
+                              "WHERE since <= at AND at < until"};
+  SLUICE_RETURN_IF_ERROR(Measure("lookup.as_of_ns", *table, questions, 1, report, &join.found));
+  if (peer == nullptr) return absl::OkStatus();
+  for (const std::vector<Value>& row : rows) {
+    join.rows.values.push_back({std::string(row[0].text()), base::StrCat(row[1].integer),
+                                base::StrCat(row[2].seconds), base::StrCat(row[3].seconds)});
+  }
+  for (const Question& question : questions)
+    join.questions.values.push_back(
+        {std::string(question.key[0].text()), base::StrCat(question.at)});
+  return peer->Measure(join, report);
 }
 
 GridPoint RandomPoint(std::mt19937& random) {
@@ -203,7 +236,7 @@ std::vector<std::string> GeneratedAreas(std::mt19937& random) {
   return areas;
 }
 
-absl::Status Area(std::mt19937& random, Report& report) {
+absl::Status Area(std::mt19937& random, PostgresPeer* peer, Report& report) {
   std::vector<std::string> areas = GeneratedAreas(random), codes = Codes(kAreas);
   SchemaProto schema;
   AddColumn(schema, "code", ColumnProto::text);
@@ -216,10 +249,22 @@ absl::Status Area(std::mt19937& random, Report& report) {
   SLUICE_ASSIGN_OR_RETURN(auto table, TableOf(schema, rows));
   std::vector<Question> questions(kQuestions);
   for (Question& question : questions) question.point = RandomPoint(random);
-  return Measure("lookup.area_ns", *table, questions, 0.9, report);
+  PostgresPeer::Join join{
+      .name = "area",
+      .rows = {"code text, shape geometry", {}},
+      .questions = {"place geometry", {}},
+      .index = "CREATE INDEX ON rows USING gist (shape)",
+      .count = "SELECT count(rows.code) FROM questions JOIN rows ON ST_Covers(shape, place)"};
+  SLUICE_RETURN_IF_ERROR(Measure("lookup.area_ns", *table, questions, 0.9, report, &join.found));
+  if (peer == nullptr) return absl::OkStatus();
+  for (size_t i = 0; i < areas.size(); ++i)
+    join.rows.values.push_back({codes[i], PostgresPeer::Text(enrichment::ParseArea(areas[i]))});
+  for (const Question& question : questions)
+    join.questions.values.push_back({PostgresPeer::Text(question.point)});
+  return peer->Measure(join, report);
 }
 
-absl::Status Nearest(std::mt19937& random, Report& report) {
+absl::Status Nearest(std::mt19937& random, PostgresPeer* peer, Report& report) {
   SchemaProto schema;
   AddColumn(schema, "id", ColumnProto::integer);
   AddColumn(schema, "latitude", ColumnProto::number);
@@ -240,15 +285,31 @@ absl::Status Nearest(std::mt19937& random, Report& report) {
                           centre.x / enrichment::kUnitsPerDegree + 1.6 * around(random));
   };
   std::vector<std::vector<Value>> rows;
+  std::vector<GridPoint> points;
   for (int i = 0; i < kPoints; ++i) {
-    GridPoint point = place();
+    GridPoint point = points.emplace_back(place());
     rows.push_back({Value::Int(i), Value::Double(point.y / enrichment::kUnitsPerDegree),
                     Value::Double(point.x / enrichment::kUnitsPerDegree)});
   }
   SLUICE_ASSIGN_OR_RETURN(auto table, TableOf(schema, rows));
   std::vector<Question> questions(kQuestions);
   for (Question& question : questions) question.point = place();
-  return Measure("lookup.nearest_ns", *table, questions, 0.99, report);
+  PostgresPeer::Join join{
+      .name = "nearest",
+      .rows = {"id int, place geometry", {}},
+      .questions = {"place geometry", {}},
+      .index = "CREATE INDEX ON rows USING gist (place)",
+      .count =
+          "SELECT count(nearest.id) FROM questions CROSS JOIN LATERAL "
+          "(SELECT id FROM rows ORDER BY rows.place <-> questions.place LIMIT 1) nearest"};
+  SLUICE_RETURN_IF_ERROR(
+      Measure("lookup.nearest_ns", *table, questions, 0.99, report, &join.found));
+  if (peer == nullptr) return absl::OkStatus();
+  for (size_t i = 0; i < points.size(); ++i)
+    join.rows.values.push_back({base::StrCat(i), PostgresPeer::Text(points[i])});
+  for (const Question& question : questions)
+    join.questions.values.push_back({PostgresPeer::Text(question.point)});
+  return peer->Measure(join, report);
 }
 
 absl::StatusOr<std::string> TextOf(const std::filesystem::path& path) {
@@ -307,10 +368,17 @@ absl::Status RealGeography(const std::filesystem::path& folder, Report& report) 
 
 absl::Status RunLookup(const Options& options, Report& report) {
   std::mt19937 random(1);
-  SLUICE_RETURN_IF_ERROR(Exact(random, report));
-  SLUICE_RETURN_IF_ERROR(AsOf(random, report));
-  SLUICE_RETURN_IF_ERROR(Area(random, report));
-  SLUICE_RETURN_IF_ERROR(Nearest(random, report));
+  std::unique_ptr<PostgresPeer> peer;
+  if (auto created = PostgresPeer::Create(); created.ok()) {
+    peer = *std::move(created);
+  } else {
+    std::fprintf(stderr, "lookup: without PostgreSQL beside it: %s\n",
+                 std::string(created.status().message()).c_str());
+  }
+  SLUICE_RETURN_IF_ERROR(Exact(random, peer.get(), report));
+  SLUICE_RETURN_IF_ERROR(AsOf(random, peer.get(), report));
+  SLUICE_RETURN_IF_ERROR(Area(random, peer.get(), report));
+  SLUICE_RETURN_IF_ERROR(Nearest(random, peer.get(), report));
   auto folder = std::filesystem::path(options.programs) / "../../../shared/data/geo-london";
   std::error_code error;
   if (!std::filesystem::exists(folder, error)) {

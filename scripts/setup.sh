@@ -5,6 +5,7 @@
 #   --dashboards  with the browser that draws pictures of dashboards
 #   --deploy   with what tests/deploy checks the chart with
 #   --images   with what builds and runs images
+#   --peers    with what a benchmark shows beside: PostGIS
 #   --image    only what compiling the services needs: inside an image that is being built
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,6 +35,7 @@ for argument in "$@"; do
       image=yes
       packages+=(ca-certificates python3)
       ;;
+    --peers) packages+=(postgresql-postgis) ;;
     --images) packages+=(buildah podman runc mmdebstrap) ;;
     --lint) packages+=(clang-format-16 clang-tidy-16) ;;
     *) echo "setup: unknown argument $argument" >&2 && exit 2 ;;

@@ -53,7 +53,7 @@ DOORS = [
     (r"simdjson", ["common/event", "services/processor", "services/ctl"]),
     (r"re2/", ["common/validation", "common/contract", "common/enrichment"]),
     (r"yaml-cpp/", ["common/config"]),
-    (r"pqxx/", ["common/reference", "tests/support"]),
+    (r"pqxx/", ["common/reference", "tests/support", "benchmarks"]),
     (r"lmdb\.h", ["common/reference"]),
     (r"geos_c\.h", ["common/enrichment"]),
     (r"CLI/", ["services", "demo", "benchmarks"]),

@@ -91,7 +91,7 @@ class ChartTest(unittest.TestCase):
     def test_the_schema_refuses_what_it_does_not_know(self):
         for setting in ["procesor.replicas=2", "processor.replicas=two", "kafka.brokers={broker}",
                         "kafka.security=none", "processor.kind=daemonset", "image.repository=a/",
-                        "pipelines.Big.pipeline.contract=x", "quarantine.publicKey=secret"]:
+                        "pipelines.Big.pipeline.contract=x", "reference.replicas=2", "quarantine.publicKey=secret"]:
             text = tool("helm", "template", "site", CHART, *values("small"), "--set", setting,
                         fails=True)
             self.assertIn("schema", text, setting)

@@ -35,7 +35,10 @@ constexpr int64_t kRecordBytesLeast = 1024;
 constexpr size_t kHeadersMax = 64;
 constexpr int kInitTimeoutMs = 5'000;
 constexpr int kLookUpTimeoutMs = 5'000;
-constexpr int kFlushBeforeAbortMs = 200;
+// An abort or an end while partitions are still being added to the transaction poisons the producer
+// (librdkafka #4849) or ends the process (an assertion in 2.8.0); a healthy broker is through with
+// them in this time.
+constexpr int kFlushMs = 200;
 constexpr size_t kDyingProducersMax = 8;
 // The only timeout whose end is the call's end: a shorter one returns while requests are on their
 // way.
@@ -141,6 +144,7 @@ bool IsFenced(rd_kafka_resp_err_t error) {
 // worker's.
 struct KafkaTransaction::Epoch : ClientContext {
   ~Epoch() {
+    if (client != nullptr) rd_kafka_flush(client.get(), kFlushMs);
     topics.clear();
     client.reset();
   }
@@ -464,9 +468,7 @@ Result KafkaTransaction::Commit() {
 
 Result KafkaTransaction::Abort() {
   if (epoch_ == nullptr) return {Verdict::kRecreate, "no producer"};
-  // An abort while the partitions are still being added to the transaction poisons the producer
-  // (librdkafka #4849); a healthy broker is through with them in this time.
-  rd_kafka_flush(epoch_->client.get(), kFlushBeforeAbortMs);
+  rd_kafka_flush(epoch_->client.get(), kFlushMs);
   // Also finds out why, where the driver's own reason is a full queue or the like.
   too_large_ |= epoch_->delivery_error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
   // A broker that turns this epoch's certificate or password away lets it wait for ever: so renewed

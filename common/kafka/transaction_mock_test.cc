@@ -5,6 +5,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -133,6 +134,21 @@ TEST_F(TransactionMockTest, CommitsUntainted) {
     EXPECT_TRUE(result.ok()) << result.text;
     EXPECT_FALSE(transaction_->tainted());
   }
+}
+
+// librdkafka's assertion ends the process when a producer ends as it sends this request.
+TEST_F(TransactionMockTest, AProducerDoesntEndWhilePartitionsAreBeingAdded) {
+  Start();
+  rd_kafka_mock_start_request_tracking(cluster_);
+  stream::Result begun = BeginAndProduce();
+  ASSERT_TRUE(begun.ok()) << begun.text;
+  transaction_.reset();
+  size_t count = 0;
+  rd_kafka_mock_request_t** requests = rd_kafka_mock_get_requests(cluster_, &count);
+  EXPECT_TRUE(std::any_of(requests, requests + count, [](rd_kafka_mock_request_t* request) {
+    return rd_kafka_mock_request_api_key(request) == kAddPartitions;
+  }));
+  rd_kafka_mock_request_destroy_array(requests, count);
 }
 
 TEST_F(TransactionMockTest, AnUnansweredTransactionalRequestTaintsAlthoughTheCallSucceeds) {

@@ -2,10 +2,13 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
+#include <chrono>
 #include <functional>
+#include <set>
 
 #include "common/base/status.h"
-#include "common/base/strings.h"
+#include "tests/support/wait_until.h"
 
 namespace sluice::test_support {
 namespace {
@@ -60,6 +63,22 @@ absl::Status StatusOf(const rd_kafka_error_t* error) {
   return error == nullptr ? absl::OkStatus() : StatusOf(rd_kafka_error_code(error));
 }
 
+// What `principal` was granted on a resource; all of its operations.
+struct FilterDeleter {
+  void operator()(rd_kafka_AclBindingFilter_t* filter) const {
+    rd_kafka_AclBinding_destroy(filter);
+  }
+};
+using FilterPtr = std::unique_ptr<rd_kafka_AclBindingFilter_t, FilterDeleter>;
+
+FilterPtr FilterOf(const std::string& principal, KafkaAccess::Resource resource,
+                   const std::string& name) {
+  char text[256];
+  return FilterPtr(rd_kafka_AclBindingFilter_new(
+      TypeOf(resource), NameOf(resource, name).c_str(), PatternOf(resource), principal.c_str(),
+      nullptr, RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text)));
+}
+
 // Sends one request; `check` looks at its answer.
 absl::Status Ask(rd_kafka_t* client, const std::function<void(rd_kafka_queue_t*)>& send,
                  const std::function<absl::Status(rd_kafka_event_t*)>& check) {
@@ -72,6 +91,30 @@ absl::Status Ask(rd_kafka_t* client, const std::function<void(rd_kafka_queue_t*)
   rd_kafka_event_destroy(event);
   rd_kafka_queue_destroy(queue);
   return status;
+}
+
+// A change is acknowledged when the controller has it; what a broker judges by follows, and on a
+// busy machine much later. The broker's own view is what DescribeAcls shows.
+absl::Status WaitForView(rd_kafka_t* client, rd_kafka_AclBindingFilter_t* filter,
+                         const std::function<bool(const std::set<rd_kafka_AclOperation_t>&)>& is) {
+  absl::Status asked;
+  bool seen = WaitUntil(std::chrono::milliseconds(kTimeoutMs), [&] {
+    std::set<rd_kafka_AclOperation_t> operations;
+    asked = Ask(
+        client,
+        [&](rd_kafka_queue_t* queue) { rd_kafka_DescribeAcls(client, filter, nullptr, queue); },
+        [&](rd_kafka_event_t* event) {
+          size_t count = 0;
+          const rd_kafka_AclBinding_t** acls =
+              rd_kafka_DescribeAcls_result_acls(rd_kafka_event_DescribeAcls_result(event), &count);
+          for (size_t i = 0; i < count; ++i)
+            operations.insert(rd_kafka_AclBinding_operation(acls[i]));
+          return absl::OkStatus();
+        });
+    return !asked.ok() || is(operations);
+  });
+  if (!asked.ok() || seen) return asked;
+  return absl::DeadlineExceededError("the broker doesn't judge by the changed ACLs");
 }
 
 }  // namespace
@@ -112,21 +155,22 @@ absl::Status KafkaAccess::Grant(const std::string& principal, Resource resource,
         return absl::OkStatus();
       });
   rd_kafka_AclBinding_destroy_array(bindings.data(), bindings.size());
-  return status;
+  if (!status.ok()) return status;
+  return WaitForView(client_, FilterOf(principal, resource, name).get(), [&](const auto& view) {
+    return std::all_of(operations.begin(), operations.end(),
+                       [&](Operation operation) { return view.contains(OperationOf(operation)); });
+  });
 }
 
 absl::Status KafkaAccess::Revoke(const std::string& principal, Resource resource,
                                  const std::string& name) {
-  char text[256];
-  rd_kafka_AclBindingFilter_t* filter = rd_kafka_AclBindingFilter_new(
-      TypeOf(resource), NameOf(resource, name).c_str(), PatternOf(resource), principal.c_str(),
-      nullptr, RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text));
-  absl::Status status = Ask(
+  FilterPtr filter = FilterOf(principal, resource, name);
+  rd_kafka_AclBindingFilter_t* filters[] = {filter.get()};
+  SLUICE_RETURN_IF_ERROR(Ask(
       client_,
-      [&](rd_kafka_queue_t* queue) { rd_kafka_DeleteAcls(client_, &filter, 1, nullptr, queue); },
-      [](rd_kafka_event_t*) { return absl::OkStatus(); });
-  rd_kafka_AclBinding_destroy(filter);
-  return status;
+      [&](rd_kafka_queue_t* queue) { rd_kafka_DeleteAcls(client_, filters, 1, nullptr, queue); },
+      [](rd_kafka_event_t*) { return absl::OkStatus(); }));
+  return WaitForView(client_, filter.get(), [](const auto& view) { return view.empty(); });
 }
 
 absl::Status KafkaAccess::SetPassword(const std::string& user, const std::string& password) {

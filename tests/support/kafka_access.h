@@ -20,7 +20,8 @@ class KafkaAccess {
 
   enum class Resource { kTopic, kGroup, kCluster, kTransactionalIdPrefix };
   enum class Operation { kRead, kWrite, kDescribe, kDescribeConfigs };
-  // `principal`: `User:alice`, or `User:CN=alice`. A cluster's name isn't looked at.
+  // `principal`: `User:alice`, or `User:CN=alice`. A cluster's name isn't looked at. When it and
+  // Revoke() return, the broker judges by what has changed.
   absl::Status Grant(const std::string& principal, Resource resource, const std::string& name,
                      const std::vector<Operation>& operations);
   // Takes back all that was granted on this resource.

@@ -162,9 +162,15 @@ absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Setting
     base::StrAppend(brokers, brokers.empty() ? "" : ",", broker);
   }
   ConfPtr conf(rd_kafka_conf_new());
-  Settings all = {{"bootstrap.servers", brokers},      {"client.id", options.client_id},
-                  {"enable.metrics.push", "false"},    {"socket.nagle.disable", "true"},
-                  {"socket.keepalive.enable", "true"}, {"log.connection.close", "false"}};
+  Settings all = {{"bootstrap.servers", brokers},
+                  {"client.id", options.client_id},
+                  {"enable.metrics.push", "false"},
+                  {"socket.nagle.disable", "true"},
+                  {"socket.keepalive.enable", "true"},
+                  {"log.connection.close", "false"},
+                  // As the Java client. librdkafka's 10 s is as long as a transaction may be open:
+                  // a few lost connections in a row ended one whose broker was long back.
+                  {"reconnect.backoff.max.ms", "1000"}};
   for (const auto& [name, value] : options.properties) {
     std::string property(WithoutFileSuffix(name));
     if (property == name) {

@@ -16,6 +16,13 @@ ConnectionOptions With(std::map<std::string, std::string> properties) {
   return {.brokers = {"127.0.0.1:1"}, .properties = std::move(properties)};
 }
 
+std::string ValueOf(const ConfPtr& conf, const char* name) {
+  char value[512];
+  size_t size = sizeof(value);
+  EXPECT_EQ(rd_kafka_conf_get(conf.get(), name, value, &size), RD_KAFKA_CONF_OK);
+  return value;
+}
+
 TEST(ConnectionTest, WantsABroker) {
   EXPECT_THAT(std::string(MakeConf({}, {}, nullptr).status().message()),
               HasSubstr("kafka.brokers"));
@@ -27,6 +34,12 @@ TEST(ConnectionTest, PassesPropertiesOfTheConnection) {
                                {"sasl.mechanisms", "SCRAM-SHA-512"},
                                {"socket.timeout.ms", "6000"}})
                   .ok());
+}
+
+TEST(ConnectionTest, ReconnectsWithinASecondUnlessItIsToldOtherwise) {
+  EXPECT_EQ(ValueOf(*MakeConf(With({}), {}, nullptr), "reconnect.backoff.max.ms"), "1000");
+  auto told = MakeConf(With({{"reconnect.backoff.max.ms", "5000"}}), {}, nullptr);
+  EXPECT_EQ(ValueOf(*told, "reconnect.backoff.max.ms"), "5000");
 }
 
 TEST(ConnectionTest, RefusesByNameWhatWouldBreakTheGuarantees) {
@@ -55,10 +68,7 @@ TEST(ConnectionTest, ReadsASecretFromItsFileWithoutTheLineEnd) {
   auto conf = MakeConf(With({{"sasl.password.file", path}}), {}, nullptr);
   std::remove(path.c_str());
   ASSERT_TRUE(conf.ok()) << conf.status();
-  char value[64];
-  size_t size = sizeof(value);
-  ASSERT_EQ(rd_kafka_conf_get(conf->get(), "sasl.password", value, &size), RD_KAFKA_CONF_OK);
-  EXPECT_STREQ(value, "hunter2");
+  EXPECT_EQ(ValueOf(*conf, "sasl.password"), "hunter2");
 }
 
 TEST(ConnectionTest, AMissingSecretFileIsAnError) {
@@ -79,12 +89,9 @@ TEST(ConnectionTest, ARefusedValueIsNotRepeated) {
 }
 
 TEST(ConnectionTest, TheLibraryCanCompressAndAuthenticate) {
-  ConfPtr conf(rd_kafka_conf_new());
-  char value[512];
-  size_t size = sizeof(value);
-  ASSERT_EQ(rd_kafka_conf_get(conf.get(), "builtin.features", value, &size), RD_KAFKA_CONF_OK);
+  std::string features = ValueOf(ConfPtr(rd_kafka_conf_new()), "builtin.features");
   for (const char* feature : {"zstd", "lz4", "ssl", "sasl_scram", "sasl_oauthbearer"}) {
-    EXPECT_THAT(std::string(value), HasSubstr(feature));
+    EXPECT_THAT(features, HasSubstr(feature));
   }
 }
 

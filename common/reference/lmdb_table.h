@@ -71,4 +71,9 @@ class LmdbTable final : public enrichment::Table, public enrichment::Rows {
   int shift_ = 0;
 };
 
+// Whether the rows are in a file, not in memory.
+inline bool IsMapped(const enrichment::Rows& rows) {
+  return dynamic_cast<const LmdbTable*>(&rows) != nullptr;
+}
+
 }  // namespace sluice::reference

@@ -49,20 +49,24 @@ void SyncFolderOf(const std::string& path) {
   close(folder);
 }
 
-// Whole or not at all.
-absl::Status WriteFile(const std::string& path, std::initializer_list<std::string_view> parts) {
+using Take = absl::FunctionRef<absl::Status(std::string_view)>;
+
+// Whole or not at all. `write` gives what is in it to its argument.
+absl::Status WriteFile(const std::string& path, absl::FunctionRef<absl::Status(Take)> write) {
   static std::atomic<uint64_t> writes = 0;
   std::string temporary = base::StrCat(path, kTemporary, ++writes);
   int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) return Failed(temporary, "can't be written");
-  bool well = true;
-  for (std::string_view part : parts) well = well && WriteAll(file, part);
-  well = well && fsync(file) == 0;
-  well = close(file) == 0 && well;
-  if (!well || rename(temporary.c_str(), path.c_str()) != 0) {
-    absl::Status failed = Failed(path, "can't be written");
+  absl::Status written = write([&](std::string_view bytes) {
+    return WriteAll(file, bytes) ? absl::OkStatus() : Failed(path, "can't be written");
+  });
+  if (written.ok() && fsync(file) != 0) written = Failed(path, "can't be written");
+  if (close(file) != 0 && written.ok()) written = Failed(path, "can't be written");
+  if (written.ok() && rename(temporary.c_str(), path.c_str()) != 0)
+    written = Failed(path, "can't be written");
+  if (!written.ok()) {
     unlink(temporary.c_str());
-    return failed;
+    return written;
   }
   SyncFolderOf(path);
   return absl::OkStatus();
@@ -121,11 +125,13 @@ absl::Status Shelf::Put(const std::string& set, const enrichment::Rows& rows) {
   std::string path = PathOf(set, rows.id(), kSnapshot);
   if (fs::exists(path, error)) return absl::OkStatus();
   fs::create_directories(fs::path(path).parent_path(), error);
-  Snapshot snapshot = WriteSnapshot(set, rows);
-  std::string head = snapshot.head.SerializeAsString();
-  auto size = static_cast<uint32_t>(head.size());
-  return WriteFile(
-      path, {kMagic, {reinterpret_cast<const char*>(&size), sizeof(size)}, head, snapshot.body});
+  return WriteFile(path, [&](Take take) -> absl::Status {
+    std::string head = SnapshotHeadOf(set, rows).SerializeAsString();
+    auto size = static_cast<uint32_t>(head.size());
+    SLUICE_RETURN_IF_ERROR(take(base::StrCat(
+        kMagic, std::string_view(reinterpret_cast<const char*>(&size), sizeof(size)), head)));
+    return WriteBody(rows, nullptr, {}, take);
+  });
 }
 
 absl::StatusOr<RowsPtr> Shelf::Get(const std::string& set, const std::string& id) const {
@@ -144,12 +150,13 @@ absl::StatusOr<RowsPtr> Shelf::Get(const std::string& set, const std::string& id
   rest.remove_prefix(kMagic.size());
   std::memcpy(&size, rest.data(), sizeof(size));
   rest.remove_prefix(sizeof(size));
-  Snapshot snapshot;
-  if (rest.size() < size || !snapshot.head.ParseFromArray(rest.data(), static_cast<int>(size)) ||
-      snapshot.head.set() != set || snapshot.head.id() != id)
+  v1::SnapshotHead head;
+  if (rest.size() < size || !head.ParseFromArray(rest.data(), static_cast<int>(size)) ||
+      head.set() != set || head.id() != id)
     return broken();
-  snapshot.body = rest.substr(size);
-  auto rows = ReadSnapshot(snapshot);
+  auto reader = SnapshotReader::Create(std::move(head), Store());
+  if (!reader.ok() || !(*reader)->Add(rest.substr(size)).ok()) return broken();
+  auto rows = (*reader)->Finish();
   if (!rows.ok()) return broken();
   return rows;
 }
@@ -183,7 +190,7 @@ void Shelf::Prune(const std::string& set, size_t count, const std::set<std::stri
 }
 
 absl::Status Shelf::PutState(const google::protobuf::Message& state) {
-  return WriteFile(folder_ + "/state", {state.SerializeAsString()});
+  return WriteFile(folder_ + "/state", [&](Take take) { return take(state.SerializeAsString()); });
 }
 
 absl::StatusOr<bool> Shelf::GetState(google::protobuf::Message& state) const {

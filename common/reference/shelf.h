@@ -30,6 +30,8 @@ class Shelf {
   Shelf(const Shelf&) = delete;
   Shelf& operator=(const Shelf&) = delete;
 
+  const std::string& folder() const { return folder_; }
+
   // Nothing to do where it is there. A Store's file becomes the shelf's.
   absl::Status Put(const std::string& set, const enrichment::Rows& rows);
   // kNotFound: it isn't kept. kDataLoss: the file is damaged.

@@ -1,68 +1,108 @@
 #include "common/reference/snapshot.h"
 
+#include <algorithm>
 #include <cstring>
-#include <vector>
+#include <limits>
 
-#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/reference/guards.h"
+#include "common/reference/lmdb_table.h"
 
 namespace sluice::reference {
 namespace {
 
 using enrichment::Rows;
-using enrichment::RowSet;
 
 enum Step : char { kKeep = 'k', kDrop = 'd', kAdd = 'a' };
 constexpr size_t kStepBytes = 5;
 
-void AppendStep(Step step, size_t number, std::string& out) {
-  out.push_back(step);
-  auto size = static_cast<uint32_t>(number);
-  out.append(reinterpret_cast<const char*>(&size), sizeof(size));
-}
-
-// Joins steps of one kind.
+// Joins steps of one kind, and cuts the body into parts.
 class StepWriter {
  public:
-  explicit StepWriter(std::string& out) : out_(out) {}
+  StepWriter(const BodyOptions& options, absl::FunctionRef<absl::Status(std::string_view)> take)
+      : skip_(options.offset), part_bytes_(options.part_bytes), take_(take) {}
+
   void Count(Step step) {
-    if (step != step_) Flush();
+    if (step != step_ || count_ == std::numeric_limits<uint32_t>::max()) EndRun();
     step_ = step;
     ++count_;
   }
   void Add(std::string_view row) {
-    Flush();
-    AppendStep(kAdd, row.size(), out_);
-    out_.append(row);
+    EndRun();
+    Append(kAdd, row.size());
+    Append(row);
   }
-  void Flush() {
-    if (count_ > 0) AppendStep(step_, count_, out_);
-    count_ = 0;
+  const absl::Status& status() const { return status_; }
+  absl::Status Finish() {
+    EndRun();
+    if (status_.ok() && !part_.empty()) status_ = take_(part_);
+    return status_;
   }
 
  private:
-  std::string& out_;
+  void EndRun() {
+    if (count_ > 0) Append(step_, count_);
+    count_ = 0;
+  }
+  void Append(Step step, size_t number) {
+    char bytes[kStepBytes] = {step};
+    auto size = static_cast<uint32_t>(number);
+    std::memcpy(bytes + 1, &size, sizeof(size));
+    Append({bytes, sizeof(bytes)});
+  }
+  void Append(std::string_view bytes) {
+    size_t skipped = std::min<uint64_t>(skip_, bytes.size());
+    skip_ -= skipped;
+    bytes.remove_prefix(skipped);
+    while (status_.ok() && !bytes.empty()) {
+      size_t taken = std::min(bytes.size(), part_bytes_ - part_.size());
+      part_.append(bytes.substr(0, taken));
+      bytes.remove_prefix(taken);
+      if (part_.size() < part_bytes_) break;
+      status_ = take_(part_);
+      part_.clear();
+    }
+  }
+
+  uint64_t skip_;
+  const size_t part_bytes_;
+  const absl::FunctionRef<absl::Status(std::string_view)> take_;
+  absl::Status status_;
+  std::string part_;
   Step step_ = kKeep;
   size_t count_ = 0;
 };
 
-std::string HashOf(std::string_view body) {
-  base::Sha256 hash;
-  hash.Add(body);
-  return hash.Hex();
-}
-
 }  // namespace
 
-Snapshot WriteSnapshot(std::string_view set, const Rows& rows, const Rows* base) {
-  Snapshot snapshot;
-  StepWriter steps(snapshot.body);
+v1::SnapshotHead SnapshotHeadOf(std::string_view set, const Rows& rows, const Rows* base) {
+  base::Sha256 hash;
+  uint64_t bytes = 0;
+  WriteBody(rows, base, {}, [&](std::string_view part) {
+    hash.Add(part);
+    bytes += part.size();
+    return absl::OkStatus();
+  }).IgnoreError();  // there is none
+  v1::SnapshotHead head;
+  head.set_set(std::string(set));
+  head.set_id(rows.id());
+  if (base != nullptr) head.set_base_id(base->id());
+  *head.mutable_schema() = rows.schema().definition();
+  head.set_rows(rows.size());
+  head.set_bytes(bytes);
+  head.set_body_sha256(hash.Hex());
+  head.set_mapped(IsMapped(rows));
+  return head;
+}
+
+absl::Status WriteBody(const Rows& rows, const Rows* base, const BodyOptions& options,
+                       absl::FunctionRef<absl::Status(std::string_view)> take) {
+  StepWriter steps(options, take);
   auto row = rows.Walk();
   auto old = base == nullptr ? nullptr : base->Walk();
   bool more = row->Next(), more_old = old != nullptr && old->Next();
-  while (more || more_old) {
+  while ((more || more_old) && steps.status().ok()) {
     int order = !more ? 1 : !more_old ? -1 : Order(*row, *old);
     if (order == 0 && row->bytes == old->bytes) {
       steps.Count(kKeep);
@@ -73,68 +113,85 @@ Snapshot WriteSnapshot(std::string_view set, const Rows& rows, const Rows* base)
     if (order <= 0) more = row->Next();
     if (order >= 0) more_old = old->Next();
   }
-  steps.Flush();
-  v1::SnapshotHead& head = snapshot.head;
-  head.set_set(std::string(set));
-  head.set_id(rows.id());
-  if (base != nullptr) head.set_base_id(base->id());
-  *head.mutable_schema() = rows.schema().definition();
-  head.set_rows(rows.size());
-  head.set_bytes(snapshot.body.size());
-  head.set_body_sha256(HashOf(snapshot.body));
-  return snapshot;
+  return steps.Finish();
 }
 
-absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot, const Rows* base) {
-  const v1::SnapshotHead& head = snapshot.head;
-  auto broken = [&](std::string_view what) {
-    return absl::DataLossError(
-        base::StrCat("snapshot ", head.id(), " of '", head.set(), "': ", what));
-  };
-  if (head.base_id() != (base == nullptr ? "" : base->id()))
-    return broken("is a difference from another version");
-  if (head.bytes() != snapshot.body.size() || head.body_sha256() != HashOf(snapshot.body))
-    return broken("has other bytes than its head says");
-  auto schema = enrichment::Schema::Create(head.schema());
-  if (!schema.ok()) return broken(base::View(schema.status().message()));
-  if (base != nullptr && (*schema)->identity() != base->schema().identity())
-    return broken("has another schema than its base");
+SnapshotReader::SnapshotReader(v1::SnapshotHead head, const Rows* base)
+    : head_(std::move(head)),
+      base_left_(base == nullptr ? 0 : base->size()),
+      old_(base == nullptr ? nullptr : base->Walk()) {}
 
-  RowSet::Builder builder(*std::move(schema));
-  std::vector<event::Value> row(builder.schema().columns().size());
-  std::string_view rest = snapshot.body;
-  auto old = base == nullptr ? nullptr : base->Walk();
-  size_t at = 0;  // in the base
-  int line = 0;
-  auto add = [&](std::span<const event::Value> values) {
-    return builder.Add(values, head.set(), ++line);
-  };
-  while (!rest.empty()) {
-    if (rest.size() < kStepBytes) return broken("ends in the middle");
-    char step = rest[0];
-    uint32_t number = 0;
-    std::memcpy(&number, rest.data() + 1, sizeof(number));
-    rest.remove_prefix(kStepBytes);
-    size_t left = base == nullptr ? 0 : base->size() - at;
-    if (step == kAdd) {
-      if (rest.size() < number || !enrichment::ReadRow(rest.substr(0, number), row))
-        return broken("has a row that isn't one");
-      SLUICE_RETURN_IF_ERROR(add(row));
-      rest.remove_prefix(number);
-    } else if ((step == kKeep || step == kDrop) && number <= left) {
-      for (uint32_t i = 0; i < number; ++i, ++at) {
-        if (!old->Next()) return broken("keeps more than there is");
-        if (step == kDrop) continue;
-        if (!enrichment::ReadRow(old->bytes, row)) return broken("has a base that isn't one");
-        SLUICE_RETURN_IF_ERROR(add(row));
-      }
-    } else {
-      return broken("has a step that isn't one");
-    }
+absl::StatusOr<std::unique_ptr<SnapshotReader>> SnapshotReader::Create(v1::SnapshotHead head,
+                                                                       const Store& store,
+                                                                       const Rows* base) {
+  std::unique_ptr<SnapshotReader> reader(new SnapshotReader(std::move(head), base));
+  if (reader->head_.base_id() != (base == nullptr ? "" : base->id()))
+    return reader->Broken("is a difference from another version");
+  auto schema = enrichment::Schema::Create(reader->head_.schema());
+  if (!schema.ok()) return reader->Broken(base::View(schema.status().message()));
+  if (base != nullptr && (*schema)->identity() != base->schema().identity())
+    return reader->Broken("has another schema than its base");
+  reader->row_.resize((*schema)->columns().size());
+  SLUICE_ASSIGN_OR_RETURN(reader->builder_, store.Begin(*std::move(schema)));
+  return reader;
+}
+
+absl::Status SnapshotReader::Broken(std::string_view what) const {
+  return absl::DataLossError(
+      base::StrCat("snapshot ", head_.id(), " of '", head_.set(), "': ", what));
+}
+
+absl::Status SnapshotReader::Add(std::string_view part) {
+  if (part.size() > head_.bytes() - bytes_) return Broken("has more bytes than its head says");
+  bytes_ += part.size();
+  hash_.Add(part);
+  const bool joined = !pending_.empty();
+  if (joined) pending_.append(part);
+  SLUICE_ASSIGN_OR_RETURN(std::string_view rest, TakeSteps(joined ? pending_ : part));
+  if (joined) {
+    pending_.erase(0, pending_.size() - rest.size());
+  } else {
+    pending_ = rest;
   }
-  auto rows = builder.Finish();
-  if (!rows.ok()) return rows.status();
-  if ((*rows)->id() != head.id()) return broken("has other rows than its id says");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string_view> SnapshotReader::TakeSteps(std::string_view text) {
+  while (text.size() >= kStepBytes) {
+    char step = text[0];
+    uint32_t number = 0;
+    std::memcpy(&number, text.data() + 1, sizeof(number));
+    std::string_view after = text.substr(kStepBytes);
+    if (step == kAdd) {
+      if (number > head_.bytes()) return Broken("has a row that isn't one");
+      if (after.size() < number) break;
+      SLUICE_RETURN_IF_ERROR(AddRow(after.substr(0, number), "has a row that isn't one"));
+      after.remove_prefix(number);
+    } else if ((step == kKeep || step == kDrop) && number <= base_left_) {
+      for (uint32_t i = 0; i < number; ++i) {
+        if (!old_->Next()) return Broken("keeps more than there is");
+        if (step == kKeep) SLUICE_RETURN_IF_ERROR(AddRow(old_->bytes, "has a base that isn't one"));
+      }
+      base_left_ -= number;
+    } else {
+      return Broken("has a step that isn't one");
+    }
+    text = after;
+  }
+  return text;
+}
+
+absl::Status SnapshotReader::AddRow(std::string_view bytes, std::string_view what) {
+  if (!enrichment::ReadRow(bytes, row_)) return Broken(what);
+  return builder_->Add(row_, head_.set(), ++line_);
+}
+
+absl::StatusOr<RowsPtr> SnapshotReader::Finish() {
+  if (!pending_.empty()) return Broken("ends in the middle");
+  if (bytes_ != head_.bytes() || hash_.Hex() != head_.body_sha256())
+    return Broken("has other bytes than its head says");
+  SLUICE_ASSIGN_OR_RETURN(RowsPtr rows, builder_->Finish());
+  if (rows->id() != head_.id()) return Broken("has other rows than its id says");
   return rows;
 }
 

@@ -54,6 +54,43 @@ TEST(Snapshot, IsReadBackWholeAndAsADifference) {
   }
 }
 
+TEST(Snapshot, IsWrittenAndReadInPartsOfAnySizeFromAnyOffset) {
+  std::mt19937 random(6);
+  RowsPtr a = Random(random, 30), b = Random(random, 30);
+  Snapshot snapshot = WriteSnapshot("units", *b, a.get());
+  for (size_t part_bytes : {size_t{1}, size_t{3}, size_t{64}, snapshot.body.size() + 1}) {
+    for (size_t offset : {size_t{0}, size_t{1}, snapshot.body.size() / 2, snapshot.body.size()}) {
+      std::vector<std::string> parts;
+      ASSERT_EQ(WriteBody(*b, a.get(), {offset, part_bytes},
+                          [&](std::string_view part) {
+                            parts.emplace_back(part);
+                            return absl::OkStatus();
+                          }),
+                absl::OkStatus());
+      auto reader = SnapshotReader::Create(snapshot.head, Store(), a.get());
+      ASSERT_TRUE(reader.ok()) << reader.status();
+      ASSERT_EQ((*reader)->Add(snapshot.body.substr(0, offset)), absl::OkStatus());
+      EXPECT_EQ((*reader)->bytes(), offset);
+      for (const std::string& part : parts) {
+        EXPECT_LE(part.size(), part_bytes);
+        ASSERT_EQ((*reader)->Add(part), absl::OkStatus());
+      }
+      EXPECT_EQ(parts.size(), (snapshot.body.size() - offset + part_bytes - 1) / part_bytes);
+      EXPECT_THAT((*reader)->Add("k").ToString(), HasSubstr("more bytes than its head says"));
+      auto read = (*reader)->Finish();
+      ASSERT_TRUE(read.ok()) << read.status();
+      EXPECT_EQ((*read)->id(), b->id());
+    }
+  }
+  // Who takes it may end it.
+  int taken = 0;
+  auto ends = [&](std::string_view) {
+    return ++taken < 3 ? absl::OkStatus() : absl::CancelledError("enough");
+  };
+  EXPECT_EQ(WriteBody(*b, nullptr, {0, 8}, ends).message(), "enough");
+  EXPECT_EQ(taken, 3);
+}
+
 TEST(Snapshot, ADifferenceHoldsOnlyWhatIsDifferent) {
   std::string csv = "unit,name,from,to,strength,share,open,at\n";
   for (int i = 0; i < 1000; ++i) base::StrAppend(csv, "U", i, ",n,,,,,,\n");

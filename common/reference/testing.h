@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "common/reference/snapshot.h"
 #include "common/reference/source.h"
 
 namespace sluice::reference {
@@ -26,6 +27,32 @@ inline std::unique_ptr<Source> SourceFromText(std::string_view text,
                                                std::move(kafka), std::chrono::milliseconds(0)});
   EXPECT_TRUE(source.ok()) << source.status();
   return *std::move(source);
+}
+
+// A snapshot in one piece.
+struct Snapshot {
+  v1::SnapshotHead head;
+  std::string body;
+};
+inline Snapshot WriteSnapshot(std::string_view set, const enrichment::Rows& rows,
+                              const enrichment::Rows* base = nullptr) {
+  Snapshot snapshot{SnapshotHeadOf(set, rows, base), ""};
+  EXPECT_EQ(WriteBody(rows, base, {},
+                      [&](std::string_view part) {
+                        snapshot.body += part;
+                        return absl::OkStatus();
+                      }),
+            absl::OkStatus());
+  return snapshot;
+}
+inline absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot,
+                                            const enrichment::Rows* base = nullptr,
+                                            const Store& store = {}) {
+  auto reader = SnapshotReader::Create(snapshot.head, store, base);
+  if (!reader.ok()) return reader.status();
+  absl::Status added = (*reader)->Add(snapshot.body);
+  if (!added.ok()) return added;
+  return (*reader)->Finish();
 }
 
 // By renaming, as a site's tool does: nobody reads half a file.

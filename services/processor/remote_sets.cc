@@ -22,7 +22,7 @@ constexpr milliseconds kRetryMax{2000};
 constexpr std::chrono::seconds kFollowMax{30};
 constexpr std::chrono::seconds kFetchMax{600};
 constexpr int kFetchAttempts = 5;
-// A larger one is refused.
+// A larger one is refused, as it would be in memory.
 constexpr uint64_t kSnapshotBytesMax = uint64_t{4} << 30;
 // How often it is written down that the state was confirmed.
 constexpr int64_t kKeepConfirmedMs = 5000;
@@ -231,48 +231,65 @@ absl::StatusOr<RowsPtr> RemoteSets::Fetch(const std::string& set, const std::str
   request.set_set(set);
   request.set_id(id);
   if (base != nullptr) request.set_base_id(base->id());
-  reference::Snapshot snapshot;
+  std::unique_ptr<reference::SnapshotReader> reader;
   absl::Status fetched;
   for (int attempt = 0; attempt < kFetchAttempts; ++attempt) {
     // Where the last call broke off.
-    request.set_offset(snapshot.body.size());
-    fetched = FetchOn(request, snapshot);
+    request.set_offset(reader == nullptr ? 0 : reader->bytes());
+    fetched = FetchOn(request, base, reader);
     if (!absl::IsUnavailable(fetched) || Wait(kRetryMin)) break;
   }
   SLUICE_RETURN_IF_ERROR(fetched);
-  if (snapshot.head.set() != set || snapshot.head.id() != id)
-    return absl::DataLossError(base::StrCat("another snapshot than that of '", set, "' came"));
-  return reference::ReadSnapshot(snapshot, snapshot.head.base_id().empty() ? nullptr : base);
+  if (reader == nullptr) return absl::DataLossError("the snapshot has no head");
+  return reader->Finish();
 }
 
 absl::Status RemoteSets::FetchOn(const reference::v1::GetSnapshotRequest& request,
-                                 reference::Snapshot& snapshot) {
+                                 const enrichment::Rows* base,
+                                 std::unique_ptr<reference::SnapshotReader>& reader) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kFetchMax);
-  auto reader = stub_->GetSnapshot(&context, request);
+  auto call = stub_->GetSnapshot(&context, request);
   reference::v1::GetSnapshotResponse part;
   absl::Status wrong;
-  while (wrong.ok() && reader->Read(&part)) {
-    if (part.has_head()) {
-      // What there is of it so far is the same snapshot's.
-      if (request.offset() > 0 && part.head().body_sha256() != snapshot.head.body_sha256()) {
-        snapshot = {};
-        wrong = absl::UnavailableError("the snapshot has changed while it was fetched");
-        break;
-      }
-      snapshot.head = part.head();
-      if (snapshot.head.bytes() > kSnapshotBytesMax)
-        wrong = absl::ResourceExhaustedError(
-            base::StrCat("the snapshot has more than ", kSnapshotBytesMax, " bytes"));
-    } else {
-      snapshot.body += part.chunk();
-      if (snapshot.body.size() > snapshot.head.bytes())
-        wrong = absl::DataLossError("the snapshot has more bytes than its head says");
+  while (wrong.ok() && call->Read(&part)) {
+    if (!part.has_head()) {
+      wrong = reader == nullptr ? absl::DataLossError("the snapshot has no head")
+                                : reader->Add(part.chunk());
+    } else if (reader == nullptr) {
+      wrong = Begin(request, part.head(), base, reader);
+    } else if (part.head().body_sha256() != reader->head().body_sha256()) {
+      // What there is of it so far is another snapshot's.
+      reader = nullptr;
+      wrong = absl::UnavailableError("the snapshot has changed while it was fetched");
     }
   }
   if (!wrong.ok()) context.TryCancel();
-  grpc::Status ended = reader->Finish();
+  grpc::Status ended = call->Finish();
   return wrong.ok() ? rpc::FromGrpc(ended) : wrong;
+}
+
+absl::Status RemoteSets::Begin(const reference::v1::GetSnapshotRequest& request,
+                               const reference::v1::SnapshotHead& head,
+                               const enrichment::Rows* base,
+                               std::unique_ptr<reference::SnapshotReader>& reader) const {
+  if (head.set() != request.set() || head.id() != request.id()) {
+    return absl::DataLossError(
+        base::StrCat("another snapshot than that of '", request.set(), "' came"));
+  }
+  if (!head.mapped() && head.bytes() > kSnapshotBytesMax) {
+    return absl::ResourceExhaustedError(
+        base::StrCat("the snapshot has more than ", kSnapshotBytesMax,
+                     " bytes: `store: mapped` in the reference service is for sets of that size"));
+  }
+  reference::Store store;
+  if (head.mapped()) {
+    store = reference::Store::Mapped(head.set(),
+                                     options_.shelf == nullptr ? "" : options_.shelf->folder());
+  }
+  SLUICE_ASSIGN_OR_RETURN(reader, reference::SnapshotReader::Create(
+                                      head, store, head.base_id().empty() ? nullptr : base));
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const SetsState> RemoteSets::state() const {

@@ -59,9 +59,13 @@ class RemoteSets final : public ReferenceSets {
                                          const enrichment::Rows* base);
   absl::StatusOr<reference::RowsPtr> Fetch(const std::string& set, const std::string& id,
                                            const enrichment::Rows* base);
-  // One call; what it brings is appended to what is there.
+  // One call; what it brings goes on where the reader is, which is made by the first.
   absl::Status FetchOn(const reference::v1::GetSnapshotRequest& request,
-                       reference::Snapshot& snapshot);
+                       const enrichment::Rows* base,
+                       std::unique_ptr<reference::SnapshotReader>& reader);
+  absl::Status Begin(const reference::v1::GetSnapshotRequest& request,
+                     const reference::v1::SnapshotHead& head, const enrichment::Rows* base,
+                     std::unique_ptr<reference::SnapshotReader>& reader) const;
   void Confirm(bool changed);
   std::shared_ptr<const SetsState> state() const;
   bool Wait(std::chrono::milliseconds time);

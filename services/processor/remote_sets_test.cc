@@ -5,9 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <set>
 
 #include "common/base/strings.h"
+#include "common/reference/lmdb_table.h"
 #include "common/reference/testing.h"
+#include "common/rpc/server.h"
 #include "services/processor/local_sets.h"
 #include "services/reference/server.h"
 #include "tests/support/free_port.h"
@@ -18,6 +21,7 @@ namespace sluice::processor {
 namespace {
 
 using namespace std::chrono_literals;
+using reference::IsMapped;
 using reference::WriteText;
 using test_support::WaitUntil;
 using ::testing::AllOf;
@@ -47,18 +51,25 @@ class RemoteSetsTest : public ::testing::Test {
 
   std::string path(const std::string& name) const { return folder_->path() + "/" + name; }
 
-  void StartService(const std::string& kept = "service") {
+  // `store`: of the units.
+  void StartService(const std::string& kept = "service", const std::string& store = "memory") {
     WriteText(path("reference.yaml"),
               base::StrCat("folder: ", kept, "\ntrail: trail-", kept,
                            "\nlook_interval_ms: 10\nlisten: {grpc: \"127.0.0.1:", port_,
-                           "\"}\nsets:\n  - {name: units, csv: units.csv, key: unit}\n",
-                           "  - {name: codes, csv: codes.csv, key: code}\n"));
+                           "\"}\nsets:\n  - {name: units, csv: units.csv, key: unit, store: ",
+                           store, "}\n  - {name: codes, csv: codes.csv, key: code}\n"));
     auto settings = reference::LoadSettings(path("reference.yaml"));
     ASSERT_TRUE(settings.ok()) << settings.status();
     auto server = reference::Server::Create(*std::move(settings));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     ASSERT_EQ(server_->Start(), absl::OkStatus());
+  }
+  std::set<std::string> Files(const std::string& folder) const {
+    std::set<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(path(folder)))
+      files.insert(entry.path().filename().string());
+    return files;
   }
   void Follow(bool keep = true) {
     RemoteSets::Options options;
@@ -225,6 +236,135 @@ TEST_F(RemoteSetsTest, AVersionThatIsDamagedOnDiskIsFetchedAgain) {
   auto again = WaitForState();
   ASSERT_NE(again, nullptr);
   EXPECT_EQ(again->ids(), first->ids());
+}
+
+TEST_F(RemoteSetsTest, AMappedSetIsAFileOnBothSidesWithTheSameVersions) {
+  StartService("service", "mapped");
+  Follow();
+  auto first = WaitForState();
+  ASSERT_NE(first, nullptr);
+  EXPECT_TRUE(IsMapped(*first->rows.at("units")));
+  EXPECT_FALSE(IsMapped(*first->rows.at("codes")));
+  const std::string id = first->ids().at("units");
+  auto in_memory = reference::SourceFromText(
+                       base::StrCat("name: 'units' csv: '", path("units.csv"), "' key: 'unit'"))
+                       ->Read();
+  ASSERT_TRUE(in_memory.ok()) << in_memory.status();
+  EXPECT_EQ(id, (*in_memory)->id());
+  EXPECT_EQ(Files("service/units"), std::set<std::string>{id + ".mapped"});
+  EXPECT_EQ(Files("follower/units"), std::set<std::string>{id + ".mapped"});
+
+  // A difference from a file is a file.
+  WriteText(path("units.csv"), "unit,name\nA,One\nB,Two\nC,Three\n");
+  auto second = WaitForState(first->activation);
+  ASSERT_NE(second, nullptr);
+  EXPECT_TRUE(IsMapped(*second->rows.at("units")));
+  EXPECT_EQ(second->rows.at("units")->size(), 3u);
+  EXPECT_EQ(Files("follower/units").size(), 2u);
+
+  // Both come back from their disks.
+  server_.reset();
+  sets_.reset();
+  std::filesystem::remove(path("units.csv"));
+  Follow();
+  ASSERT_TRUE(Load().ok()) << Load().status();
+  EXPECT_TRUE(IsMapped(*Load().value()->rows.at("units")));
+  sets_.reset();
+  std::filesystem::remove_all(path("follower"));
+  StartService("service", "mapped");
+  Follow();
+  auto again = WaitForState();
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->ids(), second->ids());
+  auto pinned = sets_->Find(first->ids());
+  ASSERT_TRUE(pinned.ok()) << pinned.status();
+  EXPECT_TRUE(IsMapped(*(*pinned)->rows.at("units")));
+}
+
+TEST_F(RemoteSetsTest, ASetMovesIntoAFileAndOutOfItWithoutAnotherVersion) {
+  StartService();
+  Follow();
+  auto first = WaitForState();
+  ASSERT_NE(first, nullptr);
+  const std::string id = first->ids().at("units");
+  for (const std::string store : {"mapped", "memory"}) {
+    server_.reset();
+    StartService("service", store);
+    const std::string kept = id + (store == "mapped" ? ".mapped" : ".snapshot");
+    EXPECT_TRUE(WaitUntil(20s, [&] {
+      return Files("service/units") == std::set<std::string>{kept};
+    })) << store;
+  }
+  EXPECT_EQ(WaitForState()->ids(), first->ids());
+}
+
+// Breaks each call off after so many bytes.
+class Breaking final : public reference::v1::Reference::Service {
+ public:
+  Breaking(reference::RowsPtr rows, size_t after) : rows_(std::move(rows)), after_(after) {}
+
+  grpc::Status Watch(grpc::ServerContext* context, const reference::v1::WatchRequest*,
+                     grpc::ServerWriter<reference::v1::WatchResponse>* writer) override {
+    reference::v1::WatchResponse response;
+    response.mutable_active()->set_activation(7);
+    (*response.mutable_active()->mutable_ids())["units"] = rows_->id();
+    writer->Write(response);
+    WaitUntil(20s, [&] { return context->IsCancelled(); });
+    return grpc::Status::OK;
+  }
+  grpc::Status GetSnapshot(
+      grpc::ServerContext*, const reference::v1::GetSnapshotRequest* request,
+      grpc::ServerWriter<reference::v1::GetSnapshotResponse>* writer) override {
+    offsets.push_back(request->offset());
+    reference::v1::GetSnapshotResponse response;
+    *response.mutable_head() = reference::SnapshotHeadOf("units", *rows_);
+    writer->Write(response);
+    size_t sent = 0;
+    absl::Status all = reference::WriteBody(
+        *rows_, nullptr, {request->offset(), 7}, [&](std::string_view part) -> absl::Status {
+          response.set_chunk(std::string(part));
+          writer->Write(response);
+          sent += part.size();
+          return sent < after_ ? absl::OkStatus() : absl::UnavailableError("broken off");
+        });
+    return all.ok() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken off");
+  }
+
+  std::vector<uint64_t> offsets;
+
+ private:
+  const reference::RowsPtr rows_;
+  const size_t after_;
+};
+
+TEST_F(RemoteSetsTest, ASnapshotThatBreaksOffIsFetchedOnFromWhereItWas) {
+  for (const std::string store : {"memory", "mapped"}) {
+    SCOPED_TRACE(store);
+    auto rows = reference::SourceFromText(base::StrCat("name: 'units' csv: '", path("units.csv"),
+                                                       "' key: 'unit' store: ", store))
+                    ->Read();
+    ASSERT_TRUE(rows.ok()) << rows.status();
+    const uint64_t bytes = reference::SnapshotHeadOf("units", **rows).bytes();
+    Breaking service(*rows, bytes / 3);
+    auto server = rpc::Server::Create({.address = base::StrCat("127.0.0.1:", port_)}, {&service});
+    ASSERT_TRUE(server.ok()) << server.status();
+    ASSERT_EQ((*server)->Start(), absl::OkStatus());
+    RemoteSets::Options options;
+    options.channel.address = base::StrCat("127.0.0.1:", (*server)->port());
+    options.sets = {"units"};
+    auto sets = RemoteSets::Create(std::move(options), clock_);
+    ASSERT_TRUE(sets.ok()) << sets.status();
+    sets_ = *std::move(sets);
+    auto state = WaitForState();
+    ASSERT_NE(state, nullptr);
+    EXPECT_EQ(state->ids().at("units"), (*rows)->id());
+    EXPECT_EQ(IsMapped(*state->rows.at("units")), store == "mapped");
+    EXPECT_GT(service.offsets.size(), 2u);
+    EXPECT_TRUE(std::is_sorted(service.offsets.begin(), service.offsets.end()));
+    EXPECT_LT(service.offsets.back(), bytes);
+    sets_.reset();
+    (*server)->Shutdown(1s);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/reference/guards.h"
+#include "common/reference/lmdb_table.h"
 
 namespace sluice::reference {
 namespace {
@@ -157,7 +158,9 @@ void Catalog::LookAt(Entry& entry, bool anyway) {
     if (auto found = view_->rows.find(entry.name()); found != view_->rows.end())
       active = found->second;
   }
-  bool same = active != nullptr && active->id() == (*rows)->id();
+  // Rows that have come into a mapped file, or out of it, take the place of their like.
+  bool same =
+      active != nullptr && active->id() == (*rows)->id() && IsMapped(*active) == IsMapped(**rows);
   if (same) probe_.Loaded(entry.name(), "unchanged");
   entry.pending = same ? nullptr : *std::move(rows);
 }

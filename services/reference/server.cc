@@ -40,11 +40,6 @@ void Check(const config::v1::ReferenceService& config, const config::SourceMap& 
     CheckSet(set, [&](std::string_view inner, std::string_view what) {
       problem(inner.empty() ? path : base::StrCat(path, ".", inner), what);
     });
-    if (set.store() == config::v1::ReferenceSet::mapped) {
-      problem(path + ".store",
-              "versions are handed out whole, from memory: leave store out, or keep the set in the "
-              "processors' own hands (reference.local)");
-    }
     const std::string& within = set.schema().point().within();
     const bool together = std::any_of(
         config.sets().begin(), config.sets().end(), [&](const config::v1::ReferenceSet& other) {
@@ -124,6 +119,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
   sources.kafka = brokers::Connection(config.kafka(), "sluice-reference");
   sources.look_interval = std::chrono::milliseconds(
       config.look_interval_ms() == 0 ? kLookIntervalMs : config.look_interval_ms());
+  sources.folder = config.folder();
   std::vector<std::unique_ptr<SetLoader>> sets;
   for (const config::v1::ReferenceSet& set : config.sets()) {
     auto source = MakeSource(set, sources);

@@ -427,7 +427,7 @@ TEST_F(ReferenceServerTest, MistakesOfTheConfigurationAreNamedAllAtOnce) {
   WriteText(
       path("reference.yaml"),
       "folder: kept\ntrail: t\nversions_kept: 1\naccess: [{caller: a, may: [], sets: [x]}]\n"
-      "sets:\n  - {name: a, csv: a.csv, key: k, store: mapped}\n  - {name: a, topic: {name: "
+      "sets:\n  - {name: a, csv: a.csv, key: k}\n  - {name: a, store: mapped, topic: {name: "
       "t}, key: k}\n"
       "  - {name: p, group: g, csv: p.csv, schema: {kind: nearest, columns: [{name: id}, {name: "
       "y, type: number}, {name: x, type: number}], key: [{column: id}], point: {latitude: y, "
@@ -436,7 +436,7 @@ TEST_F(ReferenceServerTest, MistakesOfTheConfigurationAreNamedAllAtOnce) {
               AllOf(HasSubstr(":3: versions_kept: must be 2"), HasSubstr("set listen.tls"),
                     HasSubstr("access[0].may: name at least one"),
                     HasSubstr("access[0].sets[0]: there is no such set"),
-                    HasSubstr("sets[0].store: versions are handed out whole"),
+                    HasSubstr("sets[1].store: a topic's rows are held in memory"),
                     HasSubstr(":7: sets[1].name: is another set's too"),
                     HasSubstr("sets[1].key: only a CSV source"),
                     HasSubstr("sets[2].schema.point.within: must be a set of the same group"),

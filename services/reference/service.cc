@@ -106,7 +106,7 @@ grpc::Status Service::ListSets(grpc::ServerContext* context, const v1::ListSetsR
   return Count("ListSets", absl::OkStatus());
 }
 
-absl::StatusOr<std::shared_ptr<const Snapshot>> Service::SnapshotFor(
+absl::StatusOr<std::shared_ptr<const Service::Snapshot>> Service::SnapshotFor(
     const v1::GetSnapshotRequest& request) {
   std::string id = request.id();
   if (id.empty()) {
@@ -116,7 +116,7 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> Service::SnapshotFor(
       return absl::NotFoundError(base::StrCat("the set '", request.set(), "' has no version yet"));
     id = active->second->id();
   }
-  // One at a time: a snapshot takes as much memory as its rows.
+  // One at a time: versions that aren't in use take memory meanwhile.
   base::MutexLock lock(mutex_);
   auto key = std::tuple(request.set(), id, request.base_id());
   std::erase_if(snapshots_, [](const auto& entry) { return entry.second.expired(); });
@@ -132,7 +132,8 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> Service::SnapshotFor(
         RowsInBoth(**found, *rows) * 2 >= rows->size())
       base = *std::move(found);
   }
-  auto snapshot = std::make_shared<const Snapshot>(WriteSnapshot(request.set(), *rows, base.get()));
+  auto snapshot = std::make_shared<const Snapshot>(
+      Snapshot{SnapshotHeadOf(request.set(), *rows, base.get()), rows, base});
   snapshots_[key] = snapshot;
   return snapshot;
 }
@@ -140,17 +141,21 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> Service::SnapshotFor(
 absl::Status Service::SendSnapshot(const v1::GetSnapshotRequest& request,
                                    grpc::ServerWriter<v1::GetSnapshotResponse>& writer) {
   SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot, SnapshotFor(request));
-  if (request.offset() > snapshot->body.size())
+  const v1::SnapshotHead& head = snapshot->head;
+  if (request.offset() > head.bytes())
     return absl::OutOfRangeError("offset: is behind the snapshot's end");
   v1::GetSnapshotResponse response;
-  *response.mutable_head() = snapshot->head;
-  if (!writer.Write(response)) return absl::CancelledError("the caller has gone");
-  for (size_t at = request.offset(); at < snapshot->body.size(); at += options_.chunk_bytes) {
-    response.set_chunk(snapshot->body.substr(at, options_.chunk_bytes));
-    if (!writer.Write(response)) return absl::CancelledError("the caller has gone");
-    probe_.Sent(request.set(), !snapshot->head.base_id().empty(), response.chunk().size());
-  }
-  return absl::OkStatus();
+  *response.mutable_head() = head;
+  auto send = [&] {
+    return writer.Write(response) ? absl::OkStatus() : absl::CancelledError("the caller has gone");
+  };
+  SLUICE_RETURN_IF_ERROR(send());
+  return WriteBody(*snapshot->rows, snapshot->base.get(), {request.offset(), options_.chunk_bytes},
+                   [&](std::string_view part) {
+                     response.set_chunk(std::string(part));
+                     probe_.Sent(request.set(), !head.base_id().empty(), part.size());
+                     return send();
+                   });
 }
 
 grpc::Status Service::GetSnapshot(grpc::ServerContext* context,

@@ -69,6 +69,11 @@ class Service final : public v1::Reference::Service {
   grpc::Status Do(const grpc::ServerContext& context, std::string_view method,
                   const std::string& set, const std::string& justification, bool needs_reason,
                   Act act);
+  struct Snapshot {
+    v1::SnapshotHead head;
+    RowsPtr rows;
+    RowsPtr base;  // null: none
+  };
   // What calls at the same time share.
   absl::StatusOr<std::shared_ptr<const Snapshot>> SnapshotFor(
       const v1::GetSnapshotRequest& request);

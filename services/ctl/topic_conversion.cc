@@ -1,8 +1,10 @@
 #include "services/ctl/topic_conversion.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "common/base/status.h"
@@ -18,6 +20,8 @@ using base::StrCat;
 
 constexpr size_t kBatchBytesMax = 4 * 1024 * 1024;
 constexpr int kAttemptsWithoutProgressMax = 5;
+// After the first; twice as long after each that follows without progress.
+constexpr std::chrono::milliseconds kPauseMin{250};
 
 // A record whose texts wait in the converter: key and value where it has them, then its headers'.
 struct Waiting {
@@ -54,6 +58,7 @@ class TopicConversion {
       if (ended.ok()) break;
       if (report_.written > written) attempts = 1;
       if (!absl::IsUnavailable(ended) || attempts >= kAttemptsWithoutProgressMax) return ended;
+      std::this_thread::sleep_for(kPauseMin * (1 << (attempts - 1)));
     }
     report_.pseudonyms = converter_.counts();
     return report_;

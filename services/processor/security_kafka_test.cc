@@ -149,8 +149,11 @@ class SecurityKafkaTest : public ::testing::Test {
   void Produce(int events) {
     auto writer = kafka::TopicWriter::Create({Direct()});
     ASSERT_TRUE(writer.ok());
-    for (int i = 0; i < events; ++i)
-      ASSERT_TRUE((*writer)->Write({raw(), std::nullopt, {}, generator_.Next(), {}, {}}).ok());
+    // Keys, so that each partition has some: without, all of a quick burst go to one.
+    for (int i = 0; i < events; ++i) {
+      ASSERT_TRUE(
+          (*writer)->Write({raw(), std::nullopt, base::StrCat(i), generator_.Next(), {}, {}}).ok());
+    }
     absl::Status flushed = (*writer)->Flush();
     ASSERT_TRUE(flushed.ok()) << flushed;
     produced_ += events;

@@ -40,12 +40,13 @@ base() { # NAME
   if ! buildah inspect --type image "$image" >/dev/null 2>&1; then
     if [[ ! -e "$tar" ]]; then
       say "making a base of Debian $1"
-      mmdebstrap --variant=minbase --include=ca-certificates --aptopt='Acquire::Languages "none"' \
+      mmdebstrap --format=tar --variant=minbase --include=ca-certificates --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/man/*' "$1" "$tar.new" 2>"$home/tmp/base.log" ||
         { cat "$home/tmp/base.log" >&2 && exit 1; }
       mv "$tar.new" "$tar"
     fi
-    podman import -q "$tar" "$image" >/dev/null 2>&1
+    podman import -q "$tar" "$image" >/dev/null 2>"$home/tmp/base.log" ||
+      { cat "$home/tmp/base.log" >&2 && say "$tar can't be imported; remove it to make it anew" && exit 1; }
   fi
   echo "$image"
 }
@@ -61,8 +62,8 @@ enter
 case "$task" in
   build)
     case "$debian" in
-      13) base=$(base trixie) ;;
-      12) base=$(base bookworm) ;;
+      13) base=$(base trixie) || exit 1 ;;
+      12) base=$(base bookworm) || exit 1 ;;
       *) say "Debian is 13 or 12" && exit 2 ;;
     esac
     ccache="${SLUICE_IMAGE_CCACHE:-$home/ccache-$debian}"

@@ -63,7 +63,6 @@ absl::Status StatusOf(const rd_kafka_error_t* error) {
   return error == nullptr ? absl::OkStatus() : StatusOf(rd_kafka_error_code(error));
 }
 
-// What `principal` was granted on a resource; all of its operations.
 struct FilterDeleter {
   void operator()(rd_kafka_AclBindingFilter_t* filter) const {
     rd_kafka_AclBinding_destroy(filter);
@@ -71,6 +70,7 @@ struct FilterDeleter {
 };
 using FilterPtr = std::unique_ptr<rd_kafka_AclBindingFilter_t, FilterDeleter>;
 
+// Of whatever `principal` was granted on a resource.
 FilterPtr FilterOf(const std::string& principal, KafkaAccess::Resource resource,
                    const std::string& name) {
   char text[256];

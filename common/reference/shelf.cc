@@ -60,11 +60,10 @@ absl::Status WriteFile(const std::string& path, absl::FunctionRef<absl::Status(T
   absl::Status written = write([&](std::string_view bytes) {
     return WriteAll(file, bytes) ? absl::OkStatus() : Failed(path, "can't be written");
   });
-  if (written.ok() && fsync(file) != 0) written = Failed(path, "can't be written");
-  if (close(file) != 0 && written.ok()) written = Failed(path, "can't be written");
-  if (written.ok() && rename(temporary.c_str(), path.c_str()) != 0)
-    written = Failed(path, "can't be written");
-  if (!written.ok()) {
+  bool well = written.ok() && fsync(file) == 0;
+  well = close(file) == 0 && well;
+  if (!well || rename(temporary.c_str(), path.c_str()) != 0) {
+    if (written.ok()) written = Failed(path, "can't be written");
     unlink(temporary.c_str());
     return written;
   }

@@ -48,13 +48,7 @@ class StoreTest : public ::testing::Test {
     EXPECT_TRUE(source.ok()) << source.status();
     return (*source)->Read();
   }
-  std::vector<std::string> Files() const {
-    std::vector<std::string> files;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(shelf() + "/units", error))
-      files.push_back(entry.path().filename().string());
-    return files;
-  }
+  std::set<std::string> Files() const { return FilesIn(shelf() + "/units"); }
   // Officers who change units, and codes, both with gaps.
   void WriteUnits(int officers) {
     std::string csv = "officer,unit,team,from,to\n";

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "common/reference/snapshot.h"
@@ -53,6 +54,15 @@ inline absl::StatusOr<RowsPtr> ReadSnapshot(const Snapshot& snapshot,
   absl::Status added = (*reader)->Add(snapshot.body);
   if (!added.ok()) return added;
   return (*reader)->Finish();
+}
+
+// The names of what is in a folder; none where there is no folder.
+inline std::set<std::string> FilesIn(const std::string& folder) {
+  std::set<std::string> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+    files.insert(entry.path().filename().string());
+  return files;
 }
 
 // By renaming, as a site's tool does: nobody reads half a file.

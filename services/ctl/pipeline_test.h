@@ -115,13 +115,19 @@ message Report {
     EXPECT_TRUE(process.ok()) << process.status();
     return *std::move(process);
   }
-  // sluicectl as a process that dies at a failpoint.
-  test_support::Exit RunCtlUntil(const std::string& failpoint, std::vector<std::string> arguments) {
+  // sluicectl as a process.
+  std::unique_ptr<ChildProcess> StartCtl(std::vector<std::string> arguments,
+                                         std::map<std::string, std::string> environment = {}) {
     arguments.insert(arguments.begin(), Binary("ctl/sluicectl"));
     arguments.insert(arguments.end(), {"--config", config()});
-    auto process = ChildProcess::Start({arguments, {{"SLUICE_FAILPOINT", failpoint}}, log(), ""});
+    auto process = ChildProcess::Start({std::move(arguments), std::move(environment), log(), ""});
     EXPECT_TRUE(process.ok()) << process.status();
-    auto ended = (*process)->Wait(std::chrono::seconds(60));
+    return *std::move(process);
+  }
+  // One that dies at a failpoint.
+  test_support::Exit RunCtlUntil(const std::string& failpoint, std::vector<std::string> arguments) {
+    auto process = StartCtl(std::move(arguments), {{"SLUICE_FAILPOINT", failpoint}});
+    auto ended = process->Wait(std::chrono::seconds(60));
     EXPECT_TRUE(ended.ok()) << ended.status();
     return ended.ok() ? *ended : test_support::Exit{};
   }

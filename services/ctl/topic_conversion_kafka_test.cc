@@ -211,27 +211,23 @@ TEST_F(TopicConversionKafkaTest, APseudonymiserThatGoesAwayStopsItBetweenTwoTran
 TEST_F(TopicConversionKafkaTest, ASecondRunEndsTheFirstAndNoRecordIsDoubled) {
   Store(10'000);
   RotateDomain();
-  std::vector<std::string> arguments = Conversion();
-  arguments.insert(arguments.begin(), Binary("ctl/sluicectl"));
-  arguments.insert(arguments.end(), {"--config", config()});
-  auto first = ChildProcess::Start({arguments, {}, log(), ""});
-  ASSERT_TRUE(first.ok()) << first.status();
+  auto first = StartCtl(Conversion());
   auto written = [&] {
     auto ends = *admin_->LogEnds(to_);
     return std::accumulate(ends.begin(), ends.end(), int64_t{0});
   };
   // Somewhere in its fifty transactions; it believes to be the only one until it goes on.
   ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(60), [&] { return written() > 0; }));
-  ASSERT_TRUE((*first)->Signal(SIGSTOP).ok());
+  ASSERT_TRUE(first->Signal(SIGSTOP).ok());
   EXPECT_LT(written(), 10'000);
   Ended second = Ctl(Conversion());
   EXPECT_EQ(second.code, 0) << second.err;
   EXPECT_EQ(Member(second.out, "records"), 10'000);
-  ASSERT_TRUE((*first)->Signal(SIGCONT).ok());
-  auto ended = (*first)->Wait(std::chrono::seconds(60));
+  ASSERT_TRUE(first->Signal(SIGCONT).ok());
+  auto ended = first->Wait(std::chrono::seconds(60));
   ASSERT_TRUE(ended.ok()) << ended.status();
   EXPECT_NE(ended->code, 0);
-  EXPECT_THAT((*first)->Output(), HasSubstr("another run has taken this work over"));
+  EXPECT_THAT(first->Output(), HasSubstr("another run has taken this work over"));
   EXPECT_EQ(Read(to_), Expected());
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/base/strings.h"
 #include "common/privacy/seal.h"
+#include "common/reference/testing.h"
 #include "services/processor/engine_transform.h"
 #include "services/processor/pins_test.h"
 #include "services/processor/shipped_pipeline_test.h"
@@ -21,6 +22,7 @@ namespace sluice::processor {
 namespace {
 
 using namespace std::chrono_literals;
+using reference::WriteText;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -33,12 +35,6 @@ constexpr const char* kEvent = R"json({"event_id":"6f9619ff-8b86-4011-b42d-00cf4
 std::string ReadText(const std::string& path) {
   std::ifstream in(path);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-// By renaming, as a site's tool does: nobody reads half a file.
-void WriteText(const std::string& path, const std::string& text) {
-  std::ofstream(path + ".new") << text;
-  std::filesystem::rename(path + ".new", path);
 }
 
 std::string Replaced(std::string text, std::string_view what, std::string_view with) {
@@ -294,10 +290,7 @@ TEST_F(EditionsTest, MappedSetsGiveTheSameRecordsAndSwapAndAreRefusedAsThoseInMe
   EXPECT_EQ(from_files.headers, in_memory.headers);
   transforms_[0]->Committed();
   auto files = [&](const std::string& set) {
-    std::set<std::string> found;
-    for (const auto& file : std::filesystem::directory_iterator(folder_->path() + "/kept/" + set))
-      found.insert(file.path().filename().string());
-    return found;
+    return reference::FilesIn(folder_->path() + "/kept/" + set);
   };
   const std::string first = editions_->current().sets->ids().at("boroughs");
   EXPECT_EQ(files("boroughs"), (std::set<std::string>{first + ".mapped"}));

@@ -127,6 +127,13 @@ class ReferenceKafkaTest : public ::testing::Test {
     int port = at == std::string::npos ? 0 : std::atoi(log.c_str() + at + 12);
     return test_support::HttpGet(port, what).value_or("");
   }
+  // Of a metric without labels; -1: it isn't there.
+  double Metric(ChildProcess& process, const std::string& name) {
+    const std::string line = base::StrCat("\n", name, " ");
+    std::string metrics = Get(process, "/metrics");
+    size_t at = metrics.find(line);
+    return at == std::string::npos ? -1 : std::atof(metrics.c_str() + at + line.size());
+  }
   bool WaitForMetric(ChildProcess& process, const std::string& text) {
     return WaitUntil(60s, [&] { return Get(process, "/metrics").find(text) != std::string::npos; });
   }
@@ -261,12 +268,8 @@ TEST_F(ReferenceKafkaTest, AServiceThatIsLateFrozenKilledOrWrongIsNeverJoinedWro
   Produce(100);
   ASSERT_TRUE(WaitForIn(*processor, produced_));
   // Seconds past it, so that the workers know.
-  EXPECT_TRUE(WaitUntil(60s, [&] {
-    constexpr std::string_view kAge = "\nsluice_reference_unconfirmed_seconds ";
-    std::string metrics = Get(*processor, "/metrics");
-    size_t at = metrics.find(kAge);
-    return at != std::string::npos && std::atof(metrics.c_str() + at + kAge.size()) >= 6;
-  }));
+  EXPECT_TRUE(WaitUntil(
+      60s, [&] { return Metric(*processor, "sluice_reference_unconfirmed_seconds") >= 6; }));
   int before = produced_;
   Produce(100);
   EXPECT_TRUE(WaitUntil(60s, [&] {
@@ -308,10 +311,7 @@ TEST_F(ReferenceKafkaTest, ASwapOfTheServicesHasOneBorderInEachPartitionOfThreeP
   }
   // A border needs events on both of its sides, and replicas that keep their partitions.
   auto has_events = [&](const auto& replica) {
-    constexpr std::string_view kIn = "\nsluice_events_in_total ";
-    std::string metrics = Get(*replica, "/metrics");
-    size_t at = metrics.find(kIn);
-    return at != std::string::npos && std::atoll(metrics.c_str() + at + kIn.size()) > 0;
+    return Metric(*replica, "sluice_events_in_total") > 0;
   };
   ASSERT_TRUE(WaitUntil(60s, [&] {
     Produce(400);

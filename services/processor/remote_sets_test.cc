@@ -66,16 +66,13 @@ class RemoteSetsTest : public ::testing::Test {
     ASSERT_EQ(server_->Start(), absl::OkStatus());
   }
   std::set<std::string> Files(const std::string& folder) const {
-    std::set<std::string> files;
-    for (const auto& entry : std::filesystem::directory_iterator(path(folder)))
-      files.insert(entry.path().filename().string());
-    return files;
+    return reference::FilesIn(path(folder));
   }
-  void Follow(bool keep = true) {
+  void Follow(bool keep = true, std::vector<std::string> followed = {"codes", "units"}) {
     RemoteSets::Options options;
     options.channel.address = base::StrCat("127.0.0.1:", port_);
     options.channel.reconnect_backoff_ms_max = 100;
-    options.sets = {"codes", "units"};
+    options.sets = std::move(followed);
     options.age_max = 60s;
     if (keep) {
       auto shelf = reference::Shelf::Open(path("follower"));
@@ -349,12 +346,7 @@ TEST_F(RemoteSetsTest, ASnapshotThatBreaksOffIsFetchedOnFromWhereItWas) {
     auto server = rpc::Server::Create({.address = base::StrCat("127.0.0.1:", port_)}, {&service});
     ASSERT_TRUE(server.ok()) << server.status();
     ASSERT_EQ((*server)->Start(), absl::OkStatus());
-    RemoteSets::Options options;
-    options.channel.address = base::StrCat("127.0.0.1:", (*server)->port());
-    options.sets = {"units"};
-    auto sets = RemoteSets::Create(std::move(options), clock_);
-    ASSERT_TRUE(sets.ok()) << sets.status();
-    sets_ = *std::move(sets);
+    Follow(false, {"units"});
     auto state = WaitForState();
     ASSERT_NE(state, nullptr);
     EXPECT_EQ(state->ids().at("units"), (*rows)->id());

@@ -348,6 +348,14 @@ Result KafkaTransaction::Classify(rd_kafka_error_t* error, std::string_view call
     return {verdict, std::move(text)};
   }
   if (rd_kafka_error_txn_requires_abort(error)) {
+    // A call that the transaction failed under says only that it did. Nothing can begin now; what
+    // refuses it is why.
+    if (code == RD_KAFKA_RESP_ERR__STATE) {
+      ErrorPtr why(rd_kafka_begin_transaction(epoch_->client.get()));
+      if (why != nullptr && rd_kafka_error_txn_requires_abort(why.get()) &&
+          rd_kafka_error_code(why.get()) != code)
+        return Classify(why.get(), call);
+    }
     rd_kafka_poll(epoch_->client.get(), 0);
     rd_kafka_resp_err_t delivery = epoch_->delivery_error;
     if (delivery != RD_KAFKA_RESP_ERR_NO_ERROR) {

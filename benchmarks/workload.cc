@@ -11,6 +11,9 @@ import "google/protobuf/timestamp.proto";
 import "sluice/contract/v1/options.proto";
 message StopSearch {
   option (sluice.contract.v1.event) = {id: "event_id" time: "occurred_at" raw_key: RAW_KEY_NOT_PERSONAL};
+  option (sluice.contract.v1.not_personal) = {fields: [
+    "type", "involved_person", "legislation", "object_of_search", "outcome", "outcome_linked_to_object", "strip_searched"
+  ]};
   string event_id = 1 [(buf.validate.field).string.min_len = 1];
   string type = 2 [(buf.validate.field).string = {in: ["Person search", "Vehicle search", "Person and Vehicle search"]}];
   google.protobuf.Timestamp occurred_at = 3 [(buf.validate.field).required = true];
@@ -26,10 +29,13 @@ message StopSearch {
   string narrative = 13 [(sluice.contract.v1.field).free_text = true];
 }
 message Officer {
+  option (sluice.contract.v1.not_personal) = {fields: ["borough"]};
   string warrant_no = 1 [(sluice.contract.v1.field).identifier = WARRANT_NUMBER];
   string borough = 2;
 }
 message Person {
+  // Kept: a workload is about the work, not about an audience.
+  option (sluice.contract.v1.not_personal) = {fields: ["gender", "self_defined_ethnicity", "officer_defined_ethnicity"]};
   string name = 1 [(sluice.contract.v1.field).identifier = PERSON_NAME];
   string date_of_birth = 2 [(sluice.contract.v1.field).quasi = DATE_OF_BIRTH];
   string gender = 3;
@@ -39,6 +45,7 @@ message Person {
   string pnc_id = 7 [(sluice.contract.v1.field).identifier = PNC_ID];
 }
 message Location {
+  option (sluice.contract.v1.not_personal) = {fields: ["latitude", "longitude", "street"]};
   double latitude = 1 [(buf.validate.field).double = {gte: 51.2 lte: 51.8}];
   double longitude = 2 [(buf.validate.field).double = {gte: -0.6 lte: 0.4}];
   string postcode = 3 [(sluice.contract.v1.field).identifier = POSTCODE];

@@ -46,14 +46,18 @@ enum class Type : uint8_t {
 
 enum class Cardinality : uint8_t { kSingular, kRepeated, kMap };
 
-// What a field is about a person. At most one of the kinds is set.
+// What a field is about a person. Exactly one is set for every field of a plan that isn't a
+// message.
 struct Classification {
   v1::IdentifierKind identifier = v1::IDENTIFIER_KIND_UNSPECIFIED;
   v1::QuasiKind quasi = v1::QUASI_KIND_UNSPECIFIED;
   v1::SensitiveKind sensitive = v1::SENSITIVE_KIND_UNSPECIFIED;
   bool free_text = false;
+  bool not_personal = false;
 
+  // It is about a person.
   bool classified() const { return identifier != 0 || quasi != 0 || sensitive != 0 || free_text; }
+  bool decided() const { return classified() || not_personal; }
   // The name by which a pipeline's `treat` knows it: PERSON_NAME, LATITUDE, FREE_TEXT ...; empty:
   // none.
   std::string_view name() const;
@@ -82,6 +86,13 @@ struct SourceLocation {
   std::string file;
   int line = 0;  // from 1; 0: unknown (a descriptor set without source information)
   std::string ToString() const;
+};
+
+// A field whose content no contract can classify (google.protobuf.Any, Struct, Value, ListValue).
+// It has no node: readers pass over it as they pass over unknown fields, so no stream can get it.
+struct OpaqueField {
+  std::string path;
+  std::string type;  // full name
 };
 
 // One field at one path. The fields of one message are neighbours: the record of a message value
@@ -132,6 +143,8 @@ class Plan {
   // none.
   NodeId Find(std::string_view path) const;
 
+  const std::vector<OpaqueField>& opaque_fields() const { return opaque_fields_; }
+
   NodeId id_node() const { return id_node_; }
   NodeId time_node() const { return time_node_; }
 
@@ -147,6 +160,7 @@ class Plan {
   std::shared_ptr<const void> owner_;  // keeps the descriptor pool alive
   const google::protobuf::Descriptor* descriptor_ = nullptr;
   std::vector<Node> nodes_;
+  std::vector<OpaqueField> opaque_fields_;
   NodeId id_node_ = kNoNode;
   NodeId time_node_ = kNoNode;
   v1::EventOptions options_;

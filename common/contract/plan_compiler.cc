@@ -10,8 +10,10 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "buf/validate/validate.pb.h"
 #include "common/base/sha256.h"
 #include "common/base/strings.h"
+#include "common/contract/suggestion.h"
 #include "re2/re2.h"
 
 namespace sluice::contract {
@@ -64,6 +66,61 @@ bool IsNumber(const Node& node) {
   return IsInteger(node) || node.type == Type::kFloat || node.type == Type::kDouble;
 }
 
+bool IsOpaque(const pb::Descriptor& type) {
+  const std::string& name = type.full_name();
+  return name == "google.protobuf.Any" || name == "google.protobuf.Struct" ||
+         name == "google.protobuf.Value" || name == "google.protobuf.ListValue";
+}
+
+// The opaque type of a field, of its items or of its map's values; nullptr: it has none.
+const pb::Descriptor* OpaqueTypeOf(const pb::FieldDescriptor& field) {
+  if (field.type() != pb::FieldDescriptor::TYPE_MESSAGE) return nullptr;
+  if (field.is_map()) return OpaqueTypeOf(*field.message_type()->map_value());
+  return IsOpaque(*field.message_type()) ? field.message_type() : nullptr;
+}
+
+// It has fields of its own, which decide alone.
+bool CompilesToMessage(const pb::FieldDescriptor& field) {
+  const pb::Descriptor* type = field.message_type();
+  return type != nullptr && type->full_name() != "google.protobuf.Timestamp" &&
+         type->full_name() != "google.protobuf.Duration";
+}
+
+// The options that decide about a map's key or value stand on the map.
+const pb::FieldDescriptor& MapOf(const pb::FieldDescriptor& part) {
+  const pb::Descriptor& entry = *part.containing_type();
+  const pb::Descriptor& message = *entry.containing_type();
+  for (int i = 0; i < message.field_count(); ++i) {
+    if (message.field(i)->message_type() == &entry) return *message.field(i);
+  }
+  return part;  // never: protobuf makes an entry for the field that has it
+}
+
+bool IsMapPart(const pb::FieldDescriptor& field) {
+  return field.containing_type()->options().map_entry();
+}
+
+// What a field can be, for somebody who has to decide.
+std::string DecisionFor(const Node& node) {
+  std::string known = node.type == Type::kTimestamp ? "quasi = EVENT_TIME"
+                                                    : SuggestedOption(node.descriptor->name());
+  const bool part = IsMapPart(*node.descriptor);
+  if (part && known.empty()) known = SuggestedOption(MapOf(*node.descriptor).name());
+  auto option = [&](std::string_view decision) {
+    if (!part) return base::StrCat("[(sluice.contract.v1.field).", decision, "]");
+    std::string inside(decision);
+    inside.replace(inside.find(" = "), 3, ": ");
+    return base::StrCat("[(sluice.contract.v1.field).", node.name, " = {", inside, "}]");
+  };
+  std::string text = known.empty() ? "" : option(known) + " or ";
+  for (std::string_view other :
+       {"identifier = KIND", "quasi = KIND", "sensitive = KIND", "free_text = true"})
+    base::StrAppend(text, option(other), ", ");
+  if (node.type == Type::kTimestamp || node.check_date) return text.substr(0, text.size() - 2);
+  return base::StrCat(text, "or, only if it says nothing about a person, ",
+                      option("not_personal = true"));
+}
+
 // The keys that a field is read from, from the containing message's object.
 std::vector<std::vector<std::string>> SourcesOf(const Node& node) {
   if (!node.read.source.empty()) return {node.read.source};
@@ -100,6 +157,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> PlanCompiler::Compile() {
             base::StrCat("the event has more than ", kNodesMax, " fields; split it"));
   }
   CompileIdAndTime();
+  CheckDecided();
   if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
   plan_->fingerprint_ = Fingerprint(descriptor_);
   return plan_;
@@ -140,10 +198,12 @@ void PlanCompiler::CompileChildren(NodeId parent_id) {
           base::StrCat("has more than ", kFieldsPerMessageMax, " fields; split it"));
     return;
   }
+  NotPersonalOf(message);
   std::vector<Node> children;
   for (int i = 0; i < message.field_count(); ++i) {
+    if (PassOver(*message.field(i), plan_->nodes_[parent_id])) continue;
     Node node = CompileField(*message.field(i), plan_->nodes_[parent_id]);
-    node.id = first + static_cast<NodeId>(i);
+    node.id = first + static_cast<NodeId>(children.size());
     node.parent = parent_id;
     children.push_back(std::move(node));
   }
@@ -157,13 +217,34 @@ void PlanCompiler::CompileChildren(NodeId parent_id) {
   CheckPoints(plan_->nodes_[parent_id]);
 }
 
+bool PlanCompiler::PassOver(const Field& field, const Node& parent) {
+  const pb::Descriptor* type = OpaqueTypeOf(field);
+  if (type == nullptr) return false;
+  std::string path =
+      parent.path.empty()
+          ? field.name()
+          : base::StrCat(parent.path, parent.cardinality != Cardinality::kSingular ? "[]." : ".",
+                         field.name());
+  const pb::OneofDescriptor* oneof = field.real_containing_oneof();
+  if (field.options().HasExtension(v1::field) ||
+      field.options().HasExtension(buf::validate::field) ||
+      (oneof != nullptr && oneof->options().GetExtension(buf::validate::oneof).required())) {
+    ErrorAt(LocationOf(field, field.file()->name()),
+            base::StrCat(path, ": is a ", type->full_name(),
+                         ", which is always dropped: it has no options and no rules"));
+  }
+  plan_->opaque_fields_.push_back({std::move(path), type->full_name()});
+  return true;
+}
+
 Node PlanCompiler::CompileField(const Field& field, const Node& parent) {
   Node node;
   node.descriptor = &field;
   node.name = field.name();
   node.json_name = field.json_name();
   node.number = field.number();
-  node.location = LocationOf(field, field.file()->name());
+  node.location = parent.cardinality == Cardinality::kMap ? parent.location
+                                                          : LocationOf(field, field.file()->name());
   bool in_list = parent.cardinality != Cardinality::kSingular;
   node.path =
       parent.path.empty() ? node.name : base::StrCat(parent.path, in_list ? "[]." : ".", node.name);
@@ -184,6 +265,7 @@ Node PlanCompiler::CompileField(const Field& field, const Node& parent) {
     CompileOptions(node);
   } else {
     node.type = Type::kString;  // an error has been reported; nothing below it is looked at
+    node.classification.not_personal = true;
   }
   return node;
 }
@@ -257,19 +339,15 @@ bool PlanCompiler::IsRecursive(const pb::Descriptor& message, const Node& parent
 }
 
 void PlanCompiler::CompileOptions(Node& node) {
-  if (!node.descriptor->options().HasExtension(v1::field)) return;
   const v1::FieldOptions& options = node.descriptor->options().GetExtension(v1::field);
-  node.classification.identifier = options.identifier();
-  node.classification.quasi = options.quasi();
-  node.classification.sensitive = options.sensitive();
-  node.classification.free_text = options.free_text();
+  node.check_date = options.date();
+  Classify(node);
+  if (!node.descriptor->options().HasExtension(v1::field)) return;
   node.check_identifier = options.check();
-  node.check_date = options.date() || options.quasi() == v1::DATE_OF_BIRTH;
-  CheckClassification(node);
   if (options.check() && node.classification.identifier == 0) {
     Error(node, "`check` is for identifiers; say which kind it is");
   }
-  if (node.check_date && !IsText(node))
+  if (node.check_date && !node.classification.decided() && !IsText(node))
     Error(node, "a date is a text, YYYY-MM-DD; make it a string");
   if (options.has_read()) CheckRead(node, options.read());
   const v1::Read& read = options.read();
@@ -290,9 +368,140 @@ void PlanCompiler::CompileOptions(Node& node) {
   }
 }
 
+// From the field's own options or its message's short form; a map's key and value have both from
+// the map.
+void PlanCompiler::Classify(Node& node) {
+  const bool part = IsMapPart(*node.descriptor);
+  const Field& field = part ? MapOf(*node.descriptor) : *node.descriptor;
+  const v1::FieldOptions& of_field = field.options().GetExtension(v1::field);
+  const v1::FieldOptions& options = !part                            ? of_field
+                                    : node.descriptor->number() == 1 ? of_field.key()
+                                                                     : of_field.value();
+  using Options = v1::FieldOptions;
+  Classification& is = node.classification;
+  bool says_nothing = false;
+  switch (options.classification_case()) {
+    case Options::kIdentifier:
+      is.identifier = options.identifier();
+      says_nothing = is.identifier == 0;
+      break;
+    case Options::kQuasi:
+      is.quasi = options.quasi();
+      says_nothing = is.quasi == 0;
+      break;
+    case Options::kSensitive:
+      is.sensitive = options.sensitive();
+      says_nothing = is.sensitive == 0;
+      break;
+    case Options::kFreeText:
+      is.free_text = options.free_text();
+      says_nothing = !is.free_text;
+      break;
+    case Options::kNotPersonal:
+      is.not_personal = options.not_personal();
+      says_nothing = !is.not_personal;
+      break;
+    case Options::CLASSIFICATION_NOT_SET:
+      break;
+  }
+  if (says_nothing) {
+    Error(node,
+          "its classification is a kind that is unspecified or a `false`, which decides nothing");
+    is.not_personal = true;  // one error is enough
+  }
+  const std::string entry = part ? base::StrCat(field.name(), ".", node.name) : field.name();
+  if (NotPersonalOf(*field.containing_type()).contains(entry)) {
+    if (options.classification_case() != Options::CLASSIFICATION_NOT_SET) {
+      Error(node, "is classified here and named in its message's `not_personal`; keep one of them");
+    } else if (!CompilesToMessage(field) || field.is_map()) {
+      is.not_personal = true;  // a message in it has had its error
+    }
+  }
+  node.check_date = node.check_date || is.quasi == v1::DATE_OF_BIRTH;
+  if (node.cardinality == Cardinality::kMap || of_field.has_key() || of_field.has_value())
+    CheckMap(node, of_field);
+  CheckClassification(node);
+}
+
+void PlanCompiler::CheckMap(const Node& node, const v1::FieldOptions& options) {
+  if (IsMapPart(*node.descriptor)) return;  // reported of the map
+  if (node.cardinality != Cardinality::kMap) {
+    Error(node, "`key` and `value` are for maps");
+    return;
+  }
+  for (const v1::FieldOptions* part : {&options.key(), &options.value()}) {
+    v1::FieldOptions rest = *part;
+    rest.clear_classification();
+    if (rest.ByteSizeLong() > 0)
+      Error(node, "a map's key and value only have a classification in their options");
+  }
+}
+
+// The names that the message's short form has; mistakes in it are reported the first time.
+const std::set<std::string>& PlanCompiler::NotPersonalOf(const pb::Descriptor& message) {
+  auto [found, added] = not_personal_.try_emplace(&message);
+  if (!added) return found->second;
+  for (const std::string& entry : message.options().GetExtension(v1::not_personal).fields()) {
+    if (!found->second.insert(entry).second) {
+      ErrorAt(LocationOf(message, message.file()->name()),
+              base::StrCat(message.full_name(), ": `not_personal` names '", entry, "' twice"));
+      continue;
+    }
+    CheckEntry(message, entry);
+  }
+  return found->second;
+}
+
+void PlanCompiler::CheckEntry(const pb::Descriptor& message, const std::string& entry) {
+  const size_t dot = entry.find('.');
+  const std::string name = entry.substr(0, dot);
+  const Field* field = message.FindFieldByName(name);
+  auto wrong = [&](std::string_view what) {
+    SourceLocation where = field == nullptr ? LocationOf(message, message.file()->name())
+                                            : LocationOf(*field, message.file()->name());
+    ErrorAt(where,
+            base::StrCat(message.full_name(), ": `not_personal` names '", entry, "', ", what));
+  };
+  if (field == nullptr) {
+    bool oneof = message.FindOneofByName(name) != nullptr;
+    return wrong(oneof ? "which is a oneof: each of its members decides alone"
+                       : "which is no field of this message");
+  }
+  if (OpaqueTypeOf(*field) != nullptr)
+    return wrong("whose type no contract can classify: it is always dropped");
+  if (field->is_map()) {
+    const std::string part = dot == std::string::npos ? "" : entry.substr(dot + 1);
+    if (part != "key" && part != "value")
+      return wrong(base::StrCat("which is a map: name '", name, ".key' and '", name, ".value'"));
+    if (part == "value" && CompilesToMessage(*field->message_type()->map_value()))
+      return wrong("which is a message: its fields decide in their own file");
+    return;
+  }
+  if (dot != std::string::npos)
+    return wrong("which is a path: a message's fields decide in their own message");
+  if (CompilesToMessage(*field))
+    return wrong("which is a message: its fields decide in their own message");
+}
+
 void PlanCompiler::CheckClassification(const Node& node) {
   const Classification& is = node.classification;
-  if (!is.classified()) return;
+  if (!is.decided()) return;
+  if (node.cardinality == Cardinality::kMap) {
+    Error(
+        node,
+        "is a map, whose key and value are classified apart: write (sluice.contract.v1.field).key "
+        "and .value");
+    return;
+  }
+  if (is.not_personal) {
+    if (node.is_message())
+      Error(node, "is a message and can't be not_personal; its fields decide in their own message");
+    if (node.type == Type::kTimestamp || node.check_date)
+      Error(node,
+            "can't be not_personal: a second time beside the event's own links audiences; write "
+            "quasi = EVENT_TIME");
+    return;
+  }
   if (node.is_message()) {
     Error(node, base::StrCat("is a message and can't be a ", is.name(), "; classify its fields"));
     return;
@@ -309,8 +518,22 @@ void PlanCompiler::CheckClassification(const Node& node) {
     Error(node, base::StrCat("a ", is.name(), " is one number"));
   }
   bool time = is.quasi == v1::OCCURRED_AT || is.quasi == v1::EVENT_TIME;
-  if (time && node.type != Type::kTimestamp) {
-    Error(node, base::StrCat("a ", is.name(), " is a google.protobuf.Timestamp"));
+  bool date = is.quasi == v1::EVENT_TIME && node.check_date;
+  if (time && node.type != Type::kTimestamp && !date) {
+    Error(node, base::StrCat("a ", is.name(), " is a google.protobuf.Timestamp",
+                             is.quasi == v1::EVENT_TIME ? ", or a text with `date`" : ""));
+  }
+  if (node.check_date && !IsText(node))
+    Error(node, "a date is a text, YYYY-MM-DD; make it a string");
+}
+
+// Nothing is published that nobody decided about: each field once, wherever its message stands.
+void PlanCompiler::CheckDecided() {
+  std::set<const Field*> reported;
+  for (const Node& node : plan_->nodes_) {
+    if (node.is_message() || node.classification.decided()) continue;
+    if (!reported.insert(node.descriptor).second) continue;
+    Error(node, base::StrCat("nobody has decided what it is; write ", DecisionFor(node)));
   }
 }
 
@@ -416,13 +639,15 @@ void PlanCompiler::CompileIdAndTime() {
   };
   if (Node* id = find(options.id(), "id")) {
     if (!IsText(*id)) Error(*id, "the event's id is a string");
-    if (!id->classification.classified()) id->classification.identifier = v1::EVENT_ID;
+    if (id->classification.not_personal)
+      Error(*id, "is the event's id, which links audiences: it can't be not_personal");
+    if (!id->classification.decided()) id->classification.identifier = v1::EVENT_ID;
     plan_->id_node_ = id->id;
   }
   if (Node* time = find(options.time(), "time")) {
     if (time->type != Type::kTimestamp)
       Error(*time, "the event's time is a google.protobuf.Timestamp");
-    if (!time->classification.classified()) time->classification.quasi = v1::OCCURRED_AT;
+    if (!time->classification.decided()) time->classification.quasi = v1::OCCURRED_AT;
     plan_->time_node_ = time->id;
   } else if (options.time().empty() && descriptor_.options().HasExtension(v1::event)) {
     Error(plan_->root(),

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +34,14 @@ class PlanCompiler {
   Node CompileField(const Field& field, const Node& parent);
   bool CompileType(const Field& field, Node& node);
   bool IsRecursive(const google::protobuf::Descriptor& message, const Node& parent) const;
+  bool PassOver(const Field& field, const Node& parent);
   void CompileOptions(Node& node);
+  void Classify(Node& node);
+  void CheckMap(const Node& node, const v1::FieldOptions& options);
   void CheckClassification(const Node& node);
+  const std::set<std::string>& NotPersonalOf(const google::protobuf::Descriptor& message);
+  void CheckEntry(const google::protobuf::Descriptor& message, const std::string& entry);
+  void CheckDecided();
   void CheckRead(const Node& node, const v1::Read& read);
   void CompileEnum(Node& node);
   void CheckSources(const Node& parent);
@@ -43,6 +51,8 @@ class PlanCompiler {
   const google::protobuf::Descriptor& descriptor_;
   std::shared_ptr<Plan> plan_;
   std::deque<NodeId> pending_;  // messages whose fields are still to be compiled
+  // By message: what its short form `not_personal` names.
+  std::map<const google::protobuf::Descriptor*, std::set<std::string>> not_personal_;
   std::vector<std::string> errors_;
 };
 

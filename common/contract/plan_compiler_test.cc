@@ -22,6 +22,15 @@ std::string Event(std::string_view fields, std::string_view more = "") {
       fields, "}\n", more);
 }
 
+std::string NotPersonal(std::string_view names) {
+  return base::StrCat("option (sluice.contract.v1.not_personal) = {fields: [", names, "]};");
+}
+
+// A field of its own line, with its decision.
+std::string Plain(std::string_view type_and_name) {
+  return base::StrCat(type_and_name, " = 3 [(sluice.contract.v1.field).not_personal = true];");
+}
+
 std::string ErrorOf(std::string_view body) {
   auto plan = TryPlanFromProto(body, "E");
   return plan.ok() ? "" : std::string(base::View(plan.status().message()));
@@ -29,9 +38,9 @@ std::string ErrorOf(std::string_view body) {
 
 TEST(PlanCompiler, LaysFieldsOfAMessageSideBySide) {
   auto plan = PlanFromProto(
-      Event("Person subject = 3; repeated Person others = 4; int32 n = 5;",
+      Event(NotPersonal("'n'") + "Person subject = 3; repeated Person others = 4; int32 n = 5;",
             "message Person { string name = 1 [(sluice.contract.v1.field).identifier = "
-            "PERSON_NAME]; string note = 2; }"),
+            "PERSON_NAME]; string note = 2 [(sluice.contract.v1.field).free_text = true]; }"),
       "E");
   EXPECT_EQ(plan->root().child_count, 5u);
   const Node& name = plan->node(plan->Find("subject.name"));
@@ -49,17 +58,18 @@ TEST(PlanCompiler, LaysFieldsOfAMessageSideBySide) {
 }
 
 TEST(PlanCompiler, OptionsOfOthersComeOutTyped) {
-  auto plan = PlanFromProto(Event("string a = 3 [(buf.validate.field).string.max_len = 7];"), "E");
+  auto plan = PlanFromProto(
+      Event(NotPersonal("'a'") + "string a = 3 [(buf.validate.field).string.max_len = 7];"), "E");
   const auto& rules =
       plan->node(plan->Find("a")).descriptor->options().GetExtension(buf::validate::field);
   EXPECT_EQ(rules.string().max_len(), 7u);
 }
 
 TEST(PlanCompiler, FingerprintFollowsMeaningNotComments) {
-  std::string fingerprint = PlanFromProto(Event("string a = 3;"), "E")->fingerprint();
+  std::string fingerprint = PlanFromProto(Event(Plain("string a")), "E")->fingerprint();
   EXPECT_EQ(fingerprint.size(), 64u);
-  EXPECT_EQ(PlanFromProto(Event("// why\nstring a = 3;\n"), "E")->fingerprint(), fingerprint);
-  EXPECT_NE(PlanFromProto(Event("string b = 3;"), "E")->fingerprint(), fingerprint);
+  EXPECT_EQ(PlanFromProto(Event("// why\n" + Plain("string a")), "E")->fingerprint(), fingerprint);
+  EXPECT_NE(PlanFromProto(Event(Plain("string b")), "E")->fingerprint(), fingerprint);
   EXPECT_NE(PlanFromProto(Event("string a = 3 [(sluice.contract.v1.field).free_text = true];"), "E")
                 ->fingerprint(),
             fingerprint);
@@ -117,8 +127,72 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{Option("string", "read.source = 'id.part'"), "",
                 "x: its source leads through 'id'"},
         Mistake{"E x = 3;", "", "x: contains itself"},
-        Mistake{"google.protobuf.Struct x = 3;", "import 'google/protobuf/struct.proto';",
-                "x: has the type google.protobuf.Struct"},
+        Mistake{Option("google.protobuf.Struct", "free_text = true"),
+                "import 'google/protobuf/struct.proto';",
+                "x: is a google.protobuf.Struct, which is always dropped"},
+        Mistake{"repeated google.protobuf.Any x = 3 [(buf.validate.field).repeated.min_items = 1];",
+                "import 'google/protobuf/any.proto';",
+                "x: is a google.protobuf.Any, which is always dropped"},
+        // Undecided.
+        Mistake{
+            "string next_of_kin = 3;", "",
+            "next_of_kin: nobody has decided what it is; write "
+            "[(sluice.contract.v1.field).identifier = PERSON_NAME] or "
+            "[(sluice.contract.v1.field).identifier = KIND], "
+            "[(sluice.contract.v1.field).quasi = KIND], "
+            "[(sluice.contract.v1.field).sensitive = KIND], "
+            "[(sluice.contract.v1.field).free_text = true], or, only if it says nothing about a "
+            "person, [(sluice.contract.v1.field).not_personal = true]"},
+        Mistake{"repeated int32 x = 3;", "", "x: nobody has decided"},
+        Mistake{"bool x = 3;", "", "x: nobody has decided"},
+        Mistake{"bytes x = 3;", "", "x: nobody has decided"},
+        Mistake{"K x = 3;", "enum K { A = 0; }", "x: nobody has decided"},
+        Mistake{"google.protobuf.Duration x = 3;", "", "x: nobody has decided"},
+        Mistake{"oneof o { string x = 3; }", "", "x: nobody has decided"},
+        Mistake{"google.protobuf.Timestamp x = 3;", "",
+                "x: nobody has decided what it is; write [(sluice.contract.v1.field).quasi = "
+                "EVENT_TIME]"},
+        Mistake{
+            "map<string, string> x = 3 [(sluice.contract.v1.field).key.not_personal = true];", "",
+            "x[].value: nobody has decided what it is; write [(sluice.contract.v1.field).value"},
+        Mistake{"map<string, P> x = 3;",
+                "message P { string a = 1 [(sluice.contract.v1.field).not_personal = true]; }",
+                "x[].key: nobody has decided"},
+        Mistake{Option("string", "not_personal = false"), "",
+                "x: its classification is a kind that"},
+        Mistake{Option("string", "free_text = false"), "", "x: its classification is a kind that"},
+        Mistake{Option("string", "identifier = IDENTIFIER_KIND_UNSPECIFIED"), "",
+                "x: its classification is a kind that"},
+        // Decided wrongly.
+        Mistake{Option("P", "not_personal = true"), "message P {}",
+                "x: is a message and can't be not_personal"},
+        Mistake{Option("google.protobuf.Timestamp", "not_personal = true"), "",
+                "x: can't be not_personal: a second time"},
+        Mistake{"string x = 3 [(sluice.contract.v1.field) = {not_personal: true date: true}];", "",
+                "x: can't be not_personal: a second time"},
+        Mistake{Option("map<string, string>", "identifier = PHONE"), "", "x: is a map, whose key"},
+        Mistake{Option("string", "key.not_personal = true"), "",
+                "x: `key` and `value` are for maps"},
+        Mistake{"map<string, string> x = 3 [(sluice.contract.v1.field) = {key: {identifier: PHONE "
+                "check: true} value: {not_personal: true}}];",
+                "", "x: a map's key and value only have a classification"},
+        Mistake{"map<string, P> x = 3 [(sluice.contract.v1.field) = {key: {not_personal: true} "
+                "value: {not_personal: true}}];",
+                "message P {}", "x[].value: is a message and can't be not_personal"},
+        // The short form.
+        Mistake{Option("string", "identifier = PHONE") + NotPersonal("'x'"), "",
+                "x: is classified here and named in its message's `not_personal`"},
+        Mistake{"P x = 3; " + NotPersonal("'x'"), "message P {}",
+                "test.E: `not_personal` names 'x', which is a message"},
+        Mistake{"P x = 3; " + NotPersonal("'x.a'"),
+                "message P { string a = 1 [(sluice.contract.v1.field).not_personal = true]; }",
+                "test.E: `not_personal` names 'x.a', which is a path"},
+        Mistake{"map<string, string> x = 3; " + NotPersonal("'x'"), "",
+                "test.E: `not_personal` names 'x', which is a map: name 'x.key' and 'x.value'"},
+        Mistake{"map<string, P> x = 3; " + NotPersonal("'x.key', 'x.value'"), "message P {}",
+                "test.E: `not_personal` names 'x.value', which is a message"},
+        Mistake{"google.protobuf.Timestamp x = 3; " + NotPersonal("'x'"), "",
+                "x: can't be not_personal: a second time"},
         Mistake{"google.protobuf.StringValue x = 3;", "import 'google/protobuf/wrappers.proto';",
                 "x: has the type google.protobuf.StringValue, whose content no contract can "
                 "classify; use an optional field"}),
@@ -140,6 +214,68 @@ TEST(PlanCompiler, RefusesWhatIsNoEvent) {
   EXPECT_THAT(ErrorOf("message E { option (sluice.contract.v1.event) = {id: 'n' time: 'at'};\n"
                       "google.protobuf.Timestamp at = 1; int32 n = 2; }"),
               HasSubstr("n: the event's id is a string"));
+}
+
+TEST(PlanCompiler, TheShortFormNamesFieldsOfItsMessageOnce) {
+  auto error = [](std::string_view names) {
+    return ErrorOf(Event(NotPersonal(names) + "oneof o { string a = 3; string b = 4; }"));
+  };
+  EXPECT_EQ(error("'a', 'b'"), "");
+  EXPECT_THAT(error("'a', 'b', 'a'"), HasSubstr("test.proto:7: test.E: `not_personal` names 'a' "
+                                                "twice"));
+  EXPECT_THAT(error("'a', 'b', 'c'"), HasSubstr("names 'c', which is no field of this message"));
+  EXPECT_THAT(error("'a', 'b', '*'"), HasSubstr("names '*', which is no field of this message"));
+  EXPECT_THAT(error("'a', 'b', ''"), HasSubstr("names '', which is no field of this message"));
+  EXPECT_THAT(error("'o'"), HasSubstr("names 'o', which is a oneof"));
+  EXPECT_THAT(error("'a', 'b', 'id'"), HasSubstr("test.proto:8: id: is the event's id"));
+  EXPECT_THAT(error("'a', 'b', 'at'"), HasSubstr("test.proto:8: at: can't be not_personal"));
+}
+
+TEST(PlanCompiler, KeysAndValuesOfMapsDecideApart) {
+  auto plan = PlanFromProto(
+      Event("map<string, string> people = 3 [(sluice.contract.v1.field) = {key: {identifier: "
+            "PERSON_NAME} value: {sensitive: HEALTH}}];\n"
+            "map<int32, P> by_id = 4;" +
+                NotPersonal("'by_id.key'"),
+            "message P { string phone = 1 [(sluice.contract.v1.field).identifier = PHONE]; }"),
+      "E");
+  auto name = [&](std::string_view path) {
+    return plan->node(plan->Find(path)).classification.name();
+  };
+  EXPECT_EQ(name("people.key"), "PERSON_NAME");
+  EXPECT_EQ(name("people.value"), "HEALTH");
+  EXPECT_EQ(name("by_id.value.phone"), "PHONE");
+  EXPECT_TRUE(plan->node(plan->Find("by_id.key")).classification.not_personal);
+}
+
+TEST(PlanCompiler, AnImportedMessageDecidesInItsOwnFileForAllContracts) {
+  std::string head = TestProto("import 'lib.proto';\n");
+  std::string lib =
+      "message P { string phone = 1; string beat = 2 [(sluice.contract.v1.field)."
+      "not_personal = true]; }";
+  auto contracts = Contracts::LoadText(
+      {{"a.proto", head + "message A { option (sluice.contract.v1.event) = {time: 'at'}; "
+                          "google.protobuf.Timestamp at = 1; P p = 2; repeated P more = 3; }"},
+       {"lib.proto", TestProto(lib)}});
+  ASSERT_TRUE(contracts.ok()) << contracts.status();
+  std::string error((*contracts)->Compile("test.A").status().message());
+  EXPECT_THAT(error, ::testing::StartsWith("lib.proto:7: p.phone: nobody has decided"));
+  EXPECT_EQ(error.find('\n'), std::string::npos) << "one field, one decision";
+}
+
+TEST(PlanCompiler, WhatNoContractCanClassifyHasNoNode) {
+  auto plan = PlanFromProto(
+      Event("google.protobuf.Struct x = 3; repeated google.protobuf.Any y = 4;\n"
+            "map<string, google.protobuf.Value> z = 5; " +
+                Plain("string a").replace(11, 1, "6"),
+            "import 'google/protobuf/struct.proto'; import 'google/protobuf/any.proto';"),
+      "E");
+  EXPECT_EQ(plan->root().child_count, 3u);
+  EXPECT_EQ(plan->position(plan->node(plan->Find("a"))), 2u);
+  EXPECT_EQ(plan->Find("x"), kNoNode);
+  ASSERT_EQ(plan->opaque_fields().size(), 3u);
+  EXPECT_EQ(plan->opaque_fields()[2].path, "z");
+  EXPECT_EQ(plan->opaque_fields()[2].type, "google.protobuf.Value");
 }
 
 TEST(PlanCompiler, RefusesMessagesThatContainThemselves) {

@@ -463,6 +463,7 @@ absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSi
   const auto& streams = pipeline_->streams();
   if (entry.fate == Fate::kClean) {
     out_.Clear();
+    map_keys_.clear();
     bool treated = true;
     for (size_t i = 0; i < streams.size() && treated; ++i) {
       prepared_[i].record.stream = i;
@@ -713,12 +714,14 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
   const OutputNode& key = stream.nodes[node.first_child];
   const OutputNode& value = stream.nodes[node.first_child + 1];
   size_t mark = writer.BeginMap(node.field);
+  const size_t first_key = map_keys_.size();
   indexes_.push_back(0);
   for (uint32_t i = 0; i < map.size; ++i, ++indexes_.back()) {
     const Value* parts = map.values[i].values;
     Value treated_key, treated_value;
     if (!Treat(key, parts[0], parts, entry, treated_key)) return indexes_.clear(), false;
     if (!treated_key.present()) treated_key = Value::Text("");
+    if (key.op != Op::kKeep) map_keys_.push_back(treated_key.text());
     size_t entry_mark = writer.BeginEntry(node.field, treated_key);
     if (value.op == Op::kMessage) {
       size_t message = writer.BeginEntryMessage(node.field);
@@ -733,7 +736,15 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
   }
   indexes_.pop_back();
   writer.EndMap(mark);
-  return true;
+  // Two spellings of one identifier are two keys, and have one pseudonym: no output has two equal
+  // members.
+  auto keys = map_keys_.begin() + static_cast<std::ptrdiff_t>(first_key);
+  std::sort(keys, map_keys_.end());
+  const bool equal = std::adjacent_find(keys, map_keys_.end()) != map_keys_.end();
+  map_keys_.resize(first_key);
+  if (!equal) return true;
+  Violate(entry, "sluice.untreatable", node.node);
+  return false;
 }
 
 template <typename Writer>

@@ -193,7 +193,8 @@ class Engine {
   std::vector<uint32_t> first_targets_;  // by identifier
   std::vector<enrichment::RowId> rows_;
   std::optional<Wait> wait_;
-  std::vector<uint32_t> indexes_;  // of lists that are open
+  std::vector<uint32_t> indexes_;           // of lists that are open
+  std::vector<std::string_view> map_keys_;  // treated, of maps that are open
   base::Buffer out_;
   std::vector<Prepared> prepared_;
   std::string scratch_;

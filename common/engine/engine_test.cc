@@ -32,6 +32,7 @@ using ::testing::Not;
 constexpr std::string_view kContract = R"(
 message E {
   option (sluice.contract.v1.event) = {id: "event_id" time: "occurred_at"};
+  option (sluice.contract.v1.not_personal) = {fields: ["borough_code", "outcome", "linked", "notes.key", "notes.value"]};
   string event_id = 1 [(buf.validate.field).string.min_len = 1];
   google.protobuf.Timestamp occurred_at = 2 [(buf.validate.field).required = true];
   Person subject = 3;

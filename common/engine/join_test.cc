@@ -23,6 +23,7 @@ using ::testing::HasSubstr;
 constexpr std::string_view kContract = R"(
 message E {
   option (sluice.contract.v1.event) = {id: "id" time: "at"};
+  option (sluice.contract.v1.not_personal) = {fields: ["officer", "force", "age", "armed", "lat"]};
   string id = 1;
   google.protobuf.Timestamp at = 2;
   string officer = 3;
@@ -31,7 +32,7 @@ message E {
   Place place = 6;
   repeated Place places = 7;
   bool armed = 8;
-  google.protobuf.Timestamp recorded_at = 9;
+  google.protobuf.Timestamp recorded_at = 9 [(sluice.contract.v1.field).quasi = EVENT_TIME];
   double lat = 10;
 }
 message Place {
@@ -84,7 +85,8 @@ Tables MakeTables() {
 
 constexpr std::string_view kStream = R"(
 contract: 'test.E' input { topic: 'raw' } quarantine { topic: 'q' public_key: 'k' }
-streams { name: 'all' topic: 'all' domain: 'all' internal: true treat { key: 'LOCATION' value { keep {} } } }
+streams { name: 'all' topic: 'all' domain: 'all' internal: true treat { key: 'LOCATION' value { keep {} } }
+  treat { key: 'EVENT_TIME' value { keep {} } } }
 )";
 
 config::v1::Pipeline ConfigOf(std::string_view joins, std::string_view streams = kStream) {
@@ -317,6 +319,7 @@ std::string PublicStream(std::string_view location, std::string_view more = "") 
   return base::StrCat(R"(contract: 'test.E' input { topic: 'raw' }
       quarantine { topic: 'q' public_key: 'k' }
       streams { name: 'public' topic: 'public' domain: 'public' key: 'officer'
+        treat { key: 'EVENT_TIME' value { drop {} } }
         fields { key: 'id' value { drop {} } } fields { key: 'at' value { drop {} } }
         treat { key: 'LOCATION' value { )",
                       location, " } } ", more, " }");

@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -118,6 +119,12 @@ struct StreamPlan {
   uint32_t time_node = 0;
   // By contract node: what is done, in words: `keep`, `generalise: month`; empty for messages.
   std::vector<std::string> treatments;
+  // What the configuration decides about one field, by its node.
+  struct Override {
+    std::string path;  // as the configuration has it
+    config::v1::Treatment treatment;
+  };
+  std::map<contract::NodeId, Override> overrides;
 };
 
 // An identifier that is checked or pseudonymised, what scrubbing needs to see, or a message on the

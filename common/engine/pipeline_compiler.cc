@@ -2,6 +2,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -38,6 +39,12 @@ bool IsLocation(const Classification& classification) {
   return classification.quasi == contract::v1::LATITUDE ||
          classification.quasi == contract::v1::LONGITUDE ||
          classification.quasi == contract::v1::LOCATION_TEXT;
+}
+
+// A map of the configuration in its keys' order: protobuf's own differs from process to process.
+template <typename Map>
+std::map<std::string, typename Map::mapped_type> Sorted(const Map& map) {
+  return {map.begin(), map.end()};
 }
 
 // Every name that `treat` may have as a key.
@@ -284,12 +291,12 @@ class PipelineCompiler {
         domains.push_back(stream.domain);
       }
     }
-    for (const auto& [name, treatment] : config_stream_->treat()) {
+    for (const auto& [name, treatment] : Sorted(config_stream_->treat())) {
       if (!IsClassificationName(name)) {
         Error(base::StrCat(path_, ".treat[", name, "]"), "no such classification");
       }
     }
-    CheckOverrides();
+    FindOverrides();
 
     stream.nodes.emplace_back();
     stream.nodes[0].op = Op::kMessage;
@@ -312,36 +319,60 @@ class PipelineCompiler {
     pipeline_->streams_.push_back(std::move(stream));
   }
 
-  void CheckOverrides() {
-    for (const auto& [name, treatment] : config_stream_->fields()) {
+  // By node, each once: a path has two forms (`people.name`, `people[].name`), and no result may
+  // depend on which of them a map has first.
+  void FindOverrides() {
+    overrides_.clear();
+    for (const auto& [name, treatment] : Sorted(config_stream_->fields())) {
+      const std::string path = base::StrCat(path_, ".fields[", name, "]");
       bool joined = std::any_of(pipeline_->joins_.begin(), pipeline_->joins_.end(),
                                 [&](const JoinPlan& join) { return join.field.name == name; });
-      if (!joined && plan_.Find(name) == kNoNode) {
-        Error(base::StrCat(path_, ".fields[", name, "]"), "the contract has no such field");
+      if (joined) continue;
+      NodeId node = plan_.Find(name);
+      if (node == kNoNode) {
+        Error(path, "the contract has no such field");
+        continue;
+      }
+      auto [other, added] = overrides_.emplace(node, StreamPlan::Override{name, treatment});
+      if (!added) {
+        Error(path, base::StrCat("is the same field as '", other->second.path,
+                                 "', which is decided already; keep one of them"));
       }
     }
+    stream_->overrides = overrides_;
   }
 
-  const Treatment* Override(const Node& node) {
-    for (const auto& [name, treatment] : config_stream_->fields()) {
-      if (plan_.Find(name) == node.id) return &treatment;
+  const Treatment* Override(const Node& node) const {
+    auto found = overrides_.find(node.id);
+    return found == overrides_.end() ? nullptr : &found->second.treatment;
+  }
+
+  // What the stream's configuration says of a field, if it says anything.
+  const Treatment* Stated(const Node& node) const {
+    if (const Treatment* treatment = Override(node)) return treatment;
+    if (!node.classification.classified()) return nullptr;
+    const auto& treat = config_stream_->treat();
+    auto found = treat.find(std::string(node.classification.name()));
+    if (found == treat.end() && IsLocation(node.classification))
+      found = treat.find(std::string(kLocation));
+    return found == treat.end() ? nullptr : &found->second;
+  }
+
+  // A map without its keys or its values has no form: whoever doesn't get one doesn't get the map.
+  bool LosesPart(const Node& map) const {
+    for (const Node& part : plan_.children(map)) {
+      const Treatment* treatment = Stated(part);
+      if (treatment != nullptr && treatment->has_drop()) return true;
     }
-    return nullptr;
+    return false;
   }
 
   // What the stream says of a field; nullopt after an error.
   std::optional<Treatment> Resolve(const Node& node) {
-    if (const Treatment* treatment = Override(node)) return *treatment;
+    if (const Treatment* treatment = Stated(node)) return *treatment;
     const Classification& classification = node.classification;
     if (!classification.classified()) return Keep();
     std::string name(classification.name());
-    if (auto found = config_stream_->treat().find(name); found != config_stream_->treat().end()) {
-      return found->second;
-    }
-    if (IsLocation(classification)) {
-      auto found = config_stream_->treat().find(std::string(kLocation));
-      if (found != config_stream_->treat().end()) return found->second;
-    }
     if (classification.identifier == contract::v1::EVENT_ID) {
       return stream_->internal ? Keep() : Pseudonymise();
     }
@@ -386,7 +417,7 @@ class PipelineCompiler {
     const OutputNode& node = stream_->nodes[map];
     if (node.child_count != 2) {
       Refuse(plan_.node(node.node),
-             "is a map, and loses its keys or its values; drop it as a whole");
+             "is a map whose key and value can't both be treated; drop it as a whole");
       return;
     }
     event::OutputField key = stream_->nodes[node.first_child].field;
@@ -402,7 +433,10 @@ class PipelineCompiler {
     if (node.is_message()) {
       out.op = Op::kMessage;
       const Treatment* treatment = Override(node);
-      if (treatment == nullptr || treatment->has_keep()) return out;
+      if (treatment == nullptr || treatment->has_keep()) {
+        if (node.cardinality == Cardinality::kMap && LosesPart(node)) return std::nullopt;
+        return out;
+      }
       if (!treatment->has_drop()) {
         Error(base::StrCat(path_, ".fields[", node.path, "]"),
               "a message can only be dropped as a whole; name its fields otherwise");
@@ -420,9 +454,8 @@ class PipelineCompiler {
 
   // Where the configuration says what becomes of a field; the stream, where it doesn't.
   std::string DecidedAt(const Node& node) const {
-    for (const auto& [name, treatment] : config_stream_->fields()) {
-      if (plan_.Find(name) == node.id) return base::StrCat(path_, ".fields[", name, "]");
-    }
+    if (auto found = overrides_.find(node.id); found != overrides_.end())
+      return base::StrCat(path_, ".fields[", found->second.path, "]");
     std::string name(node.classification.name());
     if (!config_stream_->treat().contains(name) && IsLocation(node.classification))
       name = kLocation;
@@ -441,7 +474,20 @@ class PipelineCompiler {
     return node.descriptor->type_name();
   }
 
+  // The key of a map's entries.
+  bool IsMapKey(const Node& node) const {
+    return node.id != 0 && plan_.node(node.parent).cardinality == Cardinality::kMap &&
+           node.number == 1;
+  }
+
   bool Apply(const Node& node, const Treatment& treatment, OutputNode& out) {
+    if (IsMapKey(node) && !treatment.has_keep() && !treatment.has_pseudonymise() &&
+        !treatment.has_encrypt() && !treatment.has_format_preserve()) {
+      return Refuse(
+          node,
+          "is a map's key: keep, pseudonymise, encrypt or format-preserve it, or drop the "
+          "map; with anything else two keys become one");
+    }
     switch (treatment.how_case()) {
       case Treatment::kKeep:
         out.op = Op::kKeep;
@@ -507,7 +553,7 @@ class PipelineCompiler {
     if (scrub.replace() == config::v1::Scrub::placeholders) return true;
     out.scrub_requests.assign(contract::v1::IdentifierKind_MAX + 1, -1);
     pipeline_->scrub_requests_.resize(contract::v1::IdentifierKind_MAX + 1);
-    for (const auto& [name, treatment] : config_stream_->treat()) {
+    for (const auto& [name, treatment] : Sorted(config_stream_->treat())) {
       contract::v1::IdentifierKind kind;
       if (!contract::v1::IdentifierKind_Parse(name, &kind) || kind == 0) continue;
       Request request;
@@ -886,6 +932,7 @@ class PipelineCompiler {
   std::vector<std::string> errors_;
   bool failed_ = false;
   std::vector<std::vector<Request>> requests_;  // by node
+  std::map<NodeId, StreamPlan::Override> overrides_;
   // The stream that is being compiled.
   const config::v1::Stream* config_stream_ = nullptr;
   StreamPlan* stream_ = nullptr;

@@ -33,7 +33,7 @@ message E {
   Person subject = 3;
   repeated Person others = 4;
   google.protobuf.Timestamp released_at = 5 [(sluice.contract.v1.field).quasi = EVENT_TIME];
-  string seen_on = 6 [(sluice.contract.v1.field).date = true];
+  string seen_on = 6 [(sluice.contract.v1.field) = {date: true quasi: EVENT_TIME}];
   string grounds = 7 [(sluice.contract.v1.field).free_text = true];
 }
 message Person {

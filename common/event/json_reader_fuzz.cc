@@ -12,6 +12,10 @@ namespace {
 constexpr const char* kContract = R"(
 message Event {
   option (sluice.contract.v1.event) = { id: "id" time: "at" };
+  option (sluice.contract.v1.not_personal) = {fields: [
+    "small", "big", "huge", "real", "flag", "raw", "length", "counts.key", "counts.value", "texts", "kind", "deep",
+    "left", "right"
+  ]};
   string id = 1;
   int32 small = 2;
   int64 big = 3 [(sluice.contract.v1.field).read = { number_in_string: true }];
@@ -29,8 +33,8 @@ message Event {
   string deep = 15 [(sluice.contract.v1.field).read = { source: "outer.inner" }];
   oneof choice { string left = 16; int32 right = 17; }
 }
-message Part { string name = 1; Part2 next = 2; }
-message Part2 { repeated double values = 1; }
+message Part { option (sluice.contract.v1.not_personal) = {fields: ["name"]}; string name = 1; Part2 next = 2; }
+message Part2 { option (sluice.contract.v1.not_personal) = {fields: ["values"]}; repeated double values = 1; }
 enum Kind { KIND_UNSPECIFIED = 0; KIND_ONE = 1; }
 )";
 

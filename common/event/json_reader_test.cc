@@ -14,10 +14,14 @@ using ::testing::IsEmpty;
 
 constexpr std::string_view kContract = R"(
 enum Colour { NONE = 0; RED = 1 [(sluice.contract.v1.value).spellings = "rouge"]; }
-message Person { string name = 1; repeated string aliases = 2; Person2 deep = 3; }
-message Person2 { int32 n = 1; }
+message Person { option (sluice.contract.v1.not_personal) = {fields: ["name", "aliases"]}; string name = 1; repeated string aliases = 2; Person2 deep = 3; }
+message Person2 { option (sluice.contract.v1.not_personal) = {fields: ["n"]}; int32 n = 1; }
 message E {
   option (sluice.contract.v1.event) = {id: "event_id" time: "at"};
+  option (sluice.contract.v1.not_personal) = {fields: [
+    "took", "i32", "i64", "u32", "u64", "f", "d", "raw", "colour", "flag", "lat", "street", "outcome", "counts.key",
+    "counts.value", "by_id.key", "left", "right"
+  ]};
   string event_id = 1;
   google.protobuf.Timestamp at = 2 [(sluice.contract.v1.field).read.time_zone = "Europe/London"];
   google.protobuf.Duration took = 3;

@@ -19,6 +19,10 @@ using ::testing::IsEmpty;
 constexpr std::string_view kContract = R"(
 message Event {
   option (sluice.contract.v1.event) = { id: "id" time: "at" };
+  option (sluice.contract.v1.not_personal) = {fields: [
+    "i32", "i64", "u32", "u64", "s32", "s64", "f32", "f64", "sf32", "sf64", "real", "wide", "flag", "raw", "kind",
+    "length", "numbers", "loose", "texts", "counts.key", "counts.value", "named.key", "left", "right", "doubles"
+  ]};
   string id = 1 [(sluice.contract.v1.field).read = { trim: true null_values: "#N/A" }];
   google.protobuf.Timestamp at = 2;
   int32 i32 = 3; int64 i64 = 4; uint32 u32 = 5; uint64 u64 = 6; sint32 s32 = 7; sint64 s64 = 8;
@@ -35,8 +39,8 @@ message Event {
   oneof choice { string left = 26; int32 right = 27; }
   repeated double doubles = 28;
 }
-message Part { string name = 1; Part2 next = 2; }
-message Part2 { string name = 1; }
+message Part { option (sluice.contract.v1.not_personal) = {fields: ["name"]}; string name = 1; Part2 next = 2; }
+message Part2 { option (sluice.contract.v1.not_personal) = {fields: ["name"]}; string name = 1; }
 enum Kind { ZERO = 0; ONE = 1; }
 )";
 

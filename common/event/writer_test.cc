@@ -21,9 +21,14 @@ using contract::Node;
 
 constexpr std::string_view kContract = R"(
 enum Colour { NONE = 0; RED = 1; BLUE = -2; }
-message Person { string name = 1; repeated sint64 numbers = 2; repeated string aliases = 300; optional Colour colour = 4; }
+message Person { option (sluice.contract.v1.not_personal) = {fields: ["name", "numbers", "aliases", "colour"]};
+  string name = 1; repeated sint64 numbers = 2; repeated string aliases = 300; optional Colour colour = 4; }
 message E {
   option (sluice.contract.v1.event) = {id: "event_id" time: "at"};
+  option (sluice.contract.v1.not_personal) = {fields: [
+    "took", "i32", "i64", "u32", "u64", "f", "d", "raw", "flag", "s32", "s64", "x32", "x64", "sx32", "sx64", "colour",
+    "doubles", "fixed", "by_name.key", "by_number.key", "by_number.value", "bools", "by_truth.key", "by_truth.value"
+  ]};
   string event_id = 1; google.protobuf.Timestamp at = 2; google.protobuf.Duration took = 3;
   int32 i32 = 4; int64 i64 = 5; uint32 u32 = 6; uint64 u64 = 7; float f = 8; double d = 9; bytes raw = 10; bool flag = 11;
   sint32 s32 = 12; sint64 s64 = 13; fixed32 x32 = 14; fixed64 x64 = 15; sfixed32 sx32 = 16; sfixed64 sx64 = 17;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_join.h"
 #include "buf/validate/validate.pb.h"
@@ -97,7 +98,7 @@ class RuleCompiler {
     Validator::Message compiled;
     const pb::Descriptor& descriptor =
         message.id == 0 ? plan_.descriptor() : *message.descriptor->message_type();
-    CheckMessageRules(message, descriptor);
+    if (!only_enums_) CheckMessageRules(message, descriptor);
     for (const Node& node : plan_.children(message)) {
       Validator::Field field = CompileField(node);
       if (field.own.any() || field.items.any() || field.keys.any() || field.message != 0) {
@@ -106,7 +107,7 @@ class RuleCompiler {
     }
     for (int i = 0; i < descriptor.real_oneof_decl_count(); ++i) {
       const pb::OneofDescriptor& oneof = *descriptor.oneof_decl(i);
-      if (!oneof.options().GetExtension(buf::validate::oneof).required()) continue;
+      if (only_enums_ || !oneof.options().GetExtension(buf::validate::oneof).required()) continue;
       Validator::Oneof required{{}, message.id};
       for (const Node& node : plan_.children(message)) {
         if (node.oneof == i) required.positions.push_back(plan_.position(node));
@@ -141,9 +142,14 @@ class RuleCompiler {
     Validator::Field field;
     field.node = node.id;
     field.position = plan_.position(node);
-    const buf::validate::FieldRules& rules =
+    const buf::validate::FieldRules& given =
         node.descriptor->options().GetExtension(buf::validate::field);
-    bool ignored = rules.ignore() == buf::validate::IGNORE_ALWAYS;
+    // A number that an enum doesn't declare could say anything, and nobody has decided about it: it
+    // is refused also where every rule is ignored.
+    const bool outside =
+        std::exchange(only_enums_, only_enums_ || given.ignore() == buf::validate::IGNORE_ALWAYS);
+    const buf::validate::FieldRules& rules =
+        only_enums_ ? buf::validate::FieldRules::default_instance() : given;
     switch (node.cardinality) {
       case Cardinality::kSingular:
         field.own = CompileRules(node, rules, *node.descriptor, node.presence);
@@ -164,10 +170,7 @@ class RuleCompiler {
     }
     if (node.is_message() && node.cardinality != Cardinality::kMap)
       field.message = CompileMessage(node);
-    if (ignored) {
-      field.own = field.items = field.keys = Tests();
-      field.message = 0;
-    }
+    only_enums_ = outside;
     return field;
   }
 
@@ -255,10 +258,12 @@ class RuleCompiler {
                      const pb::FieldDescriptor& type, bool presence) {
     CheckCommon(node, rules);
     Tests tests = Begin(rules, presence);
-    bool date = &type == node.descriptor && node.check_date;
+    bool date = &type == node.descriptor && node.check_date && !only_enums_;
     std::string_view name = RulesName(type);
     const pb::Message* set = TypeRules(node, rules, name);
     if (set != nullptr) CompileTypeRules(node, std::string(name), *set, type);
+    if (type.enum_type() != nullptr && !rules.enum_().defined_only())
+      AddDefinedOnly(*type.enum_type(), "enum.defined_only");
     if (date) Add(Op::kDate, "sluice.date");
     return End(tests);
   }
@@ -456,6 +461,7 @@ class RuleCompiler {
 
   const contract::Plan& plan_;
   std::unique_ptr<Validator> validator_;
+  bool only_enums_ = false;  // inside what IGNORE_ALWAYS leaves out
   std::vector<std::string> errors_;
 };
 

@@ -12,13 +12,22 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Of a contract whose fields are `x` and `y`, as far as they are there: the short form that
+// decides.
+std::string Decided(std::string_view field) {
+  if (field.find("EVENT_TIME") != field.npos || field.find(" x = ") == field.npos) return "";
+  std::string names = field.find("map<") != field.npos ? "'x.key', 'x.value'" : "'x'";
+  if (field.find(" y = ") != field.npos) names += ", 'y'";
+  return base::StrCat("option (sluice.contract.v1.not_personal) = {fields: [", names, "]}; ");
+}
+
 // A contract with one field `x`, its rules, and what an event must break.
 std::string BrokenBy(std::string_view field, std::string_view json, std::string_view more = "") {
-  auto plan =
-      contract::PlanFromProto(base::StrCat("message E { option (sluice.contract.v1.event) = {time: "
-                                           "'at'}; google.protobuf.Timestamp at = 1;\n",
-                                           field, "}\nenum K { A = 0; B = 1; }\n", more),
-                              "E");
+  auto plan = contract::PlanFromProto(
+      base::StrCat("message E { option (sluice.contract.v1.event) = {time: 'at'}; ", Decided(field),
+                   "google.protobuf.Timestamp at = 1;\n", field, "}\nenum K { A = 0; B = 1; }\n",
+                   more),
+      "E");
   auto validator = Validator::Compile(*plan);
   if (!validator.ok()) return std::string(base::View(validator.status().message()));
   event::JsonReader reader(plan);
@@ -33,7 +42,9 @@ std::string BrokenBy(std::string_view field, std::string_view json, std::string_
 }
 
 std::string Rule(std::string_view type, std::string_view rule) {
-  return base::StrCat(type, " x = 2 [(buf.validate.field).", rule, "];");
+  std::string_view time =
+      type == "google.protobuf.Timestamp" ? ", (sluice.contract.v1.field).quasi = EVENT_TIME" : "";
+  return base::StrCat(type, " x = 2 [(buf.validate.field).", rule, time, "];");
 }
 
 struct Case {
@@ -117,8 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
              "required@x"},
         Case{Rule("google.protobuf.Duration", "duration.lt = {seconds: 1}"), "\"0.9s\"", "\"1s\"",
              "duration.lt@x"},
-        Case{"string x = 2 [(sluice.contract.v1.field).date = true];", "\"2024-02-29\"",
-             "\"2026-02-29\"", "sluice.date@x"},
+        Case{"string x = 2 [(sluice.contract.v1.field) = {date: true quasi: EVENT_TIME}];",
+             "\"2024-02-29\"", "\"2026-02-29\"", "sluice.date@x"},
         Case{"oneof o { option (buf.validate.oneof).required = true; string x = 2; string y = 3; }",
              "\"\"", "", "required@"}),
     [](const auto& info) { return base::StrCat("Rule", info.index); });
@@ -135,7 +146,8 @@ TEST(Validator, IgnoreSaysWhenRulesCount) {
 
 TEST(Validator, ReportsAllViolationsWithTheirPaths) {
   std::string more =
-      "message P { string name = 1 [(buf.validate.field).string.min_len = 1]; int32 age = 2 "
+      "message P { option (sluice.contract.v1.not_personal) = {fields: ['name', 'age']}; "
+      "string name = 1 [(buf.validate.field).string.min_len = 1]; int32 age = 2 "
       "[(buf.validate.field).int32.lt = 150]; }";
   EXPECT_EQ(BrokenBy("repeated P people = 2; P subject = 3;",
                      R"({"people":[{"name":"a"},{"age":200}],"subject":{}})", more),
@@ -149,7 +161,8 @@ TEST(Validator, ListsEveryRuleThatAnEventCanBreak) {
       "= 1 "
       "[(buf.validate.field).required = true]; repeated P p = 2 "
       "[(buf.validate.field).repeated.max_items "
-      "= 2]; }\nmessage P { string id = 1 [(buf.validate.field).string.uuid = true]; }",
+      "= 2]; }\nmessage P { option (sluice.contract.v1.not_personal) = {fields: ['id']}; "
+      "string id = 1 [(buf.validate.field).string.uuid = true]; }",
       "E");
   auto validator = Validator::Compile(*plan);
   ASSERT_TRUE(validator.ok()) << validator.status();
@@ -157,6 +170,19 @@ TEST(Validator, ListsEveryRuleThatAnEventCanBreak) {
   for (const auto& [node, rule] : (*validator)->Rules())
     base::StrAppend(all, plan->node(node).path, ":", rule, " ");
   EXPECT_EQ(all, "at:required p:repeated.max_items p[].id:string.uuid p[].id:string.uuid_empty ");
+}
+
+TEST(Validator, NumbersThatAnEnumDoesNotDeclareAreRefusedWhateverTheRulesSay) {
+  std::string more =
+      "message P { option (sluice.contract.v1.not_personal) = {fields: ['x']}; K x = 1; }";
+  EXPECT_EQ(BrokenBy("K x = 2;", R"({"x":7})"), "enum.defined_only@x");
+  EXPECT_EQ(BrokenBy("K x = 2;", R"({"x":1})"), "");
+  EXPECT_EQ(BrokenBy("repeated K x = 2;", R"({"x":[1,7]})"), "enum.defined_only@x[1]");
+  EXPECT_EQ(BrokenBy("map<string, K> x = 2;", R"({"x":{"a":7}})"), "enum.defined_only@x[0]");
+  EXPECT_EQ(BrokenBy(Rule("K", "ignore = IGNORE_ALWAYS"), R"({"x":7})"), "enum.defined_only@x");
+  EXPECT_EQ(BrokenBy("P people = 2 [(buf.validate.field).ignore = IGNORE_ALWAYS];",
+                     R"({"people":{"x":7}})", more),
+            "enum.defined_only@people.x");
 }
 
 TEST(Validator, RefusesRulesThatItCannotKeep) {

@@ -82,6 +82,7 @@ import "sluice/contract/v1/options.proto";
 message Report {
   option (sluice.contract.v1.event) = {id: "id" time: "at" owner: "test" purpose: "test"
                                        lawful_basis: "test" retention: "P1Y"};
+  option (sluice.contract.v1.not_personal) = {fields: ["code"]};
   string id = 1 [(buf.validate.field).required = true];
   google.protobuf.Timestamp at = 2 [(buf.validate.field).required = true];
   string code = 3 [(buf.validate.field).string.max_len = )"

@@ -4,10 +4,9 @@
 #include <map>
 #include <set>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "common/base/strings.h"
+#include "common/contract/suggestion.h"
 
 namespace sluice::ctl {
 namespace {
@@ -27,13 +26,6 @@ constexpr int kGridMetresMin = 1000;
 constexpr size_t kAttributesMax = 3;
 // So many characters of an identifier are enough to find it again.
 constexpr int kMaskShownMax = 3;
-
-// Words in a field's name that say what it holds.
-const std::set<std::string> kTellingWords = {
-    "name",  "surname",  "forename", "firstname", "lastname", "phone",    "mobile",    "telephone",
-    "email", "postcode", "address",  "dob",       "birth",    "passport", "licence",   "nino",
-    "nhs",   "vrm",      "warrant",  "collar",    "shoulder", "latitude", "longitude", "narrative",
-    "notes", "comments", "remarks",  "ethnicity", "religion", "imei",     "imsi",      "iban"};
 
 // The unit of a pseudonym's `linkage: period`.
 std::string PeriodOf(const config::v1::Pseudonymise& pseudonymise) {
@@ -56,12 +48,11 @@ bool IsTime(const Classification& is) {
 }
 
 // Every stream's own treatment of a field, as the configuration has it.
-const Treatment* TreatmentOf(const config::v1::Stream& stream, const contract::Plan& plan,
+const Treatment* TreatmentOf(const config::v1::Stream& stream, const StreamPlan& compiled,
                              const Node& node, std::string& path) {
-  for (const auto& [name, treatment] : stream.fields()) {
-    if (plan.Find(name) != node.id) continue;
-    path = base::StrCat(".fields[", name, "]");
-    return &treatment;
+  if (auto found = compiled.overrides.find(node.id); found != compiled.overrides.end()) {
+    path = base::StrCat(".fields[", found->second.path, "]");
+    return &found->second.treatment;
   }
   for (std::string_view name : {std::string_view(node.classification.name()),
                                 std::string_view(IsPlace(node.classification) ? "LOCATION" : "")}) {
@@ -128,6 +119,9 @@ class Reviewer {
       }
       review_.matrix.push_back(std::move(row));
     }
+    for (const contract::OpaqueField& field : plan_.opaque_fields())
+      review_.matrix.push_back(
+          {field.path, field.type, std::vector<std::string>(pipeline_.streams().size(), "drop")});
     for (size_t i = 0; i < pipeline_.joins().size(); ++i) {
       const engine::JoinPlan& join = pipeline_.joins()[i];
       MatrixRow row{join.field.name, base::StrCat("joined: ", join.set), {}};
@@ -163,7 +157,7 @@ class Reviewer {
     const Classification& is = node.classification;
     if (!is.classified()) return ReviewName(node);
     std::string at;
-    const Treatment* treatment = TreatmentOf(config(), plan_, node, at);
+    const Treatment* treatment = TreatmentOf(config(), *stream_, node, at);
     std::string kind(PlaceName(is));
     if (output.op == Op::kKeep) {
       bool by_default = stream_->internal && (is.identifier == contract::v1::EVENT_ID ||
@@ -346,19 +340,17 @@ class Reviewer {
     }
   }
 
-  // A field that nobody classified and whose name says that it should be.
+  // A field that the contract calls not personal and whose name says otherwise.
   void ReviewName(const Node& node) {
     if (node.type == contract::Type::kBool || node.type == contract::Type::kEnum) return;
-    std::vector<std::string> words = absl::StrSplit(absl::AsciiStrToLower(node.name), '_');
-    for (const std::string& word : words) {
-      if (!kTellingWords.contains(word)) continue;
-      Warn(base::StrCat("unclassified:", node.path), "",
-           base::StrCat("'", node.path,
-                        "' isn't classified and is passed on; its name says that "
-                        "it may be personal (",
-                        node.location.ToString(), "): classify it in the contract"));
-      return;
-    }
+    std::string option = contract::SuggestedOption(node.name);
+    if (option.empty()) return;
+    Warn(base::StrCat("named-personal:", node.path), "",
+         base::StrCat("'", node.path,
+                      "' is not_personal in the contract, so the stream gets it, and its name says "
+                      "that it may be personal (",
+                      node.location.ToString(), "): classify it, such as with `", option,
+                      "`, or accept the warning with a reason"));
   }
 
   void ReviewContract() {
@@ -546,14 +538,13 @@ std::vector<Warning> CompareStrength(const engine::Pipeline& before,
       const OutputNode* output = OutputOf(pipeline, now, node.path);
       const OutputNode* earlier = OutputOf(before, *then, node.path);
       std::string path, path_then;
-      const Treatment* treatment = TreatmentOf(pipeline.config().streams(static_cast<int>(i)),
-                                               pipeline.contract(), node, path);
+      const Treatment* treatment =
+          TreatmentOf(pipeline.config().streams(static_cast<int>(i)), now, node, path);
       const Treatment* treatment_then =
           !known ? nullptr
                  : TreatmentOf(
                        before.config().streams(static_cast<int>(then - before.streams().begin())),
-                       before.contract(), before.contract().node(before.contract().Find(node.path)),
-                       path_then);
+                       *then, before.contract().node(before.contract().Find(node.path)), path_then);
       if (HidesAsMuch({earlier, treatment_then}, {output, treatment})) continue;
       std::string was =
           earlier == nullptr ? "drop" : then->treatments[before.contract().Find(node.path)];

@@ -226,13 +226,31 @@ class ChartTest(unittest.TestCase):
         config = [d for d in documents(render("large")) if d["kind"] == "ConfigMap" and
                   "policy.yaml" in d["data"]][0]["data"]
         callers = {caller["caller"]: caller for caller in yaml.safe_load(config["policy.yaml"])["callers"]}
-        own = callers["site-sluice-processor.ns.svc"]
-        self.assertEqual(own["may"], [{"calls": ["pseudonymise", "encrypt", "format_preserve", "list_domains"],
-                                       "domains": ["*"]}])
+        values_of = yaml.safe_load(open(f"{CHART}/ci/large.yaml", encoding="utf-8"))
+        for pipeline, given in values_of["pipelines"].items():
+            own = callers[f"site-sluice-processor-{pipeline}.ns.svc"]
+            domains = sorted({s["domain"].split("@")[0] for s in given["pipeline"]["streams"]})
+            self.assertEqual(own["may"], [{"calls": ["pseudonymise"], "domains": domains}])
+            self.assertEqual(own["limits"], {"bulk": True})
+        self.assertNotIn("site-sluice-processor.ns.svc", callers)
         self.assertIn("operator.sluice.example", callers)
         served = yaml.safe_load([d for d in documents(render("large")) if d["kind"] == "ConfigMap" and
                                  "reference.yaml" in d["data"]][0]["data"]["reference.yaml"])
-        self.assertEqual(served["access"], [{"caller": "site-sluice-processor.ns.svc", "may": ["read"]}])
+        for entry in served["access"]:
+            self.assertEqual(entry["may"], ["read"])
+            self.assertTrue(entry["sets"])
+            self.assertRegex(entry["caller"], r"^site-sluice-processor-[a-z]+\.ns\.svc$")
+
+    def test_each_pipeline_has_an_identity_of_its_own(self):
+        text = documents(render("large"))
+        names = {d["metadata"]["name"]: d["spec"] for d in text if d["kind"] == "Certificate"}
+        for pod in [d for d in text if d["kind"] in ("Deployment", "StatefulSet") and
+                    d["metadata"]["name"].startswith("site-sluice-processor-")]:
+            name = pod["metadata"]["name"]
+            self.assertEqual(names[name]["dnsNames"][0], f"{name}.ns.svc")
+            secrets = [v["secret"]["secretName"] for v in pod["spec"]["template"]["spec"]["volumes"]
+                       if v["name"] == "tls"]
+            self.assertEqual(secrets, [names[name]["secretName"]])
 
     def test_alerts_and_dashboards_are_those_of_the_repository(self):
         text = documents(render("large"))

@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if eq .root.Values.certificates.mode "existing" -}}
 {{ required (printf "certificates.existing.%s: name the Secret with tls.crt, tls.key and ca.crt" .component) (get .root.Values.certificates.existing .component) }}
 {{- else -}}
-{{ include "sluice.fullname" .root }}-{{ .component }}-tls
+{{ include "sluice.fullname" .root }}-{{ .component }}{{ with .pipeline }}-{{ . }}{{ end }}-tls
 {{- end -}}
 {{- end }}
 
@@ -240,10 +240,7 @@ resources: {requests: {storage: {{ .size }}}}
 {{- else -}}
 {{- $_ := set $config "pseudonymiser" (dict "local" (dict "keyring" "/etc/sluice/keys/keyring" "key_encryption_key" "/etc/sluice/keys/kek")) -}}
 {{- end -}}
-{{- /* Of the service's sets those that the pipeline names, as a join's set or within a treatment. */ -}}
-{{- $named := list -}}
-{{- $text := omit $pipeline "quarantine" | toJson -}}
-{{- range (default list $values.reference.config.sets) }}{{ if contains (printf "\"%s\"" .name) $text }}{{ $named = append $named .name }}{{ end }}{{ end -}}
+{{- $named := include "sluice.pipelineSets" . | fromYamlArray -}}
 {{- if and $values.reference.enabled $named -}}
 {{- $remote := include "sluice.remote" (dict "root" .root "component" "reference") | fromYaml -}}
 {{- $_ := set $config "reference" (dict "remote" (set $remote "sets" $named)) -}}
@@ -272,24 +269,47 @@ resources: {requests: {storage: {{ .size }}}}
 {{- $_ := set $config "folder" "/var/lib/sluice/sets" -}}
 {{- $_ := set $config "trail" "/var/lib/sluice/audit.trail" -}}
 {{- if not $config.sets }}{{ fail "reference.config.sets: name the reference sets" }}{{ end -}}
-{{- with include "sluice.processorCaller" .root }}
-{{- $_ := set $config "access" (prepend (default list $config.access) (dict "caller" . "may" (list "read"))) -}}
+{{- $access := list -}}
+{{- range $pipeline, $_ := .root.Values.pipelines -}}
+{{- $at := dict "root" $.root "pipeline" $pipeline -}}
+{{- $sets := include "sluice.pipelineSets" $at | fromYamlArray -}}
+{{- $caller := include "sluice.processorCaller" $at -}}
+{{- if and $caller $sets }}{{ $access = append $access (dict "caller" $caller "may" (list "read") "sets" $sets) }}{{ end -}}
 {{- end -}}
+{{- $_ := set $config "access" (concat $access (default list $config.access)) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end }}
 
-{{/* The name that this release's processors are known by; "" where their certificate is somebody else's. */}}
-{{- define "sluice.processorCaller" -}}
-{{- if eq .Values.certificates.mode "certManager" }}{{ include "sluice.serviceHost" (dict "root" . "component" "processor") }}{{ end -}}
+{{/* Of the reference service's sets those that a pipeline names, as a join's set or within a treatment. Takes root and pipeline. */}}
+{{- define "sluice.pipelineSets" -}}
+{{- $named := list -}}
+{{- $text := omit (get .root.Values.pipelines .pipeline).pipeline "quarantine" | toJson -}}
+{{- range (default list .root.Values.reference.config.sets) }}{{ if contains (printf "\"%s\"" .name) $text }}{{ $named = append $named .name }}{{ end }}{{ end -}}
+{{- toYaml $named -}}
 {{- end }}
 
-{{/* The pseudonymiser's policy: what pipelines ask for, by this release's processors, then what values add. */}}
+{{/* The name that a pipeline's processors are known by; "" where their certificate is somebody else's. Takes root and pipeline. */}}
+{{- define "sluice.processorCaller" -}}
+{{- if eq .root.Values.certificates.mode "certManager" }}{{ include "sluice.serviceHost" (dict "root" .root "component" (printf "processor-%s" .pipeline)) }}{{ end -}}
+{{- end }}
+
+{{/* The pseudonymiser's policy: what each pipeline asks for, of its own domains, then what values add. */}}
 {{- define "sluice.policy" -}}
 {{- $policy := deepCopy .Values.pseudonymiser.policy -}}
-{{- with include "sluice.processorCaller" . }}
-{{- $may := dict "calls" (list "pseudonymise" "encrypt" "format_preserve" "list_domains") "domains" (list "*") -}}
-{{- $_ := set $policy "callers" (prepend (default list $policy.callers) (dict "caller" . "may" (list $may) "limits" (dict "bulk" true))) -}}
+{{- $callers := list -}}
+{{- range $pipeline, $own := .Values.pipelines -}}
+{{- $caller := include "sluice.processorCaller" (dict "root" $ "pipeline" $pipeline) -}}
+{{- $domains := list -}}
+{{- range (default list $own.pipeline.streams) }}{{ with .domain }}{{ $domains = append $domains (first (splitList "@" .)) }}{{ end }}{{ end -}}
+{{- if and $caller $domains -}}
+{{- $text := $own.pipeline.streams | toJson -}}
+{{- $calls := list "pseudonymise" -}}
+{{- range $call := list "encrypt" "format_preserve" }}{{ if contains (printf "\"%s\"" $call) $text }}{{ $calls = append $calls $call }}{{ end }}{{ end -}}
+{{- $may := dict "calls" $calls "domains" ($domains | uniq | sortAlpha) -}}
+{{- $callers = append $callers (dict "caller" $caller "may" (list $may) "limits" (dict "bulk" true)) -}}
 {{- end -}}
+{{- end -}}
+{{- $_ := set $policy "callers" (concat $callers (default list $policy.callers)) -}}
 {{- toYaml $policy -}}
 {{- end }}

@@ -4,12 +4,45 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
+#include <grpcpp/security/auth_metadata_processor.h>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/rpc/library.h"
+#include "common/rpc/status.h"
 
 namespace sluice::rpc {
+namespace {
+
+// A connection that is opened and then says nothing.
+constexpr int kHandshakeTimeoutMs = 10'000;
+// A connection whose other end has gone without a word, and one that nobody uses.
+constexpr int kKeepaliveMs = 60'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr int kConnectionIdleMs = 15 * 60'000;
+
+// Asks before a call begins.
+class Doorkeeper final : public grpc::AuthMetadataProcessor {
+ public:
+  using Authorise = std::function<absl::Status(const Peer& peer, std::string_view method)>;
+  explicit Doorkeeper(Authorise authorise) : authorise_(std::move(authorise)) {}
+  bool IsBlocking() const override { return false; }
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context, OutputMetadata*,
+                       OutputMetadata*) override {
+    auto path = metadata.find(":path");
+    const std::string_view method =
+        path == metadata.end() ? "" : std::string_view(path->second.data(), path->second.size());
+    if (method == "/grpc.health.v1.Health/Check") return grpc::Status::OK;
+    if (method.starts_with("/grpc.health.") || method.starts_with("/grpc.reflection."))
+      return {grpc::StatusCode::UNIMPLEMENTED, "not here"};
+    return ToGrpc(authorise_(PeerOf(*context), method));
+  }
+
+ private:
+  const Authorise authorise_;
+};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options,
                                                        std::vector<grpc::Service*> services) {
@@ -24,6 +57,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options,
                      " can be reached from other machines: set listen.tls (certificate, "
                      "private_key, client_ca), or listen on 127.0.0.1"));
   }
+  if (options.authorise && !options.tls.has_value())
+    return absl::InvalidArgumentError("listen.tls: callers are known by their certificates");
   // gRPC needs a few threads for itself.
   if (options.message_bytes_max < 1 || options.calls_per_connection_max < 1 ||
       options.threads_max < 4 || options.buffer_bytes_max < 1024 * 1024) {
@@ -49,12 +84,22 @@ absl::Status Server::Start() {
   builder.SetMaxReceiveMessageSize(options_.message_bytes_max);
   builder.SetMaxSendMessageSize(options_.message_bytes_max);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options_.calls_per_connection_max);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
   // Otherwise a second process would share the port in silence, and get half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(address_.ToString(),
-                           options_.tls.has_value() ? MakeServerCredentials(*options_.tls)
-                                                    : grpc::InsecureServerCredentials(),
-                           &port_);
+  auto credentials = options_.tls.has_value() ? MakeServerCredentials(*options_.tls)
+                                              : grpc::InsecureServerCredentials();
+  if (options_.authorise)
+    credentials->SetAuthMetadataProcessor(std::make_shared<Doorkeeper>(options_.authorise));
+  builder.AddListeningPort(address_.ToString(), credentials, &port_);
+  if (options_.open_calls != nullptr) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
+    factories.push_back(options_.open_calls->MakeFactory());
+    builder.experimental().SetInterceptorCreators(std::move(factories));
+  }
   for (grpc::Service* service : services_) builder.RegisterService(service);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port_ <= 0) {

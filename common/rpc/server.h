@@ -4,15 +4,18 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/address.h"
 #include "common/base/mutex.h"
+#include "common/rpc/open_calls.h"
 #include "common/rpc/tls.h"
 
 namespace sluice::rpc {
@@ -30,6 +33,13 @@ struct ServerOptions {
   int threads_max = 32;
   // Buffers of all connections; near it, gRPC reads more slowly.
   size_t buffer_bytes_max = 64 * 1024 * 1024;
+  // Ends calls that last; nullptr: nobody does. Outlives the server.
+  OpenCalls* open_calls = nullptr;
+  // Who may begin a call of `/package.Service/Method` at all: asked before a message is read and
+  // before a thread is taken, on threads that must not block. Needs `tls`. An error is what the
+  // caller is told. With it there is no reflection, whose streams hold threads; health is checked
+  // by whoever has a certificate, and watched by nobody.
+  std::function<absl::Status(const Peer& peer, std::string_view method)> authorise;
 };
 
 // Create(), Start(), SetServing() as it comes, Shutdown(). Thread-safe.

@@ -146,5 +146,28 @@ TEST_F(ServerTest, ShutdownBeforeStartDoesNothing) {
   (*server)->Shutdown(std::chrono::milliseconds(0));
 }
 
+TEST_F(ServerTest, ACallThatLastsIsEndedAndLeavesWhatItHeld) {
+  OpenCalls calls({.call_max = std::chrono::milliseconds(50)});
+  Serve({.open_calls = &calls});
+  service_.hold = true;
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(Echo("a").error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
+  service_.hold = false;
+  EXPECT_TRUE(Echo("b").ok());
+  server_->Shutdown(std::chrono::milliseconds(1000));
+  server_.reset();
+}
+
+TEST_F(ServerTest, AuthorisationNeedsTls) {
+  EXPECT_THAT(
+      std::string(
+          Server::Create(
+              {.authorise = [](const Peer&, std::string_view) { return absl::OkStatus(); }}, {})
+              .status()
+              .message()),
+      HasSubstr("listen.tls"));
+}
+
 }  // namespace
 }  // namespace sluice::rpc

@@ -10,6 +10,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/rpc/tls_pair.h"
 
 namespace sluice::rpc {
 namespace {
@@ -50,10 +51,13 @@ absl::StatusOr<Certificate> ReadCertificate(std::string_view option, std::string
   return certificate;
 }
 
+// The copies are in memory: to look at them costs nothing.
+constexpr unsigned kCopiesRefreshS = 1;
+
 std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> Watch(const TlsFiles& files) {
+  const TlsPair::Copies& copies = TlsPair::Of(files).copies();
   return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      files.private_key, files.certificate, files.authority,
-      static_cast<unsigned>(files.refresh_s));
+      copies.pair, copies.pair, copies.authority, kCopiesRefreshS);
 }
 
 std::vector<std::string> Values(const grpc::AuthContext& context, const char* property) {
@@ -82,6 +86,22 @@ absl::Status CheckTlsFiles(const TlsFiles& files, std::string_view option) {
                  base::StrCat("isn't the key of the certificate in ", files.certificate));
   }
   return ReadCertificate(option, "client_ca", files.authority).status();
+}
+
+absl::Status CheckTlsPair(const std::string& private_key, const std::string& certificate,
+                          std::string_view option) {
+  std::unique_ptr<BIO, BioDeleter> key_bio(
+      BIO_new_mem_buf(private_key.data(), static_cast<int>(private_key.size())));
+  std::unique_ptr<BIO, BioDeleter> certificate_bio(
+      BIO_new_mem_buf(certificate.data(), static_cast<int>(certificate.size())));
+  Key key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, NoPassword, nullptr));
+  Certificate first(PEM_read_bio_X509(certificate_bio.get(), nullptr, NoPassword, nullptr));
+  const bool match =
+      key != nullptr && first != nullptr && X509_check_private_key(first.get(), key.get()) == 1;
+  ERR_clear_error();
+  if (match) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::StrCat(option, ": the private key isn't the certificate's"));
 }
 
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const TlsFiles& files) {

@@ -13,7 +13,8 @@
 namespace sluice::rpc {
 
 // PEM files. They are read again every refresh_s seconds, so that a certificate can be renewed
-// without a restart; a half-written pair is not taken.
+// without a restart; a half-written pair is not taken, and the one of before serves on (see
+// tls_pair.h).
 struct TlsFiles {
   // This side's certificate, with the chain up to the authority.
   std::string certificate;
@@ -27,6 +28,10 @@ struct TlsFiles {
 // later. `option` is what the errors call the options' parent. Error: kInvalidArgument names option
 // and file.
 absl::Status CheckTlsFiles(const TlsFiles& files, std::string_view option);
+
+// Whether a private key is that of the first certificate, both PEM. kInvalidArgument.
+absl::Status CheckTlsPair(const std::string& private_key, const std::string& certificate,
+                          std::string_view option);
 
 // A client must show a certificate signed by the authority.
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const TlsFiles& files);

@@ -20,6 +20,7 @@
 #include "common/base/strings.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
+#include "common/rpc/tls_pair.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/wrappers.pb.h"
@@ -234,6 +235,51 @@ TEST_F(TlsTest, ARenewedCertificateIsTakenAndDisturbsNoCall) {
   stop = true;
   traffic.join();
   EXPECT_EQ(failures, 0);
+}
+
+// A key and its certificate that are renewed one after the other, and half a file that stays.
+TEST_F(TlsTest, WhileTheFilesAreNotWholeThePairOfBeforeServesOn) {
+  const TlsFiles files = Issue("site", "torn", "IP:127.0.0.1");
+  const TlsFiles next = Issue("site", "next", "IP:127.0.0.1");
+  const TlsPair& pair = TlsPair::Of(files);
+  auto read = [](const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  auto write = [](const std::string& path, const std::string& text) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+  };
+  const std::string before = read(pair.copies().pair);
+  EXPECT_THAT(before, HasSubstr("PRIVATE KEY"));
+  EXPECT_THAT(before, HasSubstr("BEGIN CERTIFICATE"));
+  EXPECT_TRUE(pair.refused().ok());
+  auto look = [&] { const_cast<TlsPair&>(pair).Look(); };
+
+  write(files.private_key, read(next.private_key));
+  look();
+  EXPECT_EQ(read(pair.copies().pair), before);
+  EXPECT_THAT(std::string(pair.refused().message()), HasSubstr("isn't the key of the certificate"));
+  const std::string certificate = read(next.certificate);
+  for (size_t size : {size_t{0}, certificate.size() / 2, certificate.size() - 10}) {
+    write(files.certificate, certificate.substr(0, size));
+    look();
+    EXPECT_EQ(read(pair.copies().pair), before) << size;
+    EXPECT_FALSE(pair.refused().ok());
+  }
+  write(files.certificate, certificate);
+  look();
+  EXPECT_TRUE(pair.refused().ok()) << pair.refused();
+  EXPECT_EQ(read(pair.copies().pair), read(next.private_key) + "\n" + certificate);
+  const std::string authority = read(files.authority);
+  write(files.authority, "-----BEGIN CERTIFICATE-----\n");
+  look();
+  EXPECT_EQ(read(pair.copies().authority), authority);
+  EXPECT_FALSE(pair.refused().ok());
+  write(files.authority, authority);
+  telemetry::Registry registry;
+  AddTlsMetrics(registry);
+  EXPECT_THAT(registry.Serialize(),
+              HasSubstr("sluice_tls_files_refused{certificate=\"" + files.certificate + "\"}"));
 }
 
 TEST_F(TlsTest, WrongFilesAreNamedAtTheStart) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -26,7 +27,7 @@ constexpr std::string_view kOperations[] = {"collection", "alteration",  "consul
                                             "disclosure", "combination", "erasure"};
 constexpr size_t kHashDigits = 64;
 constexpr std::string_view kHashKey = ",\"hash\":\"";
-constexpr size_t kFileBytesMax = size_t{1} << 32;
+constexpr size_t kReadBytes = 1024 * 1024;
 
 void AppendText(std::string& line, std::string_view key, std::string_view text) {
   if (text.empty()) return;
@@ -66,21 +67,44 @@ std::string_view WriterOf(std::string_view line) {
   return end == std::string_view::npos ? "" : line.substr(0, end);
 }
 
-absl::StatusOr<std::string> ReadAll(int file, const std::string& path) {
-  struct stat info;
-  if (fstat(file, &info) != 0 || info.st_size > static_cast<off_t>(kFileBytesMax)) {
-    return absl::FailedPreconditionError(
-        StrCat(path, ": is larger than 4 GiB: move it to the archive, and begin a new one"));
+// Verifies the file's whole lines, piece by piece: its size isn't bounded, memory is. Sets where
+// they end.
+absl::Status VerifyFile(int file, std::string& writer, Head& head, uint64_t& whole) {
+  std::string text;
+  uint64_t lines = 0;
+  off_t at = 0;
+  whole = 0;
+  while (true) {
+    const size_t kept = text.size();
+    text.resize(kept + kReadBytes);
+    ssize_t got = pread(file, text.data() + kept, kReadBytes, at);
+    if (got < 0 && errno == EINTR)
+      got = 0;
+    else if (got < 0)
+      return absl::FailedPreconditionError("can't be read to its end");
+    else if (got == 0)
+      return absl::OkStatus();
+    at += got;
+    text.resize(kept + static_cast<size_t>(got));
+    // What was kept holds no line break.
+    const size_t last = text.rfind('\n');
+    if (last == std::string::npos || last < kept) continue;
+    const std::string_view piece = std::string_view(text).substr(0, last + 1);
+    SLUICE_RETURN_IF_ERROR(Verify(piece, writer, head, lines));
+    lines += static_cast<uint64_t>(std::count(piece.begin(), piece.end(), '\n'));
+    whole += piece.size();
+    text.erase(0, piece.size());
   }
-  std::string text(static_cast<size_t>(info.st_size), '\0');
-  size_t have = 0;
-  while (have < text.size()) {
-    ssize_t got = pread(file, text.data() + have, text.size() - have, static_cast<off_t>(have));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return absl::FailedPreconditionError(StrCat(path, ": can't be read to its end"));
-    have += static_cast<size_t>(got);
-  }
-  return text;
+}
+
+// The name of a file is in its folder, and is durable with it only.
+bool SyncFolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool durable = directory >= 0 && fsync(directory) == 0;
+  if (directory >= 0) close(directory);
+  return durable;
 }
 
 }  // namespace
@@ -89,8 +113,9 @@ std::string_view OperationName(Operation operation) {
   return kOperations[static_cast<size_t>(operation)];
 }
 
-absl::Status Verify(std::string_view lines, std::string& writer, Head& head) {
-  for (size_t number = 1; !lines.empty(); ++number) {
+absl::Status Verify(std::string_view lines, std::string& writer, Head& head,
+                    uint64_t lines_before) {
+  for (uint64_t number = lines_before + 1; !lines.empty(); ++number) {
     auto broken = [&](std::string_view what) {
       return absl::DataLossError(StrCat("line ", number, ": ", what));
     };
@@ -132,28 +157,31 @@ absl::StatusOr<std::unique_ptr<Chain>> Chain::Open(Options options, const base::
   };
   if (options.writer.empty())
     return absl::InvalidArgumentError("an audit trail's writer has a name");
-  int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  // Only now: a file that isn't a regular one, such as a pipe, would be waited for.
+  struct stat info;
+  const bool there = stat(path.c_str(), &info) == 0;
+  if (there && !S_ISREG(info.st_mode)) return error("isn't a file");
+  int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
   if (file < 0) return error(StrCat("can't be opened: ", std::strerror(errno)));
   absl::Cleanup close_file = [file] { close(file); };
+  if (!there && !SyncFolderOf(path)) return error("is new, and its folder can't be synced");
   if (flock(file, LOCK_EX | LOCK_NB) != 0) return error("another process writes to it");
-  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadAll(file, path));
-  size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
-  if (whole != text.size() && ftruncate(file, static_cast<off_t>(whole)) != 0)
-    return error("its last line is half written, and can't be cut off");
   Head head;
   std::string quoted, writer;
   telemetry::AppendJsonText(quoted, options.writer);
   writer = quoted.substr(1, quoted.size() - 2);
-  absl::Status verified = Verify(std::string_view(text).substr(0, whole), writer, head);
-  if (!verified.ok()) {
+  uint64_t whole = 0;
+  absl::Status verified = VerifyFile(file, writer, head, whole);
+  if (absl::IsDataLoss(verified)) {
     return absl::DataLossError(StrCat(path, ": ", base::View(verified.message()),
                                       "; keep the file as evidence, and begin a new one"));
   }
-  auto chain = std::unique_ptr<Chain>(new Chain(std::move(options), clock, file, std::move(head)));
-  {
-    base::MutexLock lock(chain->mutex_);
-    chain->size_ = whole;
-  }
+  if (!verified.ok()) return error(base::View(verified.message()));
+  if (fstat(file, &info) != 0 || (static_cast<uint64_t>(info.st_size) != whole &&
+                                  ftruncate(file, static_cast<off_t>(whole)) != 0))
+    return error("its last line is half written, and can't be cut off");
+  auto chain =
+      std::unique_ptr<Chain>(new Chain(std::move(options), clock, file, std::move(head), whole));
   std::move(close_file).Cancel();
   return chain;
 }
@@ -162,6 +190,13 @@ Chain::~Chain() { close(file_); }
 
 absl::Status Chain::Append(const Entry& entry) {
   base::MutexLock lock(mutex_);
+  auto unavailable = [&](std::string_view what) {
+    return absl::UnavailableError(StrCat(options_.path, ": ", what, "; nothing was done"));
+  };
+  // A shorter line would not cover all of what an earlier one left behind.
+  if (tail_ && ftruncate(file_, static_cast<off_t>(size_)) != 0)
+    return unavailable("what was half written can't be cut off the audit trail");
+  tail_ = false;
   std::string line = Prefix(options_.writer, head_);
   StrAppend(line, ",\"time\":\"",
             absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMillis(clock_.UnixMillis()),
@@ -181,6 +216,10 @@ absl::Status Chain::Append(const Entry& entry) {
   StrAppend(line, ",\"count\":", entry.count);
   std::string hash = HashOf(line);
   StrAppend(line, kHashKey, hash, "\"}\n");
+  if (line.size() > kLineBytesMax) {
+    return absl::InvalidArgumentError(
+        StrCat("an audit trail's line has at most ", kLineBytesMax, " bytes; nothing was done"));
+  }
   std::string_view rest = line;
   auto at = static_cast<off_t>(size_);
   while (!rest.empty()) {
@@ -191,10 +230,8 @@ absl::Status Chain::Append(const Entry& entry) {
     at += put;
   }
   if (!rest.empty() || fdatasync(file_) != 0) {
-    // Half a line is cut off, or written over by the next one.
-    [[maybe_unused]] int cut = ftruncate(file_, static_cast<off_t>(size_));
-    return absl::UnavailableError(
-        StrCat(options_.path, ": the audit trail can't be written; nothing was done"));
+    tail_ = ftruncate(file_, static_cast<off_t>(size_)) != 0;
+    return unavailable("the audit trail can't be written");
   }
   size_ += line.size();
   ++head_.sequence;

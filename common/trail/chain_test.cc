@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -142,14 +145,73 @@ TEST_F(ChainTest, HasOneWriter) {
               HasSubstr("line 1: is of another writer"));
 }
 
+// A disk on which neither a line nor its end can be made good: as a full one, and one that is gone.
+TEST_F(ChainTest, WhatIsHalfWrittenIsCutOffBeforeAnythingIsAppended) {
+  auto chain = Open();
+  ASSERT_TRUE(chain->Append(Act(1)).ok());
+  const std::string whole = Read();
+  auto handler = signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  rlimit full = before;
+  full.rlim_cur = whole.size() + 100;
+  setrlimit(RLIMIT_FSIZE, &full);
+  EXPECT_TRUE(absl::IsUnavailable(chain->Append(Act(2))));
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  EXPECT_EQ(Read(), whole);
+  ASSERT_TRUE(chain->Append(Act(2)).ok());
+  chain.reset();
+  EXPECT_NE(Open(), nullptr);
+  EXPECT_EQ(Check(Read()), absl::OkStatus());
+}
+
+TEST_F(ChainTest, ALineHasABound) {
+  auto chain = Open();
+  Entry huge = Act(1);
+  huge.domains.assign(100'000, "intelligence");
+  EXPECT_TRUE(absl::IsInvalidArgument(chain->Append(huge)));
+  EXPECT_EQ(Read(), "");
+  EXPECT_TRUE(chain->Append(Act(1)).ok());
+}
+
+TEST_F(ChainTest, AFileOfAnySizeIsVerifiedPieceByPiece) {
+  {
+    auto chain = Open();
+    Entry long_one = Act(1);
+    long_one.purpose = std::string(400'000, 'p');
+    for (int i = 0; i < 9; ++i) ASSERT_TRUE(chain->Append(i % 2 == 0 ? long_one : Act(2)).ok());
+  }
+  std::string whole = Read();
+  EXPECT_GT(whole.size(), size_t{1} << 20);
+  EXPECT_EQ(Open()->head().sequence, 9u);
+  std::string changed = whole;
+  changed[changed.rfind("\"count\":1") + 8] = '7';
+  std::ofstream(path_, std::ios::binary | std::ios::trunc) << changed;
+  EXPECT_THAT(std::string(Chain::Open({path_, "pseudonymiser-0"}, clock_).status().message()),
+              HasSubstr("line 9: was changed"));
+}
+
+TEST_F(ChainTest, APipeInItsPlaceIsNotWaitedFor) {
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THAT(std::string(Chain::Open({path_, "pseudonymiser-0"}, clock_).status().message()),
+              HasSubstr("isn't a file"));
+}
+
 class FakePublisher final : public Publisher {
  public:
   absl::Status Publish(std::string_view writer, std::span<const std::string_view> lines) override {
     std::lock_guard lock(mutex_);
     if (away_) return absl::UnavailableError("away");
+    for (std::string_view line : lines)
+      if (line.size() > bytes_max_) return absl::InvalidArgumentError("too large");
     EXPECT_EQ(writer, "pseudonymiser-0");
     for (std::string_view line : lines) text_ += std::string(line) + "\n";
     return absl::OkStatus();
+  }
+  void set_bytes_max(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    bytes_max_ = bytes;
   }
   void set_away(bool away) {
     std::lock_guard lock(mutex_);
@@ -163,6 +225,7 @@ class FakePublisher final : public Publisher {
  private:
   std::mutex mutex_;
   bool away_ = false;
+  size_t bytes_max_ = ~size_t{0};
   std::string text_;
 };
 
@@ -190,6 +253,63 @@ TEST_F(ChainTest, EveryLineIsPublishedOnceThePublisherIsBackAndAfterARestart) {
   start().reset();
   EXPECT_EQ(publisher.text(), Read());
   EXPECT_EQ(Check(publisher.text()), absl::OkStatus());
+}
+
+TEST_F(ChainTest, NoLineStopsTheCopyOfThoseBehindIt) {
+  FakePublisher publisher;
+  publisher.set_bytes_max(1'000);
+  {
+    auto chain = Open();
+    ASSERT_TRUE(chain->Append(Act(1)).ok());
+    Entry long_one = Act(2);
+    long_one.purpose = std::string(300'000, 'p');
+    ASSERT_TRUE(chain->Append(long_one).ok());
+    ASSERT_TRUE(chain->Append(Act(3)).ok());
+  }
+  // A file of before lines had a bound.
+  const std::string lines = Read();
+  auto forwarder = Forwarder::Start(
+      path_, "pseudonymiser-0", publisher, [](const absl::Status&) {}, 1);
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(10),
+                                      [&] { return forwarder->published() == lines.size(); }));
+  EXPECT_EQ(forwarder->left_out(), 1u);
+  forwarder.reset();
+  const std::string text = publisher.text();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3);
+  EXPECT_THAT(text, HasSubstr("\"left_out_bytes\":"));
+  // The hash by which the line in the file is known to be the one.
+  const size_t second = lines.rfind("\"hash\":\"", lines.rfind("{\"writer\""));
+  EXPECT_THAT(text, HasSubstr(lines.substr(second, 73)));
+}
+
+TEST_F(ChainTest, ALineThatIsLongerThanAReadIsPublished) {
+  FakePublisher publisher;
+  const std::string line = "{\"old\":\"" + std::string(3'000'000, 'x') + "\"}\n";
+  std::ofstream(path_, std::ios::binary) << line << "{}\n";
+  Forwarder::Start(
+      path_, "pseudonymiser-0", publisher, [](const absl::Status&) {}, 1)
+      .reset();
+  EXPECT_EQ(publisher.text(), line + "{}\n");
+}
+
+TEST_F(ChainTest, AnotherFileUnderTheNameIsPublishedFromItsBeginning) {
+  FakePublisher publisher;
+  auto publish = [&] {
+    Forwarder::Start(
+        path_, "pseudonymiser-0", publisher, [](const absl::Status&) {}, 1)
+        .reset();
+  };
+  ASSERT_TRUE(Open()->Append(Act(1)).ok());
+  publish();
+  const std::string first = Read();
+  std::filesystem::remove(path_);
+  clock_.Advance(std::chrono::hours(1));
+  {
+    auto chain = Open();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(chain->Append(Act(1)).ok());
+  }
+  publish();
+  EXPECT_EQ(publisher.text(), first + Read());
 }
 
 }  // namespace

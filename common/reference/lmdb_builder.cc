@@ -73,7 +73,7 @@ class LmdbBuilder::Writer {
     SLUICE_RETURN_IF_ERROR(Check(mdb_env_set_mapsize(environment_, room_ & ~uint64_t{4095})));
     // The file is nobody's until it is whole: what a crash leaves is written over.
     return Check(
-        mdb_env_open(environment_, file_.c_str(), MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, 0644));
+        mdb_env_open(environment_, file_.c_str(), MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, 0600));
   }
 
   absl::Status Add(const Row& row) {

@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
+#include "common/rpc/tls_pair.h"
 #include "services/brokers/connection.h"
 
 namespace sluice::reference {
@@ -20,7 +21,9 @@ constexpr std::string_view kVersion = SLUICE_VERSION;
 constexpr std::chrono::milliseconds kCallsDrain{1000};
 constexpr int kVersionsKept = 5;
 constexpr int kLookIntervalMs = 1000;
-// Each Watch has one.
+constexpr std::chrono::seconds kRefusalsInterval{60};
+// Each Watch and each snapshot that is being sent has one: Service::Options::streams_max. The
+// others serve calls, and refuse what is too much.
 constexpr int kThreadsMax = 512;
 
 std::string Resolve(const std::string& config_file, const std::string& path) {
@@ -112,6 +115,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
       trail::Chain::Open(
           {config.trail(), config.instance().empty() ? "reference" : config.instance()},
           self->clock_));
+  self->refusals_ = std::make_unique<trail::RefusalLog>(*self->trail_, kRefusalsInterval);
   SourceOptions sources;
   sources.resolve = [self](const std::string& path) {
     return Resolve(self->settings_.config_file, path);
@@ -135,12 +139,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
   SLUICE_ASSIGN_OR_RETURN(self->catalog_,
                           Catalog::Create({.versions_kept = kept}, std::move(sets), *self->shelf_,
                                           self->probe_, self->clock_));
+  SLUICE_ASSIGN_OR_RETURN(auto rules, Service::Rules());
   self->service_ =
-      std::make_unique<Service>(Service::Options{.version = std::string(kVersion)}, *self->catalog_,
-                                self->access_, *self->trail_, self->probe_, self->clock_);
+      std::make_unique<Service>(Service::Options{.version = std::string(kVersion)},
+                                std::move(rules), *self->catalog_, self->access_, *self->trail_,
+                                *self->refusals_, self->open_calls_, self->probe_, self->clock_);
 
   telemetry::SetBuildInfo(self->registry_, kVersion, "");
   telemetry::AddProcessMetrics(self->registry_);
+  rpc::AddTlsMetrics(self->registry_);
   self->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;
   if (!config.listen().http().empty()) http.address = config.listen().http();
@@ -149,10 +156,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
                           telemetry::HttpServer::Create(std::move(http), self->registry_));
   rpc::ServerOptions rpc;
   rpc.threads_max = kThreadsMax;
+  rpc.open_calls = &self->open_calls_;
   if (!config.listen().grpc().empty()) rpc.address = config.listen().grpc();
   if (config.listen().has_tls()) {
     const config::v1::Tls& tls = config.listen().tls();
     rpc.tls = {tls.certificate(), tls.private_key(), tls.client_ca()};
+    rpc.authorise = [self](const rpc::Peer& peer, std::string_view method) {
+      return self->service_->AuthoriseCall(peer, method);
+    };
   }
   SLUICE_ASSIGN_OR_RETURN(self->rpc_, rpc::Server::Create(std::move(rpc), {self->service_.get()}));
   return server;

@@ -48,6 +48,8 @@ class Server {
   Access access_;
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<trail::Chain> trail_;
+  std::unique_ptr<trail::RefusalLog> refusals_;
+  rpc::OpenCalls open_calls_{{}};
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<telemetry::HttpServer> http_;

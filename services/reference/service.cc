@@ -12,10 +12,59 @@
 namespace sluice::reference {
 namespace {
 
-constexpr int kQuestionsMax = 1000;
-constexpr size_t kJustificationBytesMax = 1000;
+// Of one question: sluice.reference.v1.Question's file is also the configuration's, which has no
+// rules.
+constexpr int kKeyPartsMax = 32;
+constexpr size_t kQuestionBytesMax = 16 * 1024;
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<const validation::RequestRules>> Service::Rules() {
+  return validation::RequestRules::Compile(
+      *v1::WatchRequest::descriptor()->file()->FindServiceByName("Reference"),
+      {"sluice.reference.v1.Question"});
+}
+
+absl::Status Service::AuthoriseCall(const rpc::Peer& peer, std::string_view method) const {
+  const std::string caller = peer.Name();
+  for (Right right :
+       {config::v1::Access::read, config::v1::Access::look, config::v1::Access::manage})
+    if (access_.May(caller, right)) return absl::OkStatus();
+  // Only the names of our own calls become labels.
+  const auto* known = v1::WatchRequest::descriptor()
+                          ->file()
+                          ->FindServiceByName("Reference")
+                          ->FindMethodByName(std::string(method.substr(method.rfind('/') + 1)));
+  const std::string_view name = known == nullptr ? std::string_view("unknown") : known->name();
+  absl::Status denied = absl::PermissionDeniedError("access doesn't name the caller");
+  probe_.Call(name, rpc::CodeName(grpc::PERMISSION_DENIED));
+  refusals_.Refused({.who = caller,
+                     .operation = trail::Operation::kConsultation,
+                     .action = std::string(name),
+                     .outcome = trail::Outcome::kRefused,
+                     .reason = std::string(denied.message())},
+                    /*wait=*/false);
+  return denied;
+}
+
+absl::Status Service::EnterStream(const grpc::ServerContext& context, const std::string& caller) {
+  base::MutexLock lock(streams_->mutex);
+  const auto found = streams_->open.find(caller);
+  const int own = found == streams_->open.end() ? 0 : found->second;
+  if (own >= options_.streams_per_caller_max || streams_->in_all >= options_.streams_max) {
+    return absl::ResourceExhaustedError(own >= options_.streams_per_caller_max
+                                            ? "the caller has too many streams open"
+                                            : "the service has too many streams open");
+  }
+  ++streams_->open[caller];
+  ++streams_->in_all;
+  open_calls_.Keep(context, std::shared_ptr<void>(nullptr, [streams = streams_, caller](void*) {
+                     base::MutexLock lock(streams->mutex);
+                     --streams->in_all;
+                     if (--streams->open[caller] == 0) streams->open.erase(caller);
+                   }));
+  return absl::OkStatus();
+}
 
 std::string Service::CallerOf(const grpc::ServerContext& context) {
   return rpc::PeerOf(*context.auth_context()).Name();
@@ -27,29 +76,37 @@ grpc::Status Service::Count(std::string_view method, const absl::Status& status)
   return told;
 }
 
+absl::Status Service::Allowed(const std::string& caller, Right right, std::string_view method,
+                              const std::string& set,
+                              const google::protobuf::Message& request) const {
+  // First: a set's name that is too long isn't written anywhere.
+  absl::Status within = rules_->Check(request);
+  if (within.ok()) return Authorise(caller, right, method, set);
+  RecordRefusal(caller, method, "", base::View(within.message()));
+  return within;
+}
+
 absl::Status Service::Authorise(const std::string& caller, Right right, std::string_view method,
                                 const std::string& set) const {
   if (set.empty() ? access_.May(caller, right) : access_.May(caller, right, set))
     return absl::OkStatus();
-  probe_.Denied(method, caller);
   absl::Status denied = absl::PermissionDeniedError(
       base::StrCat("access doesn't let '", caller, "' ", config::v1::Access::Right_Name(right),
                    set.empty() ? "" : base::StrCat(" the set '", set, "'")));
-  RecordRefusal(caller, method, set, base::View(denied.message()));
+  // As often as it is on the trail.
+  if (RecordRefusal(caller, method, set, base::View(denied.message())))
+    probe_.Denied(method, caller);
   return denied;
 }
 
-void Service::RecordRefusal(const std::string& caller, std::string_view action,
+bool Service::RecordRefusal(const std::string& caller, std::string_view action,
                             const std::string& set, std::string_view reason) const {
-  // Refused whether or not this can be written.
-  trail_
-      .Append({.who = caller,
-               .operation = trail::Operation::kAlteration,
-               .action = std::string(action),
-               .outcome = trail::Outcome::kRefused,
-               .reason = std::string(reason),
-               .subject = set})
-      .IgnoreError();
+  return refusals_.Refused({.who = caller,
+                            .operation = trail::Operation::kAlteration,
+                            .action = std::string(action),
+                            .outcome = trail::Outcome::kRefused,
+                            .reason = std::string(reason),
+                            .subject = set});
 }
 
 Catalog::Record Service::Recorder(const std::string& caller, std::string_view action,
@@ -68,18 +125,15 @@ Catalog::Record Service::Recorder(const std::string& caller, std::string_view ac
 
 template <typename Act>
 grpc::Status Service::Do(const grpc::ServerContext& context, std::string_view method,
-                         const std::string& set, const std::string& justification,
-                         bool needs_reason, Act act) {
+                         const google::protobuf::Message& request, const std::string& set,
+                         const std::string& justification, bool needs_reason, Act act) {
   std::string caller = CallerOf(context);
-  absl::Status status = Authorise(caller, config::v1::Access::manage, method, set);
+  absl::Status status = Allowed(caller, config::v1::Access::manage, method, set, request);
   if (!status.ok()) return Count(method, status);
   if (set.empty()) {
     status = absl::InvalidArgumentError("set: name one");
   } else if (needs_reason && justification.empty()) {
     status = absl::InvalidArgumentError("justification: is required for this");
-  } else if (justification.size() > kJustificationBytesMax) {
-    status = absl::InvalidArgumentError(
-        base::StrCat("justification: is longer than ", kJustificationBytesMax, " bytes"));
   } else {
     status = act(Recorder(caller, method, set, justification));
   }
@@ -161,10 +215,11 @@ absl::Status Service::SendSnapshot(const v1::GetSnapshotRequest& request,
 grpc::Status Service::GetSnapshot(grpc::ServerContext* context,
                                   const v1::GetSnapshotRequest* request,
                                   grpc::ServerWriter<v1::GetSnapshotResponse>* writer) {
-  absl::Status status =
-      Authorise(CallerOf(*context), config::v1::Access::read, "GetSnapshot", request->set());
+  absl::Status status = Allowed(CallerOf(*context), config::v1::Access::read, "GetSnapshot",
+                                request->set(), *request);
   if (status.ok() && catalog_.Find(request->set()) == nullptr)
     status = absl::NotFoundError(base::StrCat("there is no set '", request->set(), "'"));
+  if (status.ok()) status = EnterStream(*context, CallerOf(*context));
   if (status.ok()) status = SendSnapshot(*request, *writer);
   return Count("GetSnapshot", status);
 }
@@ -173,13 +228,15 @@ grpc::Status Service::Watch(grpc::ServerContext* context, const v1::WatchRequest
                             grpc::ServerWriter<v1::WatchResponse>* writer) {
   std::string caller = CallerOf(*context);
   std::vector<std::string> sets(request->sets().begin(), request->sets().end());
-  absl::Status status;
-  if (sets.empty()) status = absl::InvalidArgumentError("sets: name at least one");
+  absl::Status status = rules_->Check(*request);
+  if (!status.ok()) RecordRefusal(caller, "Watch", "", base::View(status.message()));
+  if (status.ok() && sets.empty()) status = absl::InvalidArgumentError("sets: name at least one");
   for (const std::string& set : sets) {
     if (status.ok()) status = Authorise(caller, config::v1::Access::read, "Watch", set);
     if (status.ok() && catalog_.Find(set) == nullptr)
       status = absl::NotFoundError(base::StrCat("there is no set '", set, "'"));
   }
+  if (status.ok()) status = EnterStream(*context, caller);
   if (!status.ok()) return Count("Watch", status);
   probe_.Watchers(1);
   ++watchers_;
@@ -195,9 +252,13 @@ grpc::Status Service::Watch(grpc::ServerContext* context, const v1::WatchRequest
 }
 
 absl::Status Service::Answer(const v1::LookupRequest& request, v1::LookupResponse& response) const {
-  if (request.questions_size() > kQuestionsMax) {
-    return absl::InvalidArgumentError(
-        base::StrCat("questions: are more than ", kQuestionsMax, ": ask them in several calls"));
+  for (int i = 0; i < request.questions_size(); ++i) {
+    const v1::Question& question = request.questions(i);
+    if (question.key_size() > kKeyPartsMax || question.ByteSizeLong() > kQuestionBytesMax) {
+      return absl::InvalidArgumentError(base::StrCat("questions[", i, "]: has more than ",
+                                                     kKeyPartsMax, " parts or ", kQuestionBytesMax,
+                                                     " bytes"));
+    }
   }
   auto view = catalog_.view();
   TablePtr table;
@@ -231,15 +292,15 @@ absl::Status Service::Answer(const v1::LookupRequest& request, v1::LookupRespons
 grpc::Status Service::Lookup(grpc::ServerContext* context, const v1::LookupRequest* request,
                              v1::LookupResponse* response) {
   absl::Status status =
-      Authorise(CallerOf(*context), config::v1::Access::read, "Lookup", request->set());
+      Allowed(CallerOf(*context), config::v1::Access::read, "Lookup", request->set(), *request);
   if (status.ok()) status = Answer(*request, *response);
   return Count("Lookup", status);
 }
 
 grpc::Status Service::Load(grpc::ServerContext* context, const v1::LoadRequest* request,
                            v1::LoadResponse* response) {
-  return Do(*context, "Load", request->set(), request->justification(), request->accept_change(),
-            [&](const Catalog::Record& record) -> absl::Status {
+  return Do(*context, "Load", *request, request->set(), request->justification(),
+            request->accept_change(), [&](const Catalog::Record& record) -> absl::Status {
               SLUICE_ASSIGN_OR_RETURN(
                   std::string id, catalog_.Load(request->set(), request->accept_change(), record));
               response->set_id(id);
@@ -250,7 +311,7 @@ grpc::Status Service::Load(grpc::ServerContext* context, const v1::LoadRequest* 
 
 grpc::Status Service::Activate(grpc::ServerContext* context, const v1::ActivateRequest* request,
                                v1::ActivateResponse* response) {
-  return Do(*context, request->release() ? "Release" : "Activate", request->set(),
+  return Do(*context, request->release() ? "Release" : "Activate", *request, request->set(),
             request->justification(), true, [&](const Catalog::Record& record) -> absl::Status {
               SLUICE_RETURN_IF_ERROR(
                   request->release() ? catalog_.Release(request->set(), record)
@@ -262,7 +323,7 @@ grpc::Status Service::Activate(grpc::ServerContext* context, const v1::ActivateR
 
 grpc::Status Service::Rollback(grpc::ServerContext* context, const v1::RollbackRequest* request,
                                v1::RollbackResponse* response) {
-  return Do(*context, "Rollback", request->set(), request->justification(), true,
+  return Do(*context, "Rollback", *request, request->set(), request->justification(), true,
             [&](const Catalog::Record& record) -> absl::Status {
               SLUICE_ASSIGN_OR_RETURN(std::string id, catalog_.Rollback(request->set(), record));
               response->set_id(id);

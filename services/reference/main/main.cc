@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <string>
 
+#include "common/base/secure_memory.h"
 #include "common/rpc/library.h"
 #include "common/telemetry/log.h"
 #include "services/reference/server.h"
@@ -23,6 +24,8 @@ int main(int argc, char** argv) {
   app.add_option("--config", config, "The service's configuration, YAML")->required();
   app.add_flag("--check", check, "Check the configuration, without its sources, and end");
   CLI11_PARSE(app, argc, argv);
+  // Rows may be personal, and the certificate's key is in memory.
+  sluice::base::ForbidCoreDumps();
   // Signals are taken here; every other thread is made after they are blocked.
   sigset_t signals;
   sigemptyset(&signals);

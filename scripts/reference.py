@@ -22,6 +22,15 @@ class Proto:
     VALUE = re.compile(r"^(\w+)\s*=\s*(-?\d+)\s*(\[.*)?;")
     RPC = re.compile(r"^rpc\s+(\w+)\((stream\s+)?([\w.]+)\)\s+returns\s+\((stream\s+)?([\w.]+)\)")
 
+    # What a request may hold, of buf.validate's rules.
+    BOUNDS = (("max_items", "{} items"), ("max_bytes", "{} bytes"), ("bytes.max_len", "{} bytes"))
+
+    @classmethod
+    def bounds(cls, options):
+        found = [text.format(f"{int(bound.group(1)):,}") for rule, text in cls.BOUNDS
+                 if (bound := re.search(re.escape(rule) + r"(?: = |: )(\d+)", options))]
+        return f"At most {' of '.join(found)}." if found and "buf.validate" in options else ""
+
     def __init__(self, text):
         self.about, self.blocks = "", []  # (kind, name, comment, rows)
         self.parse(text)
@@ -75,6 +84,7 @@ class Proto:
                     told = (told + " " if told else "") + "**Required.**"
                 if (label or "").strip() == "repeated":
                     kind = f"list of {kind}"
+                told = " ".join(part for part in (told, self.bounds(options or "")) if part)
                 rows.append((name, kind, told))
 
 

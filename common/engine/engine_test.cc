@@ -150,7 +150,9 @@ class EngineTest : public ::testing::Test {
   void Make(config::v1::Pipeline config) {
     auto pipeline = Pipeline::Compile(Options(std::move(config)));
     ASSERT_TRUE(pipeline.ok()) << pipeline.status();
-    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
+    // Without check bytes: the pseudonyms below are those of keyrings of before there were any.
+    auto keyring =
+        privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_, 0, 0);
     pseudonymiser_ = *privacy::LocalPseudonymiser::Create(*keyring);
     keys_ = *privacy::NewSealingKeys(random_);
     sealer_ = *privacy::Sealer::Create(keys_.public_pem, random_);

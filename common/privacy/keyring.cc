@@ -6,14 +6,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <set>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/escaping.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/aes_gcm.h"
 #include "common/privacy/aes_siv.h"
+#include "common/privacy/epoch_record.h"
 #include "common/privacy/key_file.h"
 #include "common/privacy/pseudonym.h"
 #include "sluice/privacy/v1/keyring.pb.h"
@@ -24,7 +27,11 @@ namespace {
 constexpr std::string_view kHeader1 = "SLUICE-KEYRING 1\n";
 constexpr std::string_view kHeader2 = "SLUICE-KEYRING 2\n";
 constexpr std::string_view kHeader3 = "SLUICE-KEYRING 3\n";
-static_assert(kHeader2.size() == kHeader3.size());
+constexpr std::string_view kHeader4 = "SLUICE-KEYRING 4\n";
+static_assert(kHeader2.size() == kHeader4.size() && kHeader3.size() == kHeader4.size());
+constexpr size_t kIdentityBytes = 8;
+// How many numbers are left out, where nobody knows which were used.
+constexpr uint32_t kSkippedMin = 1'000, kSkippedMax = 1'000'000;
 constexpr size_t kSecretBytes = 32;
 constexpr size_t kWrappedBytesMax = 16 * 1024;
 constexpr base::SecretAccess kAccess{};
@@ -79,12 +86,12 @@ absl::StatusOr<base::SecretBytes> Open(const std::string& path, std::string_view
     if (!content.ok()) return NotOpened(path, key);
     return content;
   }
-  if (!file.starts_with(kHeader2) && !file.starts_with(kHeader3)) {
+  if (!file.starts_with(kHeader2) && !file.starts_with(kHeader3) && !file.starts_with(kHeader4)) {
     return KeyFileError(path, file.starts_with("SLUICE-KEYRING ")
                                   ? "is of a version that this program doesn't know"
                                   : "isn't a keyring");
   }
-  std::string_view header = file.substr(0, kHeader3.size());
+  std::string_view header = file.substr(0, kHeader4.size());
   size_t at = header.size();
   if (file.size() < at + 2) return CutShort(path);
   size_t wrapped_bytes =
@@ -101,6 +108,21 @@ absl::StatusOr<base::SecretBytes> Open(const std::string& path, std::string_view
                      file.substr(0, body), file.substr(body + kGcmNonceBytes), plain);
   if (!opened.ok()) return NotOpened(path, key);
   return base::SecretBytes(plain);
+}
+
+std::string Hex(const base::SecretBytes& bytes) {
+  std::string_view text = bytes.RevealText(kAccess);
+  return absl::BytesToHexString({text.data(), text.size()});
+}
+
+// It goes into logs, metrics and audit logs.
+absl::Status CheckNewName(std::string_view name) {
+  if (name.size() <= Keyring::kDomainNameBytesMax &&
+      std::none_of(name.begin(), name.end(),
+                   [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(base::StrCat("a domain's name is one line of at most ",
+                                                 Keyring::kDomainNameBytesMax, " bytes"));
 }
 
 // Each part with its length before it, so that no two contexts are alike.
@@ -156,8 +178,7 @@ absl::Status Keyring::Check() const {
       return wrong("the name is empty, has an @, or is doubled");
     }
     if (!IsDomainLabel(domain.label) || !labels.insert(domain.label).second) {
-      return wrong(base::StrCat("its label '", domain.label,
-                                "' isn't 1 to 8 letters a-z, or is another's too"));
+      return wrong("its label isn't 1 to 8 letters a-z, or is another's too");
     }
     if (domain.epochs.empty() || domain.epochs.front().number < 1)
       return wrong("has no epoch from 1 on");
@@ -172,15 +193,20 @@ absl::Status Keyring::Check() const {
 }
 
 absl::StatusOr<Keyring> Keyring::Create(std::vector<KeyringDomain> domains,
-                                        base::RandomSource& random, int64_t now_unix_ms) {
+                                        base::RandomSource& random, int64_t now_unix_ms,
+                                        size_t check_bytes) {
   Keyring keyring;
   SLUICE_ASSIGN_OR_RETURN(keyring.root_, RandomSecret(random));
   keyring.domains_ = std::move(domains);
+  keyring.check_bytes_ = check_bytes;
   SLUICE_RETURN_IF_ERROR(keyring.Check());
   for (KeyringDomain& domain : keyring.domains_) {
+    SLUICE_RETURN_IF_ERROR(CheckNewName(domain.name));
     for (KeyringEpoch& epoch : domain.epochs) {
       epoch.begun_unix_ms = now_unix_ms;
-      SLUICE_RETURN_IF_ERROR(keyring.AddSecret(domain.name, epoch.number, random));
+      SLUICE_ASSIGN_OR_RETURN(base::SecretBytes secret,
+                              keyring.MakeSecret(domain.name, epoch, random));
+      keyring.secrets_.insert_or_assign(std::pair(domain.name, epoch.number), std::move(secret));
     }
   }
   return keyring;
@@ -193,8 +219,9 @@ absl::StatusOr<Keyring> Keyring::Load(const std::string& path, const std::string
 }
 
 absl::StatusOr<Keyring> Keyring::Load(const std::string& path, KeyEncryption& key) {
-  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes file, ReadKeyFile(path, Readers::kAnyone));
-  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes plain, Open(path, file.RevealText(kAccess), key));
+  SLUICE_ASSIGN_OR_RETURN(SealedFile file,
+                          ReadSealedFile(path, Readers::kAnyone, kKeyringBytesMax));
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes plain, Open(path, file.bytes, key));
   Content content;
   if (!content->ParseFromArray(plain.Reveal(kAccess).data(), static_cast<int>(plain.size())) ||
       content->root_secret().size() != kSecretBytes) {
@@ -203,17 +230,23 @@ absl::StatusOr<Keyring> Keyring::Load(const std::string& path, KeyEncryption& ke
   Keyring keyring;
   keyring.root_ = base::SecretBytes(content->root_secret());
   keyring.generation_ = content->generation();
+  keyring.check_bytes_ = content->check_bytes();
+  keyring.record_id_ = content->record_id();
+  if (keyring.check_bytes_ != 0 && keyring.check_bytes_ != kCheckBytes)
+    return KeyFileError(path, "makes pseudonyms that this program doesn't know");
   for (const v1::KeyringDomain& domain : content->domains()) {
     KeyringDomain& to = keyring.domains_.emplace_back();
-    to = {domain.name(), domain.label(), {}};
+    to = {domain.name(), domain.label(), {}, domain.next_epoch_min()};
     for (uint32_t epoch : domain.epochs()) to.epochs.push_back({epoch});
     for (const v1::KeyringEpoch& epoch : domain.epoch()) {
       if (!v1::KeyringEpoch::State_IsValid(epoch.state()) ||
           (!epoch.secret().empty() && epoch.secret().size() != kSecretBytes)) {
         return KeyFileError(path, "holds an epoch that this program doesn't understand");
       }
-      to.epochs.push_back(
-          {epoch.number(), static_cast<EpochState>(epoch.state()), epoch.begun_unix_ms()});
+      if (!epoch.check().empty() && epoch.check().size() != kIdentityBytes)
+        return KeyFileError(path, "holds an epoch whose check this program doesn't understand");
+      to.epochs.push_back({epoch.number(), static_cast<EpochState>(epoch.state()),
+                           epoch.begun_unix_ms(), absl::BytesToHexString(epoch.check())});
       if (!epoch.secret().empty()) {
         keyring.secrets_.emplace(std::pair(to.name, epoch.number()),
                                  base::SecretBytes(epoch.secret()));
@@ -222,6 +255,26 @@ absl::StatusOr<Keyring> Keyring::Load(const std::string& path, KeyEncryption& ke
   }
   absl::Status checked = keyring.Check();
   if (!checked.ok()) return KeyFileError(path, base::View(checked.message()));
+  for (KeyringDomain& domain : keyring.domains_) {
+    for (KeyringEpoch& epoch : domain.epochs) {
+      if (epoch.state == EpochState::kDestroyed) continue;
+      auto secret = keyring.secrets_.find({domain.name, epoch.number});
+      SLUICE_ASSIGN_OR_RETURN(
+          std::string check,
+          keyring.CheckOf(domain.name, epoch.number,
+                          secret == keyring.secrets_.end() ? nullptr : &secret->second));
+      if (!epoch.check.empty() && epoch.check != check) {
+        return KeyFileError(path, base::StrCat("epoch ", epoch.number, " of domain '", domain.name,
+                                               "' isn't what its check says"));
+      }
+      epoch.check = std::move(check);
+    }
+  }
+  // Numbers that were about to be used when a writer was killed. A record that isn't this keyring's
+  // is for whoever uses it to refuse.
+  auto record = EpochRecord::Load(EpochRecord::PathOf(path), keyring);
+  for (const KeyringDomain& domain : keyring.domains_)
+    if (record.ok()) keyring.recorded_[domain.name] = record->Newest(domain.label);
   return keyring;
 }
 
@@ -230,15 +283,19 @@ absl::StatusOr<std::string> Keyring::Seal(KeyEncryption& key, base::RandomSource
   Content content;
   SetBytes(*content->mutable_root_secret(), root_);
   content->set_generation(generation);
+  content->set_check_bytes(static_cast<uint32_t>(check_bytes_));
+  content->set_record_id(record_id_);
   for (const KeyringDomain& domain : domains_) {
     v1::KeyringDomain& out = *content->add_domains();
     out.set_name(domain.name);
     out.set_label(domain.label);
+    out.set_next_epoch_min(domain.next_epoch_min);
     for (const KeyringEpoch& epoch : domain.epochs) {
       v1::KeyringEpoch& to = *out.add_epoch();
       to.set_number(epoch.number);
       to.set_state(static_cast<v1::KeyringEpoch::State>(epoch.state));
       to.set_begun_unix_ms(epoch.begun_unix_ms);
+      to.set_check(base::BytesOfHex(epoch.check));
       auto secret = secrets_.find({domain.name, epoch.number});
       if (secret != secrets_.end()) SetBytes(*to.mutable_secret(), secret->second);
     }
@@ -249,10 +306,10 @@ absl::StatusOr<std::string> Keyring::Seal(KeyEncryption& key, base::RandomSource
     return absl::InternalError("the keyring can't be serialised");
   }
   SLUICE_ASSIGN_OR_RETURN(base::SecretBytes data_key, RandomSecret(random));
-  SLUICE_ASSIGN_OR_RETURN(std::string wrapped, key.Wrap(kHeader3, data_key));
+  SLUICE_ASSIGN_OR_RETURN(std::string wrapped, key.Wrap(kHeader4, data_key));
   if (wrapped.size() > kWrappedBytesMax)
     return absl::InternalError(base::StrCat(key.name(), ": its wrapped key is too long"));
-  std::string file(kHeader3);
+  std::string file(kHeader4);
   base::StrAppend(file, static_cast<char>(wrapped.size() >> 8), static_cast<char>(wrapped.size()),
                   wrapped);
   std::string aad = file;
@@ -261,6 +318,12 @@ absl::StatusOr<std::string> Keyring::Seal(KeyEncryption& key, base::RandomSource
   file.append(reinterpret_cast<const char*>(nonce), sizeof(nonce));
   SLUICE_ASSIGN_OR_RETURN(AesGcm cipher, AesGcm::Create(data_key.Reveal(kAccess)));
   SLUICE_RETURN_IF_ERROR(cipher.Encrypt(nonce, aad, plain.RevealText(kAccess), file));
+  if (file.size() > kKeyringBytesMax) {
+    return absl::ResourceExhaustedError(base::StrCat(
+        "the keyring would be larger than ", kKeyringBytesMax,
+        " bytes, and couldn't be read again: it has too many domains and epochs; nothing was "
+        "changed"));
+  }
   return file;
 }
 
@@ -281,10 +344,20 @@ absl::Status Keyring::Save(const std::string& path, KeyEncryption& key,
           base::StrCat(path, ": was changed in the meantime; nothing was overwritten: try again"));
     }
   }
+  // First what is known of the epochs, then the epochs: a number whose keyring was lost in between
+  // isn't used again.
+  const std::string record_path = EpochRecord::PathOf(path);
+  SLUICE_ASSIGN_OR_RETURN(EpochRecord record, EpochRecord::LoadOrNew(record_path, *this));
+  SLUICE_RETURN_IF_ERROR(record.Check(*this));
+  SLUICE_RETURN_IF_ERROR(record.Identify(random));
+  record_id_ = record.id();
   SLUICE_ASSIGN_OR_RETURN(std::string file, Seal(key, random, generation_ + 1));
+  record.LearnPending(*this);
+  SLUICE_RETURN_IF_ERROR(record.Save(record_path, *this));
   SLUICE_RETURN_IF_ERROR(WriteKeyFile(path, file, Overwrite::kReplace));
   ++generation_;
-  return absl::OkStatus();
+  record.Learn(*this);
+  return record.Save(record_path, *this);
 }
 
 absl::Status Keyring::SaveCopy(const std::string& path, KeyEncryption& key,
@@ -307,23 +380,29 @@ const KeyringDomain* Keyring::FindByLabel(std::string_view label) const {
   return nullptr;
 }
 
-absl::Status Keyring::AddSecret(const std::string& domain, uint32_t epoch,
-                                base::RandomSource& random) {
+absl::StatusOr<base::SecretBytes> Keyring::MakeSecret(std::string_view domain, KeyringEpoch& epoch,
+                                                      base::RandomSource& random) const {
   SLUICE_ASSIGN_OR_RETURN(base::SecretBytes secret, RandomSecret(random));
-  secrets_.insert_or_assign(std::pair(domain, epoch), std::move(secret));
-  return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(epoch.check, CheckOf(domain, epoch.number, &secret));
+  return secret;
 }
 
 absl::Status Keyring::AddDomain(const std::string& name, std::string label,
                                 base::RandomSource& random, int64_t now_unix_ms) {
+  SLUICE_RETURN_IF_ERROR(CheckNewName(name));
   if (Find(name) != nullptr || FindByLabel(label) != nullptr) {
     return absl::AlreadyExistsError(
-        base::StrCat("the keyring has a domain '", name, "', or one with the label '", label, "'"));
+        base::StrCat("the keyring has a domain '", name, "', or one with the label given"));
   }
-  domains_.push_back({name, std::move(label), {{1, EpochState::kActive, now_unix_ms}}});
+  KeyringEpoch first{1, EpochState::kActive, now_unix_ms};
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes secret, MakeSecret(name, first, random));
+  domains_.push_back({name, std::move(label), {std::move(first)}});
   absl::Status added = Check();
-  if (added.ok()) added = AddSecret(name, 1, random);
-  if (!added.ok()) domains_.pop_back();
+  if (added.ok()) {
+    secrets_.insert_or_assign(std::pair(name, 1u), std::move(secret));
+  } else {
+    domains_.pop_back();
+  }
   return added;
 }
 
@@ -337,10 +416,54 @@ absl::StatusOr<KeyringDomain*> Keyring::Mutable(std::string_view name) {
 absl::StatusOr<uint32_t> Keyring::Rotate(std::string_view name, base::RandomSource& random,
                                          int64_t now_unix_ms) {
   SLUICE_ASSIGN_OR_RETURN(KeyringDomain * domain, Mutable(name));
-  uint32_t epoch = domain->newest() + 1;
-  SLUICE_RETURN_IF_ERROR(AddSecret(domain->name, epoch, random));
-  domain->epochs.push_back({epoch, EpochState::kActive, now_unix_ms});
-  return epoch;
+  auto recorded = recorded_.find(domain->name);
+  const uint64_t number = std::max<uint64_t>(
+      uint64_t{std::max(domain->newest(), recorded == recorded_.end() ? 0 : recorded->second)} + 1,
+      domain->next_epoch_min);
+  if (number > std::numeric_limits<uint32_t>::max())
+    return absl::ResourceExhaustedError("the domain's numbers of epochs are used up");
+  KeyringEpoch epoch{static_cast<uint32_t>(number), EpochState::kActive, now_unix_ms};
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes secret, MakeSecret(domain->name, epoch, random));
+  secrets_.insert_or_assign(std::pair(domain->name, epoch.number), std::move(secret));
+  domain->epochs.push_back(std::move(epoch));
+  return domain->newest();
+}
+
+absl::Status Keyring::Restored(const EpochRecord* record, base::RandomSource& random) {
+  const bool all_known = KnownTo(record);
+  for (KeyringDomain& domain : domains_) {
+    const uint32_t known = record == nullptr ? 0 : record->Newest(domain.label);
+    uint64_t next =
+        std::max<uint64_t>(uint64_t{std::max(domain.newest(), known)} + 1, domain.next_epoch_min);
+    if (!all_known) {
+      uint32_t number = 0;
+      if (!random.Fill({reinterpret_cast<uint8_t*>(&number), sizeof(number)}))
+        return absl::InternalError("the system has no randomness");
+      next += kSkippedMin + number % (kSkippedMax - kSkippedMin);
+    }
+    if (next > std::numeric_limits<uint32_t>::max())
+      return absl::ResourceExhaustedError("a domain's numbers of epochs are used up");
+    domain.next_epoch_min = static_cast<uint32_t>(next);
+  }
+  return absl::OkStatus();
+}
+
+bool Keyring::KnownTo(const EpochRecord* record) const {
+  return record != nullptr && !record_id_.empty() && record->id() == record_id_;
+}
+
+absl::StatusOr<std::string> Keyring::Fingerprint() const {
+  SLUICE_ASSIGN_OR_RETURN(
+      base::SecretBytes bytes,
+      Hkdf(root_.Reveal(kAccess), Context("fingerprint", "", "", 0), kIdentityBytes));
+  return Hex(bytes);
+}
+
+absl::StatusOr<std::string> Keyring::CheckOf(std::string_view domain, uint32_t epoch,
+                                             const base::SecretBytes* secret) const {
+  SLUICE_ASSIGN_OR_RETURN(base::SecretBytes bytes,
+                          Derive(Context("check", "", domain, epoch), secret, kIdentityBytes));
+  return Hex(bytes);
 }
 
 absl::StatusOr<KeyringEpoch*> Keyring::MutableOld(std::string_view name, uint32_t epoch) {
@@ -390,6 +513,10 @@ absl::StatusOr<base::SecretBytes> Keyring::ScopedKindKey(contract::v1::Identifie
               Context("scoped", contract::v1::IdentifierKind_Name(kind), "", 0), 32);
 }
 
+absl::StatusOr<base::SecretBytes> Keyring::RecordKey() const {
+  return Hkdf(root_.Reveal(kAccess), Context("record", "", "", 0), kSecretBytes);
+}
+
 absl::StatusOr<base::SecretBytes> Keyring::StateKey() const {
   return Hkdf(root_.Reveal(kAccess), Context("state", "", "", 0), kAesKeyBytes);
 }
@@ -417,13 +544,19 @@ absl::StatusOr<base::SecretBytes> Keyring::EpochKey(std::string_view purpose,
   if (at == nullptr)
     return absl::NotFoundError(base::StrCat("domain '", domain, "' has no epoch ", epoch));
   if (at->state == EpochState::kDestroyed) return Destroyed(domain, epoch);
-  std::string context = Context(purpose, "", domain, epoch);
   auto secret = secrets_.find({std::string(domain), epoch});
-  if (secret == secrets_.end()) return Hkdf(root_.Reveal(kAccess), context, bytes);
+  return Derive(Context(purpose, "", domain, epoch),
+                secret == secrets_.end() ? nullptr : &secret->second, bytes);
+}
+
+absl::StatusOr<base::SecretBytes> Keyring::Derive(std::string_view context,
+                                                  const base::SecretBytes* secret,
+                                                  size_t bytes) const {
+  if (secret == nullptr) return Hkdf(root_.Reveal(kAccess), context, bytes);
   base::SecretBytes both(2 * kSecretBytes);
   std::span<uint8_t> out = both.RevealMutable(kAccess);
   std::ranges::copy(root_.Reveal(kAccess), out.begin());
-  std::ranges::copy(secret->second.Reveal(kAccess), out.begin() + kSecretBytes);
+  std::ranges::copy(secret->Reveal(kAccess), out.begin() + kSecretBytes);
   return Hkdf(both.Reveal(kAccess), context, bytes);
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -60,6 +59,7 @@ void HashPad(std::span<const uint8_t> key, uint8_t with, std::array<SHA_LONG, 8>
 absl::StatusOr<std::unique_ptr<LocalPseudonymiser>> LocalPseudonymiser::Create(
     const Keyring& keyring) {
   auto made = std::unique_ptr<LocalPseudonymiser>(new LocalPseudonymiser());
+  made->kept_ -= keyring.check_bytes();
   // Never grown after keys are in it: growing would leave a copy behind.
   made->kinds_.reserve(2 * kKinds);
   for (size_t kind = 0; kind < kKinds; ++kind) {
@@ -97,6 +97,8 @@ absl::Status LocalPseudonymiser::AddDomain(const Keyring& keyring, const Keyring
   domains_.push_back({domain.name,
                       {domain.label, epoch},
                       epoch == domain.newest(),
+                      domain.epochs.size() > 1 && epoch == domain.epochs.end()[-2].number,
+                      domain.epochs.size() > 1,
                       std::move(outer),
                       std::move(encrypt),
                       std::move(preserve_format),
@@ -124,7 +126,7 @@ absl::Status LocalPseudonymiser::AddKey(const base::SecretBytes& key) {
     unsigned int size = 0;
     HMAC(EVP_sha256(), bytes.data(), static_cast<int>(bytes.size()),
          reinterpret_cast<const unsigned char*>(probe.data()), probe.size(), theirs, &size);
-    if (size < ours.size() || std::memcmp(ours.data(), theirs, ours.size()) != 0) {
+    if (size < ours.size() || std::memcmp(ours.data(), theirs, kept_) != 0) {
       return absl::InternalError("HMAC-SHA256 disagrees with OpenSSL's own");
     }
   }
@@ -150,22 +152,23 @@ void LocalPseudonymiser::Inner(const HmacState& key, std::string_view value,
   for (size_t i = 0; i < out.size() / 4; ++i) {
     StoreBigEndian(static_cast<uint32_t>(state.h[i]), out.data() + 4 * i);
   }
+  std::memset(out.data() + kept_, 0, out.size() - kept_);
 }
 
 absl::StatusOr<uint16_t> LocalPseudonymiser::Domain(std::string_view name) {
   size_t at = name.find('@');
   std::string_view domain = name.substr(0, at);
   std::string_view epoch = at == std::string_view::npos ? "" : name.substr(at + 1);
-  std::optional<size_t> newest;
   for (size_t i = 0; i < domains_.size(); ++i) {
     if (domains_[i].name != domain) continue;
+    // They come newest first.
     if (at == std::string_view::npos || std::to_string(domains_[i].epoch.epoch) == epoch)
       return static_cast<uint16_t>(i);
-    // They come newest first.
-    if (epoch == "previous" && !domains_[i].newest) return static_cast<uint16_t>(i);
-    if (domains_[i].newest) newest = i;
+    if (epoch != "previous") continue;
+    // Never an older one instead: its pseudonyms are other people's than those of before.
+    if (domains_[i].previous || (domains_[i].newest && !domains_[i].has_older))
+      return static_cast<uint16_t>(i);
   }
-  if (epoch == "previous" && newest) return static_cast<uint16_t>(*newest);
   return absl::NotFoundError(base::StrCat("the keyring has no domain '", domain, "'",
                                           epoch.empty() ? "" : " with the active epoch ", epoch));
 }

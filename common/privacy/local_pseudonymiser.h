@@ -18,8 +18,9 @@
 
 namespace sluice::privacy {
 
-// inner = the first 128 bits of HMAC-SHA256(K(kind), canonical value); outer = AES-256(K(domain,
-// epoch), inner).
+// inner = the first 96 bits of HMAC-SHA256(K(kind), canonical value), and 32 bits of zeros, by
+// which whoever deciphers a block knows that it was made with these keys; 128 bits and no zeros
+// where the keyring has no check bytes. outer = AES-256(K(domain, epoch), inner).
 //
 // The two SHA-256 states after a key's inner and outer pad (RFC 2104) are kept, and blocks are
 // padded here: a value of up to 55 bytes costs two compressions and nothing else, half of what the
@@ -48,6 +49,8 @@ class LocalPseudonymiser final : public Pseudonymiser {
     std::string name;
     DomainEpoch epoch;
     bool newest;
+    bool previous;   // the one before the newest
+    bool has_older;  // the domain has had more than one, whether or not they are active
     AesBlocks outer;
     ValueCipher encrypt;
     FormatPreserver preserve_format;
@@ -61,6 +64,7 @@ class LocalPseudonymiser final : public Pseudonymiser {
   absl::Status AddTexts(const PseudonymBatch& batch, PseudonymAnswer& answer);
   void Inner(const HmacState& key, std::string_view value, PseudonymBlock& out) const;
 
+  size_t kept_ = sizeof(PseudonymBlock);  // of a block before the outer layer; zeros behind it
   std::vector<HmacState> kinds_;  // by IdentifierKind, then those of values in a scope likewise
   std::vector<DomainState> domains_;
   std::vector<PseudonymBlock> inner_;   // of the batch at hand, by value

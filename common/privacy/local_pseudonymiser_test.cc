@@ -41,9 +41,10 @@ namespace {
 
 using namespace contract::v1;
 
-Keyring FixedKeyring(uint32_t epochs = 1) {
+Keyring FixedKeyring(uint32_t epochs = 1, size_t check_bytes = Keyring::kCheckBytes) {
   base::CountingRandom random(0);  // the root secret, then the epochs' secrets
-  Keyring keyring = *Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random);
+  Keyring keyring =
+      *Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random, 0, check_bytes);
   for (uint32_t epoch = 2; epoch <= epochs; ++epoch)
     EXPECT_EQ(*keyring.Rotate("intelligence", random), epoch);
   return keyring;
@@ -62,20 +63,29 @@ std::string TextOf(const PseudonymAnswer& answer, size_t target, uint16_t domain
 // Expected values were computed apart from this code, with Python's hmac and `openssl enc`: whoever
 // changes one of them changes every pseudonym that was ever published.
 TEST(LocalPseudonymiser, KeepsItsKnownAnswers) {
-  auto pseudonymiser = Fixed();
   PseudonymBatch batch;
-  PseudonymAnswer answer;
   const std::array<uint16_t, 2> both = {0, 1};
   batch.Add(PHONE, "+447700900123", both);
   batch.Add(PNC_ID, "1981/0000034U", both);
   batch.Add(ADDRESS, std::string(130, 'a'), both);
-  ASSERT_TRUE(pseudonymiser->Pseudonymise(batch, answer).ok());
-  EXPECT_EQ(TextOf(answer, 0, 0), "int1-r4yfwgibs4ctumsetrto24uva4");
-  EXPECT_EQ(TextOf(answer, 1, 1), "pub1-dpk45aq662yasrm6pwqz4xvjpe");
-  EXPECT_EQ(TextOf(answer, 2, 0), "int1-phyvtkiwcpumr7cej7riyftxzm");
-  EXPECT_EQ(TextOf(answer, 3, 1), "pub1-xjrve6r7boaa4l3rgletesfsha");
-  EXPECT_EQ(TextOf(answer, 4, 0), "int1-khlu734hmw7yznxbzenx77njyi");
-  EXPECT_EQ(TextOf(answer, 5, 1), "pub1-6a4qihx64doec57itdhdrnkeia");
+  auto answers = [&](size_t check_bytes) {
+    auto pseudonymiser = *LocalPseudonymiser::Create(FixedKeyring(1, check_bytes));
+    PseudonymAnswer answer;
+    EXPECT_TRUE(pseudonymiser->Pseudonymise(batch, answer).ok());
+    std::vector<std::string> texts;
+    for (size_t i = 0; i < 6; ++i) texts.push_back(TextOf(answer, i, i % 2));
+    return texts;
+  };
+  EXPECT_EQ(answers(Keyring::kCheckBytes),
+            (std::vector<std::string>{
+                "int1-4ptmh5dxm3yu2wjloarzdrsc7a", "pub1-c6og63zwzkt55xg7nblsx4fsb4",
+                "int1-6a5k3q6r4xtrwlk3quvifcmbvm", "pub1-pui2vf2eabqkz34qefw3x5fcj4",
+                "int1-lfaje6mwiwnvjueb557a3glyfy", "pub1-zz5er4kelw4y4bfzjwbm43o4la"}));
+  // Keyrings of before there were check bytes.
+  EXPECT_EQ(answers(0), (std::vector<std::string>{
+                            "int1-r4yfwgibs4ctumsetrto24uva4", "pub1-dpk45aq662yasrm6pwqz4xvjpe",
+                            "int1-phyvtkiwcpumr7cej7riyftxzm", "pub1-xjrve6r7boaa4l3rgletesfsha",
+                            "int1-khlu734hmw7yznxbzenx77njyi", "pub1-6a4qihx64doec57itdhdrnkeia"}));
 }
 
 // Rotation and conversion need no identifier: decipher under one key, encipher under the other.
@@ -124,6 +134,14 @@ TEST(LocalPseudonymiser, MakesPseudonymsOfAnOlderEpochWhereAskedTo) {
   EXPECT_EQ(*third->Domain("public@previous"), *third->Domain("public"));
   for (const char* none : {"intelligence@4", "intelligence@", "intelligence@x", "none@1"})
     EXPECT_EQ(third->Domain(none).status().code(), absl::StatusCode::kNotFound) << none;
+  // Never an older one, nor the newest, instead of the one before.
+  Keyring keyring = FixedKeyring(3);
+  ASSERT_TRUE(keyring.Retire("intelligence", 2).ok());
+  EXPECT_TRUE(absl::IsNotFound(
+      (*LocalPseudonymiser::Create(keyring))->Domain("intelligence@previous").status()));
+  ASSERT_TRUE(keyring.Retire("intelligence", 1).ok());
+  EXPECT_TRUE(absl::IsNotFound(
+      (*LocalPseudonymiser::Create(keyring))->Domain("intelligence@previous").status()));
   const std::array<uint16_t, 2> both = {*third->Domain("intelligence"),
                                         *third->Domain("intelligence@1")};
   PseudonymBatch batch, old_batch;

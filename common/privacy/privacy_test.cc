@@ -11,7 +11,10 @@
 #include <set>
 
 #include "common/base/strings.h"
+#include "common/base/testing.h"
+#include "common/privacy/epoch_record.h"
 #include "common/privacy/generalise.h"
+#include "common/privacy/key_file.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/privacy/pseudonym.h"
@@ -135,7 +138,7 @@ TEST_F(KeyringTest, RefusesWhatIsDamagedOrAnothers) {
     write(good.substr(0, size));
     EXPECT_FALSE(Keyring::Load(ring_, kek_).ok()) << "cut to " << size;
   }
-  write("SLUICE-KEYRING 4\n" + good.substr(17));
+  write("SLUICE-KEYRING 5\n" + good.substr(17));
   EXPECT_THAT(LoadError(), HasSubstr("of a version that this program doesn't know"));
   write(good);
   fs::remove(kek_);
@@ -167,8 +170,8 @@ TEST_F(KeyringTest, OverwritesOnlyItself) {
   std::ofstream(ring_, std::ios::binary) << "precious";
   EXPECT_FALSE(keyring.Save(ring_, kek_, random_).ok());
   EXPECT_EQ(Read(ring_), "precious");
-  // The keyring, its lock, and the two keys.
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 4);
+  // The keyring, its record of epochs, its lock, and the two keys.
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 5);
 }
 
 // Root secret 00 01 .. 1f under the key-encryption key 11 11 .. 11, written apart from this code
@@ -195,9 +198,9 @@ TEST_F(KeyringTest, ReadsVersion1WithTheKeysThatItAlwaysHad) {
     return PseudonymPrefix(answer.domains[0]) + std::string(text, kBlockTextBytes);
   };
   EXPECT_EQ(pseudonym(), "int1-ewollzocgj3sz6oyakem2kagpa");
-  // Written again, it is of version 3, and still makes the same pseudonyms.
+  // Written again, it is of version 4, and still makes the same pseudonyms.
   ASSERT_TRUE(keyring->Save(ring_, kek_, random_).ok());
-  EXPECT_TRUE(Read(ring_).starts_with("SLUICE-KEYRING 3\n"));
+  EXPECT_TRUE(Read(ring_).starts_with("SLUICE-KEYRING 4\n"));
   keyring = Keyring::Load(ring_, kek_);
   ASSERT_TRUE(keyring.ok()) << keyring.status();
   EXPECT_EQ(pseudonym(), "int1-ewollzocgj3sz6oyakem2kagpa");
@@ -304,6 +307,139 @@ TEST_F(KeyringTest, ACopyUnderAnotherKeyHasTheSameKeysAndOverwritesNothing) {
               HasSubstr("nothing was overwritten"));
 }
 
+TEST_F(KeyringTest, WritesNothingThatItCouldNotRead) {
+  Keyring keyring = Make();
+  // Until it is full.
+  size_t epochs = 0;
+  absl::Status saved = keyring.Save(ring_, kek_, random_);
+  ASSERT_TRUE(saved.ok());
+  for (; epochs < 10'000; epochs += 100) {
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(keyring.Rotate("public", random_).ok());
+    saved = keyring.Save(ring_, kek_, random_);
+    if (!saved.ok()) break;
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(saved)) << saved;
+  EXPECT_GT(epochs, 1'000u);
+  auto loaded = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->Find("public")->epochs.size(), epochs + 1);
+}
+
+TEST_F(KeyringTest, ItsLockIsWaitedForWithAnEnd) {
+  ASSERT_TRUE(Make().Save(ring_, kek_, random_).ok());
+  auto held = KeyFileLock::Take(ring_);
+  ASSERT_TRUE(held.ok());
+  absl::Status late = KeyFileLock::Take(ring_, 20).status();
+  EXPECT_TRUE(absl::IsUnavailable(late)) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr("ring.lock: another process has held"));
+}
+
+TEST_F(KeyringTest, APipeInItsPlaceIsNotWaitedFor) {
+  ASSERT_EQ(mkfifo(ring_.c_str(), 0600), 0);
+  EXPECT_THAT(LoadError(), HasSubstr("isn't a file"));
+}
+
+TEST_F(KeyringTest, ItsFingerprintAndChecksTellItFromOthersAndStay) {
+  base::CountingRandom counting(0);
+  auto keyring = Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, counting);
+  // Computed apart from this code, with Python's hmac.
+  EXPECT_EQ(*keyring->Fingerprint(), "fc04dc04e86d101c");
+  EXPECT_EQ(keyring->Find("intelligence")->epochs[0].check, "ca820a38a1212cdd");
+  EXPECT_EQ(keyring->Find("public")->epochs[0].check, "8fa2759e107c071a");
+  EXPECT_NE(*Make().Fingerprint(), "fc04dc04e86d101c");
+  ASSERT_TRUE(keyring->Rotate("public", random_).ok());
+  ASSERT_TRUE(keyring->Retire("public", 1).ok());
+  ASSERT_TRUE(keyring->Destroy("public", 1).ok());
+  ASSERT_TRUE(keyring->Save(ring_, kek_, random_).ok());
+  auto loaded = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(*loaded->Fingerprint(), "fc04dc04e86d101c");
+  EXPECT_EQ(loaded->Find("public")->epochs[0].check, "8fa2759e107c071a")
+      << "a destroyed one is known too";
+}
+
+TEST_F(KeyringTest, NoNumberIsUsedTwiceWithAnotherSecret) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  const std::string backup = Read(ring_);
+  ASSERT_EQ(*keyring.Rotate("intelligence", random_), 2u);
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  // An older copy that somebody put back by hand.
+  std::ofstream(ring_, std::ios::binary | std::ios::trunc) << backup;
+  auto old = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(old.ok());
+  ASSERT_TRUE(old->Rotate("intelligence", random_).ok());
+  absl::Status saved = old->Save(ring_, kek_, random_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(saved));
+  EXPECT_THAT(std::string(saved.message()), HasSubstr("it is an older copy"));
+  EXPECT_EQ(Read(ring_), backup);
+  // Nor where the copy came from elsewhere, and knew nothing of the record.
+  std::string away = (folder_ / "away").string();
+  std::ofstream(away, std::ios::binary) << backup;
+  auto other = Keyring::Load(away, kek_);
+  ASSERT_EQ(*other->Rotate("intelligence", random_), 2u);
+  ASSERT_TRUE(other->Save(away, kek_, random_).ok());
+  std::ofstream(ring_, std::ios::binary | std::ios::trunc) << Read(away);
+  auto record_of = EpochRecord::Load(EpochRecord::PathOf(ring_), *other);
+  ASSERT_TRUE(record_of.ok()) << record_of.status();
+  EXPECT_THAT(std::string(record_of->Check(*other).message()),
+              HasSubstr("has another secret under this number"));
+  std::ofstream(ring_, std::ios::binary | std::ios::trunc) << backup;
+
+  // Restored as it should be, where the record is still there.
+  old = Keyring::Load(ring_, kek_);
+  auto record = EpochRecord::Load(EpochRecord::PathOf(ring_), *old);
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_THAT(std::string(record->Check(*old).message()), HasSubstr("it is an older copy"));
+  ASSERT_TRUE(old->Restored(&*record, random_).ok());
+  EXPECT_TRUE(record->Check(*old).ok());
+  EXPECT_EQ(*old->Rotate("intelligence", random_), 3u);
+  EXPECT_EQ(*old->Rotate("public", random_), 2u);
+  // And where it has gone, too: nobody knows what was used.
+  auto lost = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(lost->Restored(nullptr, random_).ok());
+  EXPECT_GE(*lost->Rotate("intelligence", random_), 1'002u);
+}
+
+TEST_F(KeyringTest, AWriterThatIsKilledBetweenRecordAndKeyringLeavesAUsableKeyring) {
+  Keyring keyring = Make();
+  ASSERT_TRUE(keyring.Save(ring_, kek_, random_).ok());
+  ASSERT_EQ(*keyring.Rotate("intelligence", random_), 2u);
+  // The keyring can't be written, and its record was.
+  fs::create_directory(ring_ + ".new");
+  EXPECT_FALSE(keyring.Save(ring_, kek_, random_).ok());
+  fs::remove(ring_ + ".new");
+  auto loaded = Keyring::Load(ring_, kek_);
+  ASSERT_TRUE(loaded.ok());
+  auto record = EpochRecord::Load(EpochRecord::PathOf(ring_), *loaded);
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_TRUE(record->Check(*loaded).ok());
+  EXPECT_EQ(*loaded->Rotate("intelligence", random_), 3u) << "2 may have been used";
+  EXPECT_TRUE(loaded->Save(ring_, kek_, random_).ok());
+}
+
+TEST_F(KeyringTest, ARecordOfEpochsIsItsKeyringsAndUnchanged) {
+  Keyring keyring = Make();
+  const std::string path = (folder_ / "epochs").string();
+  auto record = EpochRecord::LoadOrNew(path, keyring);
+  ASSERT_TRUE(record.ok());
+  EXPECT_TRUE(record->Learn(keyring));
+  EXPECT_FALSE(record->Learn(keyring));
+  ASSERT_TRUE(record->Save(path, keyring).ok());
+  EXPECT_TRUE(EpochRecord::Load(path, keyring).ok());
+  EXPECT_THAT(std::string(EpochRecord::Load(path, Make()).status().message()),
+              HasSubstr("is of the keyring"));
+  const std::string good = Read(path);
+  for (size_t at = 0; at < good.size(); ++at) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 1);
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bad;
+    EXPECT_FALSE(EpochRecord::Load(path, keyring).ok()) << at;
+  }
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << good.substr(0, good.size() / 2);
+  EXPECT_FALSE(EpochRecord::Load(path, keyring).ok());
+}
+
 TEST_F(KeyringTest, TakesNewDomainsButNoSecondOfAName) {
   Keyring keyring = Make();
   ASSERT_TRUE(keyring.AddDomain("research", "res", random_).ok());
@@ -318,6 +454,8 @@ TEST_F(KeyringTest, RefusesDomainsThatCannotBeToldApart) {
   EXPECT_FALSE(Keyring::Create({{"a", "x"}, {"a", "y"}}, random_).ok());
   EXPECT_FALSE(Keyring::Create({{"a", "x"}, {"b", "x"}}, random_).ok());
   EXPECT_FALSE(Keyring::Create({{"a", "X1"}}, random_).ok());
+  EXPECT_FALSE(Keyring::Create({{std::string(129, 'a'), "x"}}, random_).ok());
+  EXPECT_FALSE(Keyring::Create({{"a\nb", "x"}}, random_).ok());
 }
 
 TEST_F(KeyringTest, AMillionPseudonymsDifferByKindDomainEpochAndValueAndNeverCollide) {

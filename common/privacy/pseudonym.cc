@@ -132,8 +132,7 @@ std::optional<FoundPseudonym> FindPseudonym(std::string_view text, std::string_v
        hyphen = text.find('-', hyphen + 1)) {
     size_t begin = hyphen, end = hyphen + 1 + kBlockTextBytes;
     while (begin > from && IsWord(text[begin - 1])) --begin;
-    if (end > text.size() || (end < text.size() && (IsWord(text[end]) || text[end] == '-')))
-      continue;
+    if (end > text.size() || (end < text.size() && IsWord(text[end]))) continue;
     auto parsed = ParsePseudonym(text.substr(begin, end - begin));
     if (parsed && parsed->label == label) return FoundPseudonym{begin, end, *parsed};
   }

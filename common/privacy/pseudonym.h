@@ -51,9 +51,17 @@ struct FoundPseudonym {
   ParsedPseudonym parsed;
 };
 // The first pseudonym with this label in the text from `from` on, wherever it stands: JSON lines,
-// CSV, plain text. Longer words that only begin or end like one aren't.
+// CSV, plain text, one behind the other with a hyphen between. Longer words that only begin or end
+// like one aren't.
 std::optional<FoundPseudonym> FindPseudonym(std::string_view text, std::string_view label,
                                             size_t from);
+
+// Whether a block that was deciphered is what the keys made: its check bytes are zero.
+inline bool IsInner(const uint8_t* block, size_t check_bytes) {
+  uint8_t bits = 0;
+  for (size_t i = 0; i < check_bytes; ++i) bits |= block[sizeof(PseudonymBlock) - 1 - i];
+  return bits == 0;
+}
 
 struct ParsedEncrypted {
   std::string_view label;

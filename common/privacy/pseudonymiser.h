@@ -140,8 +140,8 @@ class Pseudonymiser {
   virtual ~Pseudonymiser() = default;
 
   // The index by which batches name this domain. `name@2` is the domain in its epoch 2, and
-  // `name@previous` in the epoch before its newest one, as long as that is active; until there is
-  // one, its newest. kNotFound when there is no such domain or active epoch.
+  // `name@previous` in the epoch before its newest one; until there is one, its newest. kNotFound
+  // when there is no such domain, or the epoch isn't active: another one is never taken instead.
   virtual absl::StatusOr<uint16_t> Domain(std::string_view name) = 0;
 
   // Fills `answer` for the whole batch or returns an error: kUnavailable when trying again later

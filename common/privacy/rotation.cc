@@ -17,9 +17,9 @@ absl::StatusOr<Rotation> Rotation::Create(const Keyring& keyring, std::string_vi
     return absl::NotFoundError(base::StrCat("the keyring has no domain '", name, "'"));
   SLUICE_ASSIGN_OR_RETURN(base::SecretBytes key, keyring.DomainKey(name, domain->newest()));
   SLUICE_ASSIGN_OR_RETURN(AesBlocks encipher, AesBlocks::Create(key.Reveal(kAccess)));
-  Rotation rotation(domain->label, domain->newest(), std::move(encipher));
+  Rotation rotation(domain->label, domain->newest(), keyring.check_bytes(), std::move(encipher));
   for (const KeyringEpoch& epoch : domain->epochs) {
-    if (epoch.state != EpochState::kActive || epoch.number == domain->newest()) continue;
+    if (epoch.state != EpochState::kActive) continue;
     SLUICE_ASSIGN_OR_RETURN(base::SecretBytes old, keyring.DomainKey(name, epoch.number));
     SLUICE_ASSIGN_OR_RETURN(AesBlocks decipher, AesBlocks::Create(old.Reveal(kAccess),
                                                                   AesBlocks::Direction::kDecipher));
@@ -38,16 +38,28 @@ absl::Status Rotation::Convert(std::string_view text, std::string& out, Counts& 
     for (Old& one : old_) {
       if (one.epoch == parsed.epoch) old = &one;
     }
-    if (old == nullptr) {
-      ++(parsed.epoch == newest_ ? counts.already : counts.untouched);
+    auto copy = [&](uint64_t& count) {
+      ++count;
       out.append(text.substr(found->begin, found->end - found->begin));
+    };
+    if (old == nullptr) {
+      copy(counts.untouched);
       continue;
     }
     PseudonymBlock block = parsed.block;
-    if (!old->decipher.Apply(block.data(), block.size()) ||
-        !encipher_.Apply(block.data(), block.size())) {
+    if (!old->decipher.Apply(block.data(), block.size()))
       return absl::InternalError("OpenSSL: AES-256 failed");
+    if (!IsInner(block.data(), check_bytes_)) {
+      ++counts.foreign;
+      copy(counts.untouched);
+      continue;
     }
+    if (parsed.epoch == newest_) {
+      copy(counts.already);
+      continue;
+    }
+    if (!encipher_.Apply(block.data(), block.size()))
+      return absl::InternalError("OpenSSL: AES-256 failed");
     AppendPseudonym({label_, newest_}, block, out);
     ++counts.converted;
   }

@@ -66,11 +66,41 @@ TEST_F(RotationTest, ConvertsWhereverAPseudonymStandsAndNothingElse) {
                 "\"}\n");
   EXPECT_EQ(counts_.converted, 2u);
   // Part of something longer, or cut short.
-  for (const std::string& text : {one + "a", "x" + one, one + "-1", one.substr(0, one.size() - 1),
+  for (const std::string& text : {one + "a", "x" + one, one.substr(0, one.size() - 1),
                                   "int1e-" + one.substr(5), std::string("-"), std::string()}) {
     EXPECT_EQ(Convert(text), text);
     EXPECT_EQ(counts_.converted, 0u) << text;
   }
+}
+
+TEST_F(RotationTest, PseudonymsThatHyphensJoinAreAllConverted) {
+  std::string one = Pseudonym("intelligence", 1), two = Pseudonym("intelligence", 2);
+  ASSERT_TRUE(keyring_.Rotate("intelligence", random_).ok());
+  std::string new_one = Pseudonym("intelligence", 1), new_two = Pseudonym("intelligence", 2);
+  EXPECT_EQ(Convert(one + "-" + two), new_one + "-" + new_two);
+  EXPECT_EQ(counts_.converted, 2u);
+  EXPECT_EQ(Convert(one + "-E05"), new_one + "-E05");
+  EXPECT_EQ(Convert("a-" + one + "-1-" + two + "-"), "a-" + new_one + "-1-" + new_two + "-");
+  EXPECT_EQ(Convert(one + two), one + two) << "one word, which nothing of ours makes";
+}
+
+// The same domain, label and numbers, and other secrets: another keyring, and an epoch whose
+// keyring was lost.
+TEST_F(RotationTest, WhatNoEpochOfTheKeyringMadeIsNeverConverted) {
+  Keyring mine = std::move(keyring_);
+  keyring_ = *Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
+  ASSERT_TRUE(keyring_.Rotate("intelligence", random_).ok());
+  std::string foreign;
+  for (int i = 0; i < 100; ++i) foreign += Pseudonym("intelligence@1", i) + ",";
+  for (int i = 0; i < 100; ++i) foreign += Pseudonym("intelligence", i) + ",";
+  keyring_ = std::move(mine);
+  ASSERT_TRUE(keyring_.Rotate("intelligence", random_).ok());
+  const std::string own = Pseudonym("intelligence@1", 7);
+  EXPECT_EQ(Convert(foreign + own), foreign + Pseudonym("intelligence", 7));
+  EXPECT_EQ(counts_.converted, 1u);
+  EXPECT_EQ(counts_.foreign, 200u);
+  EXPECT_EQ(counts_.untouched, 200u);
+  EXPECT_EQ(counts_.already, 0u);
 }
 
 TEST_F(RotationTest, WhatARetiredOrDestroyedEpochMadeStaysAndIsCounted) {

@@ -1,5 +1,6 @@
 #include "services/ctl/conversion.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <optional>
@@ -36,8 +37,13 @@ absl::Status ForEachLine(const std::string& file, Output& output,
 
 ExitCode ReportConversion(const privacy::Rotation::Counts& counts, Output& output) {
   output.err() << counts.converted << " pseudonyms converted, " << counts.already
-               << " of the newest epoch already, " << counts.untouched
+               << " of the newest epoch already, " << counts.untouched - counts.foreign
                << " of an epoch that isn't active: left as they are.\n";
+  if (counts.foreign > 0) {
+    output.err() << counts.foreign
+                 << " bear an active epoch's number and weren't made by it: left as they are. They "
+                    "were made with another keyring, or with an epoch whose keyring was lost.\n";
+  }
   return counts.untouched == 0 ? ExitCode::kOk : ExitCode::kFound;
 }
 
@@ -48,11 +54,6 @@ void PseudonymConverter::Add(std::string_view text) {
     at = found->end;
     const auto& parsed = found->parsed;
     std::string_view old = text.substr(found->begin, found->end - found->begin);
-    if (newest_ != 0 && parsed.epoch == newest_) {
-      ++added_.already;
-      pending_.append(old);
-      continue;
-    }
     std::string& blocks = blocks_[parsed.epoch];
     places_.push_back(
         {ends_.size(), pending_.size(), parsed.epoch, blocks.size(), std::string(old)});
@@ -101,6 +102,17 @@ absl::StatusOr<std::vector<std::string>> PseudonymConverter::Take() {
         text.append(here.old);
         continue;
       }
+      if (std::binary_search(now->unknown.begin(), now->unknown.end(), here.block / kBlockBytes)) {
+        ++added_.foreign;
+        ++added_.untouched;
+        text.append(here.old);
+        continue;
+      }
+      if (here.epoch == newest_) {
+        ++added_.already;
+        text.append(here.old);
+        continue;
+      }
       privacy::PseudonymBlock block;
       std::memcpy(block.data(), now->blocks.data() + here.block, kBlockBytes);
       privacy::AppendPseudonym(now->as, block, text);
@@ -112,6 +124,7 @@ absl::StatusOr<std::vector<std::string>> PseudonymConverter::Take() {
   counts_.converted += added_.converted;
   counts_.already += added_.already;
   counts_.untouched += added_.untouched;
+  counts_.foreign += added_.foreign;
   Clear();
   return texts;
 }

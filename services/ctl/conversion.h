@@ -34,12 +34,15 @@ class PseudonymConverter {
   struct Made {
     std::string blocks;
     privacy::DomainEpoch as;
+    // The numbers, ascending, of blocks that the epoch didn't make.
+    std::vector<uint32_t> unknown = {};
   };
   // A call for them. kFailedPrecondition, kNotFound: the epoch isn't active, or never was: its
   // pseudonyms stay.
   using Ask = std::function<absl::StatusOr<Made>(uint32_t epoch, const std::string& blocks)>;
 
-  // `newest`: what is left as it is, because it is converted already; 0: nothing.
+  // `newest`: what is converted already, and asked for all the same, to know whether this epoch
+  // made it; 0: nothing is.
   PseudonymConverter(std::string label, uint32_t newest, Ask ask)
       : label_(std::move(label)), newest_(newest), ask_(std::move(ask)) {}
 

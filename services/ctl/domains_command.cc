@@ -47,14 +47,15 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
       options.service.Call(&Stub::ListDomains, v1::ListDomainsRequest(), response));
   if (output.json()) {
     JsonText json;
-    json.BeginObject().Member("generation", response.generation()).Key("domains").BeginArray();
+    json.BeginObject().Member("generation", response.generation());
+    json.Member("fingerprint", response.fingerprint()).Key("domains").BeginArray();
     for (const v1::Domain& domain : response.domains()) {
       json.BeginObject().Member("name", domain.name()).Member("label", domain.label());
       json.Key("epochs").BeginArray();
       for (const v1::Epoch& epoch : domain.epochs()) {
         json.BeginObject().Member("number", epoch.number());
         json.Member("state", StateName(epoch.state()));
-        json.Member("begun", Begun(epoch)).EndObject();
+        json.Member("begun", Begun(epoch)).Member("check", epoch.check()).EndObject();
       }
       json.EndArray().EndObject();
     }
@@ -62,13 +63,14 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
     output.out() << std::move(json).Finish();
     return ExitCode::kOk;
   }
-  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE", "BEGUN"});
+  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE", "BEGUN", "CHECK"});
   for (const v1::Domain& domain : response.domains()) {
     for (int i = 0; i < domain.epochs_size(); ++i) {
       const v1::Epoch& epoch = domain.epochs(i);
       bool newest = i + 1 == domain.epochs_size();
       table.Add({domain.name(), domain.label(), StrCat(epoch.number()),
-                 newest ? "newest" : std::string(StateName(epoch.state())), Begun(epoch)});
+                 newest ? "newest" : std::string(StateName(epoch.state())), Begun(epoch),
+                 epoch.check()});
     }
   }
   table.Print(output);

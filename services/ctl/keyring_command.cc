@@ -8,6 +8,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/epoch_record.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/rotation.h"
 #include "services/ctl/acts.h"
@@ -28,6 +29,8 @@ struct Options {
   uint32_t epoch = 0;
   std::string copy, copy_key;
   bool keep = false;
+  bool nothing_since = false;
+  bool confirmed = false;
   std::string input = "-";
 };
 
@@ -41,7 +44,8 @@ std::string Begun(const privacy::KeyringEpoch& epoch) {
   return epoch.begun_unix_ms == 0 ? "" : TimeText(epoch.begun_unix_ms);
 }
 
-// The trail that the option names, if any: what can't be written there isn't done.
+// The trail that the option names, if any: what can't be written there isn't done. Returns
+// `outcome`, which is a refusal's reason where it isn't OK.
 absl::Status Record(const Options& options, trail::Operation operation, std::string action,
                     const absl::Status& outcome, std::string subject, uint64_t count = 0) {
   if (options.trail.empty()) return outcome;
@@ -59,18 +63,37 @@ absl::Status Record(const Options& options, trail::Operation operation, std::str
   return outcome;
 }
 
+// What an act that was recorded came to: the trail says that it was done, and must also say that it
+// wasn't.
+absl::Status RecordFailure(const Options& options, trail::Operation operation, std::string action,
+                           const absl::Status& outcome, std::string subject) {
+  if (outcome.ok()) return outcome;
+  return Record(options, operation, std::move(action), outcome, std::move(subject));
+}
+
+// Its number, and what tells it from another one with that number.
+std::string EpochText(const Keyring& keyring, std::string_view domain, uint32_t epoch) {
+  const privacy::KeyringDomain* found = keyring.Find(domain);
+  const privacy::KeyringEpoch* at = found == nullptr ? nullptr : found->Find(epoch);
+  if (at == nullptr || at->check.empty()) return StrCat("epoch ", epoch);
+  return StrCat("epoch ", epoch, ", check ", at->check);
+}
+
 absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
+  SLUICE_ASSIGN_OR_RETURN(std::string fingerprint, keyring.Fingerprint());
   if (output.json()) {
     JsonText json;
-    json.BeginObject().Member("generation", keyring.generation()).Key("domains").BeginArray();
+    json.BeginObject().Member("generation", keyring.generation());
+    json.Member("fingerprint", fingerprint).Member("checked", keyring.check_bytes() > 0);
+    json.Key("domains").BeginArray();
     for (const privacy::KeyringDomain& domain : keyring.domains()) {
       json.BeginObject().Member("name", domain.name).Member("label", domain.label);
       json.Key("epochs").BeginArray();
       for (const privacy::KeyringEpoch& epoch : domain.epochs) {
         json.BeginObject().Member("number", epoch.number);
         json.Member("state", StateName(epoch.state));
-        json.Member("begun", Begun(epoch)).EndObject();
+        json.Member("begun", Begun(epoch)).Member("check", epoch.check).EndObject();
       }
       json.EndArray().EndObject();
     }
@@ -78,15 +101,16 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
     output.out() << std::move(json).Finish();
     return ExitCode::kOk;
   }
-  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE", "BEGUN"});
+  Table table({"DOMAIN", "LABEL", "EPOCH", "STATE", "BEGUN", "CHECK"});
   for (const privacy::KeyringDomain& domain : keyring.domains()) {
     for (const privacy::KeyringEpoch& epoch : domain.epochs) {
       table.Add({domain.name, domain.label, StrCat(epoch.number),
                  epoch.number == domain.newest() ? "newest" : std::string(StateName(epoch.state)),
-                 Begun(epoch)});
+                 Begun(epoch), epoch.check});
     }
   }
   table.Print(output);
+  output.err() << "Keyring " << fingerprint << ".\n";
   return ExitCode::kOk;
 }
 
@@ -96,9 +120,10 @@ absl::Status Change(const Options& options, trail::Operation operation, std::str
   base::SystemRandom random;
   SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
   absl::StatusOr<std::string> subject = change(keyring);
-  SLUICE_RETURN_IF_ERROR(Record(options, operation, std::move(action), subject.status(),
-                                subject.ok() ? *subject : ""));
-  return keyring.Save(options.keyring, options.key, random);
+  SLUICE_RETURN_IF_ERROR(
+      Record(options, operation, action, subject.status(), subject.ok() ? *subject : ""));
+  return RecordFailure(options, operation, action,
+                       keyring.Save(options.keyring, options.key, random), *subject);
 }
 
 absl::StatusOr<ExitCode> AddDomain(const Options& options, Output&) {
@@ -108,7 +133,7 @@ absl::StatusOr<ExitCode> AddDomain(const Options& options, Output&) {
                                   SLUICE_RETURN_IF_ERROR(
                                       keyring.AddDomain(options.domain, options.label, random,
                                                         base::SystemClock().UnixMillis()));
-                                  return "epoch 1";
+                                  return EpochText(keyring, options.domain, 1);
                                 }));
   return ExitCode::kOk;
 }
@@ -121,7 +146,7 @@ absl::StatusOr<ExitCode> Rotate(const Options& options, Output& output) {
              [&](Keyring& keyring) -> absl::StatusOr<std::string> {
                SLUICE_ASSIGN_OR_RETURN(
                    made, keyring.Rotate(options.domain, random, base::SystemClock().UnixMillis()));
-               return StrCat("epoch ", made);
+               return EpochText(keyring, options.domain, made);
              }));
   if (output.json()) {
     JsonText json;
@@ -139,17 +164,21 @@ absl::StatusOr<ExitCode> Retire(const Options& options, Output&) {
                                 [&](Keyring& keyring) -> absl::StatusOr<std::string> {
                                   SLUICE_RETURN_IF_ERROR(
                                       keyring.Retire(options.domain, options.epoch));
-                                  return StrCat("epoch ", options.epoch);
+                                  return EpochText(keyring, options.domain, options.epoch);
                                 }));
   return ExitCode::kOk;
 }
 
 absl::StatusOr<ExitCode> Destroy(const Options& options, Output& output) {
+  if (!options.confirmed) {
+    return absl::InvalidArgumentError(
+        "nobody can undo this: its pseudonyms can't be tied to anything any more; say --yes");
+  }
   SLUICE_RETURN_IF_ERROR(Change(options, trail::Operation::kErasure, "DestroyEpoch",
                                 [&](Keyring& keyring) -> absl::StatusOr<std::string> {
                                   SLUICE_RETURN_IF_ERROR(
                                       keyring.Destroy(options.domain, options.epoch));
-                                  return StrCat("epoch ", options.epoch);
+                                  return EpochText(keyring, options.domain, options.epoch);
                                 }));
   output.err()
       << "The keyring no longer holds the epoch's secret. Its older copies and backups do: "
@@ -157,23 +186,49 @@ absl::StatusOr<ExitCode> Destroy(const Options& options, Output& output) {
   return ExitCode::kOk;
 }
 
-// From one file and key to another, which must not exist.
-absl::Status Copy(const std::string& from, const std::string& from_key, const std::string& to,
-                  const std::string& to_key) {
-  base::SystemRandom random;
-  SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(from, from_key));
-  SLUICE_ASSIGN_OR_RETURN(auto key, privacy::FileKeyEncryption::Load(to_key, random));
-  SLUICE_RETURN_IF_ERROR(keyring.SaveCopy(to, key, random));
-  // A backup that can't be read is found now, and not when it is needed.
-  SLUICE_ASSIGN_OR_RETURN(Keyring copy, Keyring::Load(to, key));
-  return copy.SameRoot(keyring) ? absl::OkStatus()
-                                : absl::DataLossError(StrCat(to, ": isn't what was written"));
+absl::Status CheckNew(const std::string& path) {
+  if (access(path.c_str(), F_OK) != 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(StrCat(path, ": exists already; nothing was overwritten"));
 }
 
+// What one key wraps, only it unwraps.
+absl::Status CheckOtherKey(const std::string& key, const std::string& other) {
+  base::SystemRandom random;
+  SLUICE_ASSIGN_OR_RETURN(auto one, privacy::FileKeyEncryption::Load(key, random));
+  SLUICE_ASSIGN_OR_RETURN(auto two, privacy::FileKeyEncryption::Load(other, random));
+  SLUICE_ASSIGN_OR_RETURN(std::string wrapped, one.Wrap("", base::SecretBytes("x")));
+  if (!two.Unwrap("", wrapped).ok()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat(other,
+             ": is the keyring's own key: whoever loses it, or has it stolen, loses both. "
+             "Make another with `sluicectl keys encryption-key --to FILE`"));
+}
+
+// What can be known before it is done, such as that the files are there, is found before it is
+// recorded.
 absl::StatusOr<ExitCode> Backup(const Options& options, Output&) {
-  SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kDisclosure, "BackupKeyring",
-                                Copy(options.keyring, options.key, options.copy, options.copy_key),
-                                options.copy));
+  base::SystemRandom random;
+  auto check = [&]() -> absl::StatusOr<Keyring> {
+    SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
+    SLUICE_RETURN_IF_ERROR(CheckOtherKey(options.key, options.copy_key));
+    SLUICE_RETURN_IF_ERROR(CheckNew(options.copy));
+    return keyring;
+  };
+  auto copy = [&](Keyring& keyring) -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(auto key, privacy::FileKeyEncryption::Load(options.copy_key, random));
+    SLUICE_RETURN_IF_ERROR(keyring.SaveCopy(options.copy, key, random));
+    // A backup that can't be read is found now, and not when it is needed.
+    SLUICE_ASSIGN_OR_RETURN(Keyring read, Keyring::Load(options.copy, key));
+    return read.SameRoot(keyring)
+               ? absl::OkStatus()
+               : absl::DataLossError(StrCat(options.copy, ": isn't what was written"));
+  };
+  constexpr trail::Operation kOperation = trail::Operation::kDisclosure;
+  absl::StatusOr<Keyring> keyring = check();
+  SLUICE_RETURN_IF_ERROR(
+      Record(options, kOperation, "BackupKeyring", keyring.status(), options.copy));
+  SLUICE_RETURN_IF_ERROR(
+      RecordFailure(options, kOperation, "BackupKeyring", copy(*keyring), options.copy));
   return ExitCode::kOk;
 }
 
@@ -192,26 +247,59 @@ absl::StatusOr<ExitCode> Restore(const Options& options, Output& output) {
     output.err() << options.keyring << ": is there, and stays as it is.\n";
     return ExitCode::kOk;
   }
-  SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kAlteration, "RestoreKeyring",
-                                Copy(options.copy, options.copy_key, options.keyring, options.key),
-                                options.copy));
+  base::SystemRandom random;
+  bool known = false;
+  auto prepare = [&]() -> absl::StatusOr<Keyring> {
+    SLUICE_RETURN_IF_ERROR(CheckNew(options.keyring));
+    SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.copy, options.copy_key));
+    // What the lost keyring had, if it is still written beside it.
+    auto record =
+        privacy::EpochRecord::Load(privacy::EpochRecord::PathOf(options.keyring), keyring);
+    if (!record.ok() && !absl::IsNotFound(record.status())) return record.status();
+    known = record.ok() && keyring.KnownTo(&*record);
+    if (known || !options.nothing_since)
+      SLUICE_RETURN_IF_ERROR(keyring.Restored(record.ok() ? &*record : nullptr, random));
+    return keyring;
+  };
+  constexpr trail::Operation kOperation = trail::Operation::kAlteration;
+  absl::StatusOr<Keyring> keyring = prepare();
+  SLUICE_RETURN_IF_ERROR(
+      Record(options, kOperation, "RestoreKeyring", keyring.status(), options.copy));
+  SLUICE_RETURN_IF_ERROR(RecordFailure(options, kOperation, "RestoreKeyring",
+                                       keyring->Save(options.keyring, options.key, random),
+                                       options.copy));
+  for (const privacy::KeyringDomain& domain : keyring->domains()) {
+    if (domain.next_epoch_min <= domain.newest() + 1) continue;
+    output.err() << "Domain '" << domain.name << "' goes on with epoch " << domain.next_epoch_min
+                 << " at its next rotation: "
+                 << (known ? "the numbers before it were used"
+                           : "the numbers before it may have been used since the backup")
+                 << ", and none is used twice.\n";
+  }
   return ExitCode::kOk;
 }
 
 absl::StatusOr<ExitCode> Convert(const Options& options, Output& output) {
-  SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
-  SLUICE_ASSIGN_OR_RETURN(auto rotation, privacy::Rotation::Create(keyring, options.domain));
   privacy::Rotation::Counts counts;
   std::string converted;
+  constexpr trail::Operation kOperation = trail::Operation::kAlteration;
+  auto prepare = [&]() -> absl::StatusOr<privacy::Rotation> {
+    SLUICE_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Load(options.keyring, options.key));
+    return privacy::Rotation::Create(keyring, options.domain);
+  };
+  absl::StatusOr<privacy::Rotation> rotation = prepare();
+  // Before the first pseudonym leaves; how many they were is written behind the last.
   SLUICE_RETURN_IF_ERROR(
+      Record(options, kOperation, "BeginConvertPseudonyms", rotation.status(), options.input));
+  absl::Status done =
       ForEachLine(options.input, output, [&](const std::string& line) -> absl::Status {
         converted.clear();
-        SLUICE_RETURN_IF_ERROR(rotation.Convert(line, converted, counts));
+        SLUICE_RETURN_IF_ERROR(rotation->Convert(line, converted, counts));
         output.out() << converted;
         return output.out() ? absl::OkStatus() : absl::InternalError("the result can't be written");
-      }));
-  SLUICE_RETURN_IF_ERROR(Record(options, trail::Operation::kAlteration, "ConvertPseudonyms",
-                                absl::OkStatus(), options.input, counts.converted));
+      });
+  SLUICE_RETURN_IF_ERROR(
+      Record(options, kOperation, "ConvertPseudonyms", done, options.input, counts.converted));
   return ReportConversion(counts, output);
 }
 
@@ -267,9 +355,10 @@ void AddKeyringCommands(Program& program) {
   CLI::App& destroy =
       add({.name = "destroy",
            .summary = "Destroy a retired epoch's keys for good",
-           .examples = {{"keys destroy" + files + " --domain intelligence --epoch 1",
+           .examples = {{"keys destroy" + files + " --domain intelligence --epoch 1 --yes",
                          "Its pseudonyms can't be tied to anything any more"}}},
           Destroy);
+  destroy.add_flag("--yes", options->confirmed, "I know that nobody can undo this");
   for (CLI::App* command : {&retire, &destroy}) {
     of_domain(*command);
     command->add_option("--epoch", options->epoch, "The epoch's number")->required();
@@ -290,6 +379,8 @@ void AddKeyringCommands(Program& program) {
           Restore);
   restore.add_option("--from", options->copy, "The backup's file")->required();
   restore.add_option("--from-key", options->copy_key, "The file of the backup's key")->required();
+  restore.add_flag("--nothing-since", options->nothing_since,
+                   "No epoch was begun since the backup: the next rotation takes the next number");
   restore.add_flag(
       "--keep", options->keep,
       "Where the backup's keyring is there already, leave it as it is: for what runs at "

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 #include "common/privacy/keyring.h"
@@ -61,11 +63,14 @@ TEST_F(KeyringCommand, ARotationFromItsBeginningToItsEnd) {
   EXPECT_EQ(converted.code, 0) << converted.err;
   EXPECT_EQ(converted.out, "{\"phone\":\"" + now + "\"}\nend");
   EXPECT_THAT(converted.err, HasSubstr("1 pseudonyms converted"));
-  EXPECT_THAT(Keys("destroy", {"--domain", "intelligence", "--epoch", "1"}).err,
+  EXPECT_THAT(Keys("destroy", {"--domain", "intelligence", "--epoch", "1", "--yes"}).err,
               HasSubstr("convert what it made, and retire it"));
   ASSERT_EQ(Keys("retire", {"--domain", "intelligence", "--epoch", "1"}).code, 0);
   EXPECT_EQ(Keys("convert", {"--domain", "intelligence"}, old).code, 1);
-  ASSERT_EQ(Keys("destroy", {"--domain", "intelligence", "--epoch", "1"}).code, 0);
+  Ended asked = Keys("destroy", {"--domain", "intelligence", "--epoch", "1"});
+  EXPECT_EQ(asked.code, 2);
+  EXPECT_THAT(asked.err, HasSubstr("say --yes"));
+  ASSERT_EQ(Keys("destroy", {"--domain", "intelligence", "--epoch", "1", "--yes"}).code, 0);
   Ended list = Keys("list", {});
   EXPECT_THAT(list.out, HasSubstr("destroyed"));
   EXPECT_THAT(list.out, HasSubstr("newest"));
@@ -113,6 +118,90 @@ TEST_F(KeyringCommand, ARestoreAtEveryStartLeavesWhatWasRotatedSince) {
   EXPECT_EQ(another.code, 2);
   EXPECT_THAT(another.err, HasSubstr("holds other keys"));
   EXPECT_EQ(Read(keyring_), rotated);
+}
+
+TEST_F(KeyringCommand, ABackupIsUnderAnotherKeyWhichACommandMakes) {
+  std::string backup = folder_->path() + "/backup", backup_key = folder_->path() + "/backup-kek";
+  Ended same = Keys("backup", {"--to", backup, "--to-key", kek_, "--trail", trail_});
+  EXPECT_EQ(same.code, 2);
+  EXPECT_THAT(same.err, HasSubstr("is the keyring's own key"));
+  EXPECT_EQ(Read(backup), "");
+  EXPECT_THAT(Read(trail_), HasSubstr("\"action\":\"BackupKeyring\",\"outcome\":\"refused\""));
+  EXPECT_EQ(RunCtl({"keys", "encryption-key", "--to", backup_key}).code, 0);
+  const std::string key = Read(backup_key);
+  EXPECT_EQ(RunCtl({"keys", "encryption-key", "--to", backup_key}).code, 2);
+  EXPECT_EQ(Read(backup_key), key);
+  EXPECT_EQ(Keys("backup", {"--to", backup, "--to-key", backup_key, "--trail", trail_}).code, 0);
+  EXPECT_TRUE(privacy::Keyring::Load(backup, backup_key).ok());
+}
+
+TEST_F(KeyringCommand, WhatCannotBeRecordedIsNotDone) {
+  std::string backup = folder_->path() + "/backup", backup_key = folder_->path() + "/backup-kek";
+  ASSERT_EQ(RunCtl({"keys", "encryption-key", "--to", backup_key}).code, 0);
+  const std::string nowhere = folder_->path() + "/no/such/folder/audit.jsonl";
+  const std::string before = Read(keyring_), old = Pseudonym();
+  EXPECT_NE(Keys("backup", {"--to", backup, "--to-key", backup_key, "--trail", nowhere}).code, 0);
+  EXPECT_EQ(Read(backup), "");
+  ASSERT_EQ(Keys("backup", {"--to", backup, "--to-key", backup_key}).code, 0);
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  Ended converted = Keys("convert", {"--domain", "intelligence", "--trail", nowhere}, old);
+  EXPECT_NE(converted.code, 0);
+  EXPECT_EQ(converted.out, "");
+  ASSERT_EQ(std::remove(keyring_.c_str()), 0);
+  EXPECT_NE(Keys("restore", {"--from", backup, "--from-key", backup_key, "--trail", nowhere}).code,
+            0);
+  EXPECT_EQ(Read(keyring_), "");
+}
+
+TEST_F(KeyringCommand, AfterARestoreNoNumberIsUsedAgainAndTheLostEpochIsNotConverted) {
+  std::string backup = folder_->path() + "/backup", backup_key = folder_->path() + "/backup-kek";
+  ASSERT_EQ(RunCtl({"keys", "encryption-key", "--to", backup_key}).code, 0);
+  ASSERT_EQ(Keys("backup", {"--to", backup, "--to-key", backup_key}).code, 0);
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  const std::string lost = Pseudonym();
+  EXPECT_TRUE(lost.starts_with("int2-"));
+  ASSERT_EQ(std::remove(keyring_.c_str()), 0);
+  Ended restored = Keys("restore", {"--from", backup, "--from-key", backup_key});
+  ASSERT_EQ(restored.code, 0) << restored.err;
+  EXPECT_THAT(restored.err, HasSubstr("goes on with epoch 3"));
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  EXPECT_TRUE(Pseudonym().starts_with("int3-"));
+  Ended converted = Keys("convert", {"--domain", "intelligence"}, lost);
+  EXPECT_EQ(converted.code, 1);
+  EXPECT_EQ(converted.out, lost);
+
+  // On another machine, where nobody knows what was used.
+  ASSERT_EQ(std::remove(keyring_.c_str()), 0);
+  ASSERT_EQ(std::remove((keyring_ + ".epochs").c_str()), 0);
+  restored = Keys("restore", {"--from", backup, "--from-key", backup_key});
+  ASSERT_EQ(restored.code, 0) << restored.err;
+  EXPECT_THAT(restored.err, HasSubstr("may have been used since the backup"));
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  const std::string now = Pseudonym();
+  EXPECT_GT(std::atoi(now.c_str() + 3), 1'000);
+  ASSERT_EQ(std::remove(keyring_.c_str()), 0);
+  ASSERT_EQ(std::remove((keyring_ + ".epochs").c_str()), 0);
+  ASSERT_EQ(Keys("restore", {"--from", backup, "--from-key", backup_key, "--nothing-since"}).code,
+            0);
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  EXPECT_TRUE(Pseudonym().starts_with("int2-"));
+}
+
+TEST_F(KeyringCommand, PseudonymsOfAnotherKeyringAreCountedAndLeft) {
+  const std::string folder = folder_->path() + "/";
+  const std::string own = Pseudonym(), mine = keyring_, key = kek_;
+  keyring_ = folder + "other";
+  kek_ = folder + "other-kek";
+  SetUp();
+  const std::string foreign = Pseudonym();
+  keyring_ = mine;
+  kek_ = key;
+  EXPECT_NE(own, foreign);
+  ASSERT_EQ(Keys("rotate", {"--domain", "intelligence"}).code, 0);
+  Ended converted = Keys("convert", {"--domain", "intelligence"}, own + "-" + foreign + "-" + own);
+  EXPECT_EQ(converted.code, 1);
+  EXPECT_EQ(converted.out, Pseudonym() + "-" + foreign + "-" + Pseudonym());
+  EXPECT_THAT(converted.err, HasSubstr("1 bear an active epoch's number and weren't made by it"));
 }
 
 TEST_F(KeyringCommand, SaysWhenAnEpochWasBegun) {

@@ -1,6 +1,5 @@
 #include "services/ctl/keys_command.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <string>
@@ -9,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/strings.h"
+#include "common/privacy/key_file.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/seal.h"
 
@@ -17,16 +17,6 @@ namespace {
 
 using base::StrCat;
 using base::SystemRandom;
-
-absl::Status WriteNew(const std::string& path, const std::string& text, mode_t mode) {
-  int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (file < 0)
-    return absl::FailedPreconditionError(
-        StrCat(path, ": exists already, or its folder doesn't; nothing was overwritten"));
-  bool written = write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  written = close(file) == 0 && written;
-  return written ? absl::OkStatus() : absl::InternalError(StrCat(path, ": can't be written"));
-}
 
 // `intelligence=int` for each domain.
 absl::StatusOr<std::vector<privacy::KeyringDomain>> ParseDomains(
@@ -66,9 +56,9 @@ absl::Status InitQuarantine(const std::string& private_path, const std::string& 
   SystemRandom random;
   auto keys = privacy::NewSealingKeys(random);
   if (!keys.ok()) return keys.status();
-  if (absl::Status written = WriteNew(private_path, keys->private_pem, 0600); !written.ok())
-    return written;
-  return WriteNew(public_path, keys->public_pem, 0644);
+  absl::Status written =
+      privacy::WriteKeyFile(private_path, keys->private_pem, privacy::Overwrite::kNever);
+  return written.ok() ? privacy::WritePublicFile(public_path, keys->public_pem) : written;
 }
 
 absl::StatusOr<ExitCode> Done(const absl::Status& status) {
@@ -80,6 +70,7 @@ struct Options {
   std::string keyring, key;
   std::vector<std::string> domains;
   std::string private_key, public_key;
+  std::string encryption_key;
 };
 
 }  // namespace
@@ -103,6 +94,18 @@ void AddKeysCommand(Program& program) {
   init.add_option("--domain", options->domains, "name=label of a domain; repeatable")
       ->required()
       ->allow_extra_args(false);
+
+  CLI::App& encryption_key = program.Add(
+      keys,
+      {.name = "encryption-key",
+       .summary = "Make a key-encryption key, such as a backup's; overwrites nothing",
+       .examples = {{"keys encryption-key --to backup-kek", "Keep it away from what it encrypts"}}},
+      [options](Output&) {
+        SystemRandom random;
+        return Done(privacy::Keyring::CreateKeyFile(options->encryption_key, random));
+      });
+  encryption_key.add_option("--to", options->encryption_key, "The key's file; must not exist")
+      ->required();
 
   CLI::App& quarantine = program.Add(
       keys,

@@ -40,7 +40,8 @@ absl::StatusOr<PseudonymConverter> RotationOf(const Options& options, Stub& stub
     v1::RotateResponse response;
     SLUICE_RETURN_IF_ERROR(options.service.Call(stub, &Stub::Rotate, request, response));
     return PseudonymConverter::Made{std::move(*response.mutable_blocks()),
-                                    {response.label(), response.epoch()}};
+                                    {response.label(), response.epoch()},
+                                    {response.unknown().begin(), response.unknown().end()}};
   };
   // What the domain's pseudonyms look like.
   SLUICE_ASSIGN_OR_RETURN(PseudonymConverter::Made now, ask(0, ""));
@@ -95,6 +96,7 @@ absl::StatusOr<ExitCode> RotateTopic(const Options& options, Output& output) {
         .Member("converted", report.pseudonyms.converted)
         .Member("already", report.pseudonyms.already)
         .Member("untouched", report.pseudonyms.untouched)
+        .Member("foreign", report.pseudonyms.foreign)
         .EndObject();
     output.out() << std::move(json).Finish();
   } else {
@@ -119,7 +121,8 @@ absl::StatusOr<ExitCode> Convert(const Options& options, Output& output) {
     SLUICE_RETURN_IF_ERROR(options.service.Call(*stub, &Stub::Convert, request, response));
     label = response.from_label();
     return PseudonymConverter::Made{std::move(*response.mutable_blocks()),
-                                    {response.label(), response.epoch()}};
+                                    {response.label(), response.epoch()},
+                                    {response.unknown().begin(), response.unknown().end()}};
   };
   SLUICE_RETURN_IF_ERROR(ask(0, "").status());
   PseudonymConverter converter(label, 0, ask);

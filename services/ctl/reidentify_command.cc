@@ -79,11 +79,15 @@ absl::StatusOr<ExitCode> Request(const Options& options, Output& output) {
 }
 
 absl::StatusOr<std::vector<v1::Reidentification>> Requests(const Options& options) {
-  v1::ListReidentificationsResponse response;
-  SLUICE_RETURN_IF_ERROR(options.service.Call(&Stub::ListReidentifications,
-                                              v1::ListReidentificationsRequest(), response));
-  return std::vector<v1::Reidentification>(response.reidentifications().begin(),
-                                           response.reidentifications().end());
+  std::vector<v1::Reidentification> all;
+  v1::ListReidentificationsRequest request;
+  while (true) {
+    v1::ListReidentificationsResponse response;
+    SLUICE_RETURN_IF_ERROR(options.service.Call(&Stub::ListReidentifications, request, response));
+    all.insert(all.end(), response.reidentifications().begin(), response.reidentifications().end());
+    if (response.next().empty() || response.next() <= request.after()) return all;
+    request.set_after(response.next());
+  }
 }
 
 absl::StatusOr<ExitCode> List(const Options& options, Output& output) {

@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/config/file_state.h"
+#include "common/privacy/epoch_record.h"
 #include "services/processor/engine_transform.h"
 
 namespace sluice::processor {
@@ -64,6 +65,17 @@ config::v1::Processor Fixed(const config::v1::Processor& config) {
   return fixed;
 }
 
+// One person must not get two pseudonyms of one epoch.
+absl::Status CheckSuccessor(const Setup& running, const Setup& next) {
+  if (!next.keyring->SameRoot(*running.keyring)) {
+    return absl::FailedPreconditionError(base::StrCat(
+        next.config.pseudonymiser().local().keyring(),
+        ": is another keyring than the one in use: every pseudonym would change. Put the one of "
+        "before back"));
+  }
+  return privacy::EpochRecord::Of(*running.keyring, "the keyring in use").Check(*next.keyring);
+}
+
 }  // namespace
 
 absl::Status CanReplace(const Setup& running, const Setup& next) {
@@ -72,6 +84,7 @@ absl::Status CanReplace(const Setup& running, const Setup& next) {
   if (path.empty() &&
       OutputTopics(running.config.pipeline()) != OutputTopics(next.config.pipeline()))
     path = "pipeline.streams.topic";
+  if (path.empty() && running.keyring && next.keyring) return CheckSuccessor(running, next);
   if (path.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(base::StrCat(
       next.config_file, ": ", path,

@@ -2,6 +2,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/rpc/tls_pair.h"
 #include "services/brokers/connection.h"
 
 namespace sluice::processor {
@@ -69,6 +70,7 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
     SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
   telemetry::SetBuildInfo(processor->registry_, kVersion, "");
   telemetry::AddProcessMetrics(processor->registry_);
+  rpc::AddTlsMetrics(processor->registry_);
   Processor* self = processor.get();
   processor->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;

@@ -155,8 +155,9 @@ absl::StatusOr<uint16_t> RemotePseudonymiser::Domain(std::string_view name) {
     if (domains_[i].name == name) return static_cast<uint16_t>(i);
   if (domains_.size() >= kTargetListMax)
     return absl::InvalidArgumentError("the streams name more than 256 domains");
-  // An audit tries epochs, to learn which are active.
-  if (size_t at = name.find('@'); at != std::string_view::npos && name.substr(at) != "@previous") {
+  // An epoch that isn't active is found now: an audit tries epochs, and a stream that follows
+  // another one must not go on with a third.
+  if (name.find('@') != std::string_view::npos) {
     PseudonymiseRequest request;
     request.add_target_list()->set_domain(std::string(name));
     PseudonymiseResponse response;

@@ -2,6 +2,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/epoch_record.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/reference/source.h"
 #include "services/brokers/connection.h"
@@ -31,6 +32,11 @@ absl::Status LoadKeyring(const Definition& definition, Setup& setup) {
   auto keyring = privacy::Keyring::Load(definition.Resolve(local.keyring()),
                                         definition.Resolve(local.key_encryption_key()));
   if (!keyring.ok()) return definition.At("pseudonymiser.local", keyring.status());
+  // What `sluicectl keys` keeps beside the keyring that was here before.
+  auto record = privacy::EpochRecord::LoadOrNew(
+      privacy::EpochRecord::PathOf(definition.Resolve(local.keyring())), *keyring);
+  absl::Status known = record.ok() ? record->Check(*keyring) : record.status();
+  if (!known.ok()) return definition.At("pseudonymiser.local", known);
   SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*keyring));
   config::Problems problems;
   const config::v1::Pipeline& pipeline = setup.config.pipeline();

@@ -101,6 +101,34 @@ absl::Status ReadBatch(const v1::PseudonymiseRequest& request,
   return absl::OkStatus();
 }
 
+uint64_t AnswerBytes(const v1::PseudonymiseRequest& request) {
+  constexpr uint64_t kTargetEpochBytes = 64, kTextOverhead = 16 + 5;
+  bool texts = false;
+  for (const v1::Target& target : request.target_list())
+    texts = texts || target.form() != v1::BLOCK;
+  uint64_t bytes = uint64_t{16} * request.targets().size() +
+                   kTargetEpochBytes * static_cast<uint64_t>(request.target_list_size());
+  if (!texts) return bytes;
+  // Each target that isn't a block gets a text about as long as its value.
+  const std::string& counts = request.target_counts();
+  const auto& ends = request.ends();
+  uint64_t begin = 0, target = 0;
+  for (int i = 0; i < ends.size(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const uint64_t size = ends[i] < begin ? 0 : ends[i] - begin;
+    begin = ends[i];
+    const uint64_t count = at < counts.size() ? static_cast<uint8_t>(counts[at]) : 1;
+    for (uint64_t last = target + count; target < last; ++target) {
+      bytes += 5;
+      if (target >= request.targets().size()) break;
+      const int index = static_cast<uint8_t>(request.targets()[target]);
+      if (index < request.target_list_size() && request.target_list(index).form() != v1::BLOCK)
+        bytes += size + kTextOverhead;
+    }
+  }
+  return bytes;
+}
+
 void WriteAnswer(const privacy::PseudonymBatch& batch, const privacy::PseudonymAnswer& answer,
                  std::span<const ResolvedTarget> targets, v1::PseudonymiseResponse& response) {
   std::string& blocks = *response.mutable_blocks();

@@ -31,6 +31,9 @@ absl::StatusOr<std::vector<ResolvedTarget>> ResolveTargets(const v1::Pseudonymis
 absl::Status ReadBatch(const v1::PseudonymiseRequest& request,
                        std::span<const ResolvedTarget> targets, privacy::PseudonymBatch& batch);
 
+// At most so many bytes are in the answer; computed before any of it is made.
+uint64_t AnswerBytes(const v1::PseudonymiseRequest& request);
+
 void WriteAnswer(const privacy::PseudonymBatch& batch, const privacy::PseudonymAnswer& answer,
                  std::span<const ResolvedTarget> targets, v1::PseudonymiseResponse& response);
 

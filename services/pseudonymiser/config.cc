@@ -51,7 +51,7 @@ absl::StatusOr<config::v1::PseudonymiserService> LoadConfig(const std::string& p
       numbers.Of("reidentification.grant_valid_s", grants.grant_valid_s(), 3'600, 1, 86'400));
   grants.set_values(numbers.Of("reidentification.values", grants.values(), 100, 1, 10'000));
   grants.set_requests(
-      numbers.Of("reidentification.requests", grants.requests(), 1'000, 10, 100'000));
+      numbers.Of("reidentification.requests", grants.requests(), 1'000, 10, 10'000));
   made.set_look_interval_ms(
       numbers.Of("look_interval_ms", made.look_interval_ms(), 2'000, 10, 600'000));
   made.set_drain_timeout_ms(

@@ -1,5 +1,7 @@
 #include "services/pseudonymiser/conversion.h"
 
+#include <algorithm>
+
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/aes_blocks.h"
@@ -26,21 +28,31 @@ absl::StatusOr<uint32_t> UsableEpoch(const privacy::KeyringDomain& domain, uint3
       "epoch ", epoch, found->state == EpochState::kRetired ? " is retired" : " is destroyed"));
 }
 
-absl::Status ConvertBlocks(const privacy::Keyring& keyring, std::string_view from,
-                           uint32_t from_epoch, std::string_view to, uint32_t to_epoch,
-                           std::string& blocks) {
+absl::StatusOr<std::vector<uint32_t>> ConvertBlocks(const privacy::Keyring& keyring,
+                                                    std::string_view from, uint32_t from_epoch,
+                                                    std::string_view to, uint32_t to_epoch,
+                                                    std::string& blocks) {
   SLUICE_ASSIGN_OR_RETURN(base::SecretBytes from_key, keyring.DomainKey(from, from_epoch));
   SLUICE_ASSIGN_OR_RETURN(base::SecretBytes to_key, keyring.DomainKey(to, to_epoch));
   SLUICE_ASSIGN_OR_RETURN(AesBlocks decipher, AesBlocks::Create(from_key.Reveal(kAccess),
                                                                 AesBlocks::Direction::kDecipher));
   SLUICE_ASSIGN_OR_RETURN(AesBlocks encipher, AesBlocks::Create(to_key.Reveal(kAccess)));
   auto* bytes = reinterpret_cast<uint8_t*>(blocks.data());
-  if (!decipher.Apply(bytes, blocks.size()) || !encipher.Apply(bytes, blocks.size())) {
+  constexpr size_t kBlockBytes = sizeof(privacy::PseudonymBlock);
+  std::vector<uint32_t> unknown;
+  bool done = decipher.Apply(bytes, blocks.size());
+  for (size_t at = 0; done && at < blocks.size(); at += kBlockBytes) {
+    if (!privacy::IsInner(bytes + at, keyring.check_bytes()))
+      unknown.push_back(static_cast<uint32_t>(at / kBlockBytes));
+  }
+  done = done && encipher.Apply(bytes, blocks.size());
+  if (!done) {
     // What is between the layers must not leave.
     blocks.clear();
     return absl::InternalError("OpenSSL: AES-256 failed");
   }
-  return absl::OkStatus();
+  for (uint32_t block : unknown) std::fill_n(bytes + block * kBlockBytes, kBlockBytes, uint8_t{0});
+  return unknown;
 }
 
 absl::StatusOr<std::string> Recovery::Decrypt(contract::v1::IdentifierKind kind,

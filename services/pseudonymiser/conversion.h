@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,10 +21,12 @@ namespace sluice::pseudonymiser {
 absl::StatusOr<uint32_t> UsableEpoch(const privacy::KeyringDomain& domain, uint32_t epoch,
                                      bool retired_too);
 
-// `blocks`, 16 bytes each, in place. The epochs are usable ones.
-absl::Status ConvertBlocks(const privacy::Keyring& keyring, std::string_view from,
-                           uint32_t from_epoch, std::string_view to, uint32_t to_epoch,
-                           std::string& blocks);
+// `blocks`, 16 bytes each, in place. The epochs are usable ones. The numbers of the blocks that the
+// epoch didn't make, as far as the keyring can tell: they become zeros.
+absl::StatusOr<std::vector<uint32_t>> ConvertBlocks(const privacy::Keyring& keyring,
+                                                    std::string_view from, uint32_t from_epoch,
+                                                    std::string_view to, uint32_t to_epoch,
+                                                    std::string& blocks);
 
 // Values of one domain; derives an epoch's keys when it is first met. Not thread-safe.
 class Recovery {

@@ -23,7 +23,8 @@ bool MayLock(const Limits& limits) {
   return limits.distinct_values_per_hour != 0 || limits.misses_per_hour != 0;
 }
 
-auto LockOf(google::protobuf::RepeatedPtrField<v1::KeptLock>& locks, std::string_view caller) {
+template <typename Locks>
+auto LockOf(Locks& locks, std::string_view caller) {
   return std::find_if(locks.begin(), locks.end(),
                       [&](const v1::KeptLock& lock) { return lock.caller() == caller; });
 }
@@ -40,12 +41,15 @@ Guard::State& Guard::Of(std::string_view caller) {
 Guard::Verdict Guard::Admit(std::string_view caller, const Limits& limits, uint64_t values) {
   const int64_t second =
       duration_cast<std::chrono::seconds>(clock_.Now().time_since_epoch()).count();
-  const int64_t day = clock_.UnixMillis() / kDayMs;
+  // A clock that is set doesn't give a day's values twice.
+  const int64_t day =
+      (begun_unix_ms_ + duration_cast<std::chrono::milliseconds>(clock_.Now() - begun_).count()) /
+      kDayMs;
   if (MayLock(limits)) {
     if (authority_ == nullptr) return Verdict::kNotKept;
     bool locked = false;
-    absl::Status known = authority_->With([&](v1::AuthorityState& state, int64_t) {
-      locked = LockOf(*state.mutable_locks(), caller) != state.locks().end();
+    absl::Status known = authority_->See([&](const v1::AuthorityState& state, int64_t) {
+      locked = LockOf(state.locks(), caller) != state.locks().end();
       return absl::OkStatus();
     });
     if (!known.ok()) return Verdict::kUnknown;
@@ -69,8 +73,31 @@ Guard::Verdict Guard::Admit(std::string_view caller, const Limits& limits, uint6
 
 std::optional<LockReason> Guard::Saw(std::string_view caller, const Limits& limits,
                                      std::span<const uint64_t> hashes, uint64_t misses) {
-  const int64_t hour = duration_cast<std::chrono::hours>(clock_.Now().time_since_epoch()).count();
   if (!MayLock(limits)) return std::nullopt;
+  std::optional<LockReason> reason = Counted(caller, limits, hashes, misses);
+  if (!reason) return reason;
+  // Not under the mutex, which every caller's calls take: the file may be waited for.
+  absl::Status kept = authority_ == nullptr
+                          ? absl::UnavailableError("nowhere to keep it")
+                          : authority_->With([&](v1::AuthorityState& kept, int64_t now_ms) {
+                              if (LockOf(*kept.mutable_locks(), caller) != kept.locks().end())
+                                return absl::OkStatus();
+                              v1::KeptLock& added = *kept.add_locks();
+                              added.set_caller(std::string(caller));
+                              added.set_reason(std::string(LockReasonName(*reason)));
+                              added.set_since_unix_ms(now_ms);
+                              return absl::OkStatus();
+                            });
+  base::MutexLock lock(mutex_);
+  State& state = Of(caller);
+  // What can't be told to the others holds here, until the process ends or somebody unlocks it.
+  if (kept.ok()) state.locked.reset();
+  return reason;
+}
+
+std::optional<LockReason> Guard::Counted(std::string_view caller, const Limits& limits,
+                                         std::span<const uint64_t> hashes, uint64_t misses) {
+  const int64_t hour = duration_cast<std::chrono::hours>(clock_.Now().time_since_epoch()).count();
   base::MutexLock lock(mutex_);
   State& state = Of(caller);
   if (state.locked) return std::nullopt;
@@ -89,21 +116,9 @@ std::optional<LockReason> Guard::Saw(std::string_view caller, const Limits& limi
     reason = LockReason::kSweep;
   }
   if (!reason) return reason;
-  absl::Status kept = authority_ == nullptr
-                          ? absl::UnavailableError("nowhere to keep it")
-                          : authority_->With([&](v1::AuthorityState& kept, int64_t now_ms) {
-                              if (LockOf(*kept.mutable_locks(), caller) != kept.locks().end())
-                                return absl::OkStatus();
-                              v1::KeptLock& added = *kept.add_locks();
-                              added.set_caller(std::string(caller));
-                              added.set_reason(std::string(LockReasonName(*reason)));
-                              added.set_since_unix_ms(now_ms);
-                              return absl::OkStatus();
-                            });
-  // What can't be told to the others holds here, until the process ends or somebody unlocks it.
-  if (!kept.ok())
-    state.locked =
-        Locked{std::string(caller), std::string(LockReasonName(*reason)), clock_.UnixMillis()};
+  // Locked here before it is told to the others.
+  state.locked =
+      Locked{std::string(caller), std::string(LockReasonName(*reason)), clock_.UnixMillis()};
   // Whoever unlocks the caller gives it a whole allowance.
   state.hour = -1;
   return reason;
@@ -117,7 +132,7 @@ absl::StatusOr<std::vector<Guard::Locked>> Guard::locked() const {
     for (const auto& [caller, state] : states_)
       if (state->locked) locked.push_back(*state->locked);
   }
-  SLUICE_RETURN_IF_ERROR(authority_->With([&](v1::AuthorityState& state, int64_t) {
+  SLUICE_RETURN_IF_ERROR(authority_->See([&](const v1::AuthorityState& state, int64_t) {
     for (const v1::KeptLock& lock : state.locks())
       locked.push_back({lock.caller(), lock.reason(), lock.since_unix_ms()});
     return absl::OkStatus();

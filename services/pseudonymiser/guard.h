@@ -39,7 +39,11 @@ class Guard {
   };
 
   // They outlive it; nullptr: whoever a limit could lock isn't admitted.
-  Guard(const base::Clock& clock, Authority* authority) : clock_(clock), authority_(authority) {}
+  Guard(const base::Clock& clock, Authority* authority)
+      : clock_(clock),
+        authority_(authority),
+        begun_unix_ms_(clock.UnixMillis()),
+        begun_(clock.Now()) {}
 
   // Before a call: takes its values from what the caller may have.
   Verdict Admit(std::string_view caller, const Limits& limits, uint64_t values);
@@ -64,8 +68,14 @@ class Guard {
   };
   State& Of(std::string_view caller) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // Saw() without the others: whether it is to be locked; is from here on, in this process.
+  std::optional<LockReason> Counted(std::string_view caller, const Limits& limits,
+                                    std::span<const uint64_t> hashes, uint64_t misses);
+
   const base::Clock& clock_;
   Authority* const authority_;
+  const int64_t begun_unix_ms_;
+  const std::chrono::steady_clock::time_point begun_;
   mutable base::Mutex mutex_;
   std::map<std::string, std::unique_ptr<State>, std::less<>> states_ ABSL_GUARDED_BY(mutex_);
 };

@@ -8,6 +8,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/epoch_record.h"
 
 namespace sluice::pseudonymiser {
 
@@ -71,6 +72,12 @@ std::shared_ptr<Keys> KeyStore::current() const {
 }
 
 absl::Status KeyStore::Use(Keyring keyring) {
+  if (!options_.epochs.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(auto record, privacy::EpochRecord::LoadOrNew(options_.epochs, keyring));
+    SLUICE_RETURN_IF_ERROR(record.Check(keyring));
+    // Before the first pseudonym is made.
+    if (record.Learn(keyring)) SLUICE_RETURN_IF_ERROR(record.Save(options_.epochs, keyring));
+  }
   SLUICE_ASSIGN_OR_RETURN(auto keys, Keys::Create(std::move(keyring)));
   probe_.Keyring(keys->keyring());
   std::shared_ptr<Keys> before;  // wiped outside of the lock, or by the last call that uses it

@@ -62,6 +62,9 @@ class KeyStore {
   struct Options {
     std::string keyring;
     std::string key_encryption_key;
+    // Where is kept which epochs were in use, so that another keyring, or an older copy of this
+    // one, is noticed after a restart too; empty: nowhere.
+    std::string epochs;
   };
   // `random` and `probe` outlive it. Errors name the file.
   static absl::StatusOr<std::unique_ptr<KeyStore>> Open(Options options, base::RandomSource& random,

@@ -15,6 +15,8 @@ using config::v1::Permission;
 
 // For every caller is kept what its limits need.
 constexpr int kCallersMax = 1'000;
+// As SPIFFE bounds its ids.
+constexpr size_t kCallerBytesMax = 2'048;
 
 bool Names(const std::vector<std::string>& domains, std::string_view domain) {
   return std::any_of(domains.begin(), domains.end(),
@@ -27,6 +29,7 @@ uint64_t Or(int64_t given, bool bulk, uint64_t fallback) {
 
 Limits LimitsOf(const config::v1::CallerLimits& given) {
   Limits limits;
+  limits.bulk = given.bulk();
   limits.values_per_s = Or(given.values_per_s(), given.bulk(), limits.values_per_s);
   limits.values_per_day = Or(given.values_per_day(), given.bulk(), limits.values_per_day);
   limits.distinct_values_per_hour =
@@ -67,6 +70,8 @@ absl::StatusOr<std::shared_ptr<const Policy>> Policy::Load(const std::string& pa
     const config::v1::PolicyCaller& given = file.callers(i);
     std::string at = StrCat("callers[", i, "]");
     auto [entry, added] = policy->callers_.try_emplace(given.caller());
+    if (given.caller().size() > kCallerBytesMax)
+      problems.Add(map, at + ".caller", StrCat("is longer than ", kCallerBytesMax, " bytes"));
     if (given.caller().empty() || !added)
       problems.Add(map, at + ".caller", "is empty, or named twice: once, with all it may do");
     Caller& caller = entry->second;
@@ -85,6 +90,8 @@ absl::StatusOr<std::shared_ptr<const Policy>> Policy::Load(const std::string& pa
       rule.to.assign(permission.to().begin(), permission.to().end());
     }
   }
+  if (file.revoked_size() > kCallersMax)
+    problems.Add(map, "revoked", StrCat("are more than ", kCallersMax));
   for (const std::string& revoked : file.revoked()) policy->callers_[revoked].revoked = true;
   SLUICE_RETURN_IF_ERROR(problems.ToStatus());
   return policy;
@@ -104,6 +111,13 @@ Decision Policy::Decide(std::string_view caller, Call call, std::string_view dom
       return Decision::kAllowed;
   }
   return Decision::kNotAllowed;
+}
+
+Decision Policy::DecideAny(std::string_view caller) const {
+  const Caller* known = Find(caller);
+  if (known == nullptr) return Decision::kUnknownCaller;
+  if (known->revoked) return Decision::kRevoked;
+  return known->rules.empty() ? Decision::kNotAllowed : Decision::kAllowed;
 }
 
 Decision Policy::DecideConversion(std::string_view caller, std::string_view from,

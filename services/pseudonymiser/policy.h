@@ -22,6 +22,7 @@ struct Limits {
   uint64_t values_per_day = 100'000;
   uint64_t distinct_values_per_hour = 10'000;
   uint64_t misses_per_hour = 100;
+  bool bulk = false;
 };
 
 enum class Decision { kAllowed, kUnknownCaller, kRevoked, kNotAllowed };
@@ -43,6 +44,8 @@ class Policy {
   // What isn't a caller of the policy has the limits of its own that a stranger gets.
   const Limits& limits(std::string_view caller) const;
   bool Knows(std::string_view caller) const { return callers_.contains(caller); }
+  // Whether the caller may make any call at all.
+  Decision DecideAny(std::string_view caller) const;
 
  private:
   struct Rule {

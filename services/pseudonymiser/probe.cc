@@ -28,8 +28,15 @@ Probe::Probe(telemetry::Registry& registry)
       locks_(registry.CounterFamily({"sluice_pseudonymiser_locks_total",
                                      "Callers locked because they swept or missed too often.",
                                      {"reason"}})),
-      locked_callers_(registry.NewGauge("sluice_pseudonymiser_locked_callers",
-                                        "Callers that are locked until somebody unlocks them.")),
+      locked_callers_(registry.GaugeFamily(
+          {"sluice_pseudonymiser_locked_callers",
+           "Callers that are locked until somebody unlocks them; absent while the state can't be "
+           "read.",
+           {}})),
+      state_readable_(registry.NewGauge(
+          "sluice_pseudonymiser_state_readable",
+          "1: the state that the replicas share can be read; 0: nothing that depends on it is "
+          "done.")),
       reidentifications_(registry.CounterFamily(
           {"sluice_reidentifications_total", "Acts of re-identification.", {"result"}})),
       keyring_generation_(registry.NewGauge("sluice_keyring_generation",
@@ -72,6 +79,15 @@ void Probe::Refused(std::string_view method, Refusal refusal) {
 }
 
 void Probe::Locked(std::string_view reason) { locks_.With({reason}).Add(); }
+
+void Probe::LockedCallers(std::optional<size_t> callers) {
+  state_readable_.Set(callers ? 1 : 0);
+  if (callers) {
+    locked_callers_.With({}).Set(static_cast<double>(*callers));
+  } else {
+    locked_callers_.RemoveAll();
+  }
+}
 
 void Probe::Keyring(const privacy::Keyring& keyring) {
   keyring_generation_.Set(static_cast<double>(keyring.generation()));

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -35,7 +36,8 @@ class Probe {
   void Values(std::string_view method, uint64_t values);
   void Refused(std::string_view method, Refusal refusal);
   void Locked(std::string_view reason);
-  void LockedCallers(size_t callers) { locked_callers_.Set(static_cast<double>(callers)); }
+  // nullopt: the state can't be read.
+  void LockedCallers(std::optional<size_t> callers);
   // requested, approved, redeemed or refused.
   void Reidentification(std::string_view result) { reidentifications_.With({result}).Add(); }
 
@@ -55,7 +57,8 @@ class Probe {
   telemetry::Family<telemetry::Counter> values_;
   telemetry::Family<telemetry::Counter> refusals_;
   telemetry::Family<telemetry::Counter> locks_;
-  telemetry::Gauge locked_callers_;
+  telemetry::Family<telemetry::Gauge> locked_callers_;
+  telemetry::Gauge state_readable_;
   telemetry::Family<telemetry::Counter> reidentifications_;
   telemetry::Gauge keyring_generation_;
   telemetry::Family<telemetry::Gauge> epoch_, epoch_begun_;

@@ -1,10 +1,13 @@
 #include "services/pseudonymiser/pseudonymiser.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
 #include "common/base/address.h"
 #include "common/base/status.h"
+#include "common/privacy/epoch_record.h"
+#include "common/rpc/tls_pair.h"
 #include "common/telemetry/log.h"
 #include "services/brokers/connection.h"
 #include "services/pseudonymiser/audit_topic.h"
@@ -13,6 +16,8 @@ namespace sluice::pseudonymiser {
 namespace {
 
 constexpr std::string_view kVersion = SLUICE_VERSION;
+// How late it is recorded that a caller was refused before its call, and seen that it is locked.
+constexpr std::chrono::seconds kTick{1};
 
 Reidentifications::Options GrantOptions(const config::v1::ReidentificationLimits& limits) {
   Reidentifications::Options options;
@@ -62,6 +67,10 @@ absl::StatusOr<std::string> PseudonymiserProcess::Check(
                           privacy::Keyring::Load(config.keyring(), config.key_encryption_key()));
   const uint64_t generation = keyring.generation();
   const size_t domains = keyring.domains().size();
+  auto record =
+      privacy::EpochRecord::LoadOrNew(privacy::EpochRecord::PathOf(config.audit().file()), keyring);
+  if (!record.ok()) return record.status();
+  SLUICE_RETURN_IF_ERROR(record->Check(keyring));
   if (!config.state().empty()) SLUICE_RETURN_IF_ERROR(Authority::Check(config.state(), keyring));
   // A keyring that nothing can be derived from is no keyring.
   SLUICE_RETURN_IF_ERROR(Keys::Create(std::move(keyring)).status());
@@ -80,20 +89,29 @@ PseudonymiserProcess::~PseudonymiserProcess() { Stop(); }
 absl::Status PseudonymiserProcess::Open() {
   SLUICE_ASSIGN_OR_RETURN(auto policy, Policy::Load(config_.policy()));
   policy_ = std::make_unique<PolicySlot>(std::move(policy));
-  SLUICE_ASSIGN_OR_RETURN(
-      keys_, KeyStore::Open({config_.keyring(), config_.key_encryption_key()}, random_, probe_));
+  // First: whoever has the audit log is the only one to write beside it.
   SLUICE_RETURN_IF_ERROR(OpenAudit());
+  SLUICE_ASSIGN_OR_RETURN(keys_,
+                          KeyStore::Open({config_.keyring(), config_.key_encryption_key(),
+                                          privacy::EpochRecord::PathOf(config_.audit().file())},
+                                         random_, probe_));
   if (!config_.state().empty()) {
     SLUICE_ASSIGN_OR_RETURN(
-        authority_, Authority::Open(config_.state(), keys_->current()->keyring(), clock_, random_));
+        authority_,
+        Authority::Open(config_.state(), keys_->current()->keyring(), clock_, random_,
+                        [this](int64_t behind, int ended) { return ClockReset(behind, ended); }));
   }
   guard_ = std::make_unique<Guard>(clock_, authority_.get());
   reidentifications_ = std::make_unique<Reidentifications>(GrantOptions(config_.reidentification()),
                                                            authority_.get(), random_);
   Service::Options options;
   options.values_per_call_max = static_cast<uint64_t>(config_.limits().values_per_call());
-  service_ = std::make_unique<Service>(options, *keys_, *policy_, *guard_, *recorder_,
-                                       *reidentifications_, probe_, clock_, random_);
+  options.answer_bytes_max = static_cast<size_t>(config_.limits().message_kib()) * 1024;
+  options.calls_max = static_cast<size_t>(config_.limits().calls());
+  SLUICE_ASSIGN_OR_RETURN(auto rules, validation::RequestRules::Compile(*Service::Descriptor()));
+  service_ =
+      std::make_unique<Service>(options, std::move(rules), *keys_, *policy_, *guard_, *recorder_,
+                                *reidentifications_, open_calls_, probe_, clock_, random_);
   return OpenPorts();
 }
 
@@ -113,6 +131,7 @@ absl::Status PseudonymiserProcess::OpenAudit() {
 absl::Status PseudonymiserProcess::OpenPorts() {
   telemetry::SetBuildInfo(registry_, kVersion, "");
   telemetry::AddProcessMetrics(registry_);
+  rpc::AddTlsMetrics(registry_);
   registry_.OnCollect([this] { Collect(); });
   const config::v1::PseudonymiserListen& listen = config_.listen();
   telemetry::HttpServer::Options http;
@@ -126,7 +145,11 @@ absl::Status PseudonymiserProcess::OpenPorts() {
   if (!listen.grpc().empty()) rpc.address = listen.grpc();
   rpc.tls = TlsOf(config_);
   rpc.message_bytes_max = config_.limits().message_kib() * 1024;
-  rpc.threads_max = config_.limits().calls();
+  rpc.threads_max = Gate::Threads(static_cast<size_t>(config_.limits().calls()));
+  rpc.open_calls = &open_calls_;
+  rpc.authorise = [this](const rpc::Peer& peer, std::string_view method) {
+    return service_->AuthoriseCall(peer, method);
+  };
   SLUICE_ASSIGN_OR_RETURN(rpc_, rpc::Server::Create(std::move(rpc), {service_.get()}));
   return absl::OkStatus();
 }
@@ -154,6 +177,7 @@ absl::Status PseudonymiserProcess::Start() {
   SLUICE_RETURN_IF_ERROR(rpc_->Start());
   for (const char* service : {"", v1::Pseudonymiser::service_full_name()})
     rpc_->SetServing(service, true);
+  LookAtState();
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -168,21 +192,27 @@ void PseudonymiserProcess::Reload() {
 
 void PseudonymiserProcess::Run() {
   const auto tally_interval = std::chrono::seconds(config_.audit().tally_interval_s());
+  const auto look_interval = std::chrono::milliseconds(config_.look_interval_ms());
   // What is recorded often is recorded by real time, whatever clock decides about grants.
-  auto tally_at = std::chrono::steady_clock::now() + tally_interval;
+  auto now = std::chrono::steady_clock::now();
+  auto tally_at = now + tally_interval, look_at = now + look_interval;
   while (true) {
     bool reload = false;
     {
       base::MutexLock lock(mutex_);
-      lock.WaitFor(changed_, std::chrono::milliseconds(config_.look_interval_ms()),
+      lock.WaitFor(changed_, std::min<std::chrono::steady_clock::duration>(look_at - now, kTick),
                    [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop_ || reload_; });
       if (stop_) return;
       reload = std::exchange(reload_, false);
     }
-    if (policy_file_.Changed(reload)) ReadPolicy();
-    if (keyring_files_.Changed(reload)) ReadKeyring();
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= tally_at || !recorder_->Writable().ok()) {
+    now = std::chrono::steady_clock::now();
+    if (reload || now >= look_at) {
+      look_at = now + look_interval;
+      if (policy_file_.Changed(reload)) ReadPolicy();
+      if (keyring_files_.Changed(reload)) ReadKeyring();
+    }
+    LookAtState();
+    if (now >= tally_at || recorder_->due() || !recorder_->Writable().ok()) {
       recorder_->Flush();
       tally_at = now + tally_interval;
     }
@@ -212,8 +242,23 @@ void PseudonymiserProcess::ReadKeyring() {
       {{"generation", keys_->current()->keyring().generation()}});
 }
 
+void PseudonymiserProcess::LookAtState() {
+  if (authority_ == nullptr) return;
+  auto locked = guard_->locked();
+  probe_.LockedCallers(locked.ok() ? std::optional(locked->size()) : std::nullopt);
+}
+
+absl::Status PseudonymiserProcess::ClockReset(int64_t behind_ms, int ended) {
+  Log(telemetry::Severity::kError, "clock_went_back",
+      {{"behind_ms", behind_ms}, {"reidentifications_ended", ended}});
+  return recorder_->Done({.who = chain_->writer(),
+                          .operation = trail::Operation::kAlteration,
+                          .action = "ClockWentBack",
+                          .count = static_cast<uint64_t>(ended),
+                          .subject = base::StrCat(behind_ms, " ms")});
+}
+
 void PseudonymiserProcess::Collect() {
-  if (auto locked = guard_->locked(); locked.ok()) probe_.LockedCallers(locked->size());
   if (forwarder_ == nullptr) return;
   std::error_code missing;
   const uint64_t size = std::filesystem::file_size(chain_->path(), missing);

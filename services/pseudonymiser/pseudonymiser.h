@@ -13,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/base/random.h"
 #include "common/config/file_state.h"
+#include "common/rpc/open_calls.h"
 #include "common/rpc/server.h"
 #include "common/telemetry/http_server.h"
 #include "common/telemetry/metrics.h"
@@ -63,6 +64,9 @@ class PseudonymiserProcess {
   void Run();
   void ReadPolicy();
   void ReadKeyring();
+  // What /metrics says of the state; never asked for by a scrape.
+  void LookAtState();
+  absl::Status ClockReset(int64_t behind_ms, int ended);
   void Collect();
 
   const config::v1::PseudonymiserService config_;
@@ -82,6 +86,7 @@ class PseudonymiserProcess {
   std::unique_ptr<Authority> authority_;  // nullptr: nothing is kept
   std::unique_ptr<Guard> guard_;
   std::unique_ptr<Reidentifications> reidentifications_;
+  rpc::OpenCalls open_calls_{{}};
   std::unique_ptr<Service> service_;
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<rpc::Server> rpc_;

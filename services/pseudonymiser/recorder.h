@@ -3,14 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
-#include <tuple>
 
 #include "absl/status/status.h"
-#include "common/base/mutex.h"
 #include "common/trail/chain.h"
+#include "common/trail/tally.h"
 #include "services/pseudonymiser/probe.h"
 
 namespace sluice::pseudonymiser {
@@ -27,6 +25,10 @@ class Recorder {
   absl::Status Done(const trail::Entry& entry);
   // `entry` is of a refusal. The caller is refused whether or not this can be written.
   void Refused(const trail::Entry& entry);
+  // The same without a wait for the file; written by the next Flush().
+  void RefusedLater(const trail::Entry& entry) { tally_.AddLater(entry); }
+  // Whether RefusedLater() has left something to write.
+  bool due() const { return tally_.due(); }
   // Values that were pseudonymised for a domain.
   void Count(std::string_view who, std::string_view domain, uint64_t values);
   // Writes what was counted since the last one.
@@ -37,15 +39,12 @@ class Recorder {
   absl::Status Writable() const;
 
  private:
-  // who, action, reason, domain
-  using Key = std::tuple<std::string, std::string, std::string, std::string>;
   absl::Status Append(const trail::Entry& entry);
 
   trail::Chain& chain_;
   Probe& probe_;
   std::atomic<bool> writable_ = true;
-  base::Mutex mutex_;
-  std::map<Key, trail::Entry> tallies_ ABSL_GUARDED_BY(mutex_);
+  trail::Tally tally_;
 };
 
 }  // namespace sluice::pseudonymiser

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "absl/strings/escaping.h"
 #include "common/base/status.h"
@@ -14,7 +15,6 @@ namespace {
 
 using base::StrCat;
 
-constexpr size_t kRecipientsMax = 20;
 // An ended request is kept this long, so that a second redemption is told what it is.
 constexpr int64_t kEndedKeptMs = 86'400'000;
 
@@ -49,6 +49,12 @@ void Forget(v1::AuthorityState& state, int64_t now_ms) {
             all.end());
 }
 
+const Reidentification* Lookup(const v1::AuthorityState& state, std::string_view id) {
+  for (const Reidentification& one : state.reidentifications())
+    if (one.id() == id) return &one;
+  return nullptr;
+}
+
 Reidentification* Lookup(v1::AuthorityState& state, std::string_view id) {
   for (Reidentification& one : *state.mutable_reidentifications())
     if (one.id() == id) return &one;
@@ -72,13 +78,21 @@ absl::StatusOr<Reidentification*> Alive(v1::AuthorityState& state, std::string_v
 
 }  // namespace
 
+absl::StatusOr<Authority*> Reidentifications::Kept() const {
+  if (authority_ != nullptr) return authority_;
+  return absl::FailedPreconditionError(
+      "the service has no `state`, where requests and grants would be kept: nobody is "
+      "re-identified");
+}
+
 absl::Status Reidentifications::With(Authority::Work work) const {
-  if (authority_ == nullptr) {
-    return absl::FailedPreconditionError(
-        "the service has no `state`, where requests and grants would be kept: nobody is "
-        "re-identified");
-  }
-  return authority_->With(work);
+  SLUICE_ASSIGN_OR_RETURN(Authority * authority, Kept());
+  return authority->With(work);
+}
+
+absl::Status Reidentifications::See(Authority::Look look) const {
+  SLUICE_ASSIGN_OR_RETURN(const Authority* authority, Kept());
+  return authority->See(look);
 }
 
 absl::StatusOr<Reidentification> Reidentifications::Request(
@@ -87,8 +101,6 @@ absl::StatusOr<Reidentification> Reidentifications::Request(
   const v1::Justification& why = request.justification();
   if (why.purpose().empty() || why.legal_basis().empty() || why.case_reference().empty())
     return Wrong("justification: give purpose, legal_basis and case_reference, all three");
-  if (request.recipients_size() > static_cast<int>(kRecipientsMax))
-    return Wrong(StrCat("recipients: name at most ", kRecipientsMax));
   std::array<uint8_t, 16> bytes;
   if (!random_.Fill(bytes)) return absl::InternalError("the system has no randomness");
 
@@ -116,9 +128,10 @@ absl::StatusOr<Reidentification> Reidentifications::Request(
     }
     made.set_requested_unix_ms(now_ms);
     made.set_expires_unix_ms(now_ms + options_.request_valid_ms);
-    SLUICE_RETURN_IF_ERROR(record(made));
     *state.add_reidentifications() = made;
-    return absl::OkStatus();
+    // Before it is recorded as done: what isn't taken must not be.
+    SLUICE_RETURN_IF_ERROR(CheckRequestsFit(state));
+    return record(made);
   }));
   return made;
 }
@@ -167,7 +180,7 @@ absl::StatusOr<Reidentification> Reidentifications::Redeem(std::string_view call
 
 absl::StatusOr<Reidentifications::Seen> Reidentifications::Find(std::string_view id) const {
   Seen seen;
-  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) {
+  SLUICE_RETURN_IF_ERROR(See([&](const v1::AuthorityState& state, int64_t now_ms) {
     const Reidentification* found = Lookup(state, id);
     if (found == nullptr) return Unknown();
     seen = {*found, StateOf(*found, now_ms)};
@@ -176,14 +189,17 @@ absl::StatusOr<Reidentifications::Seen> Reidentifications::Find(std::string_view
   return seen;
 }
 
-absl::StatusOr<std::vector<Reidentifications::Seen>> Reidentifications::all() const {
-  std::vector<Seen> all;
-  SLUICE_RETURN_IF_ERROR(With([&](v1::AuthorityState& state, int64_t now_ms) {
+absl::Status Reidentifications::ForEach(
+    std::string_view after, absl::FunctionRef<bool(const Reidentification&, State)> each) const {
+  return See([&](const v1::AuthorityState& state, int64_t now_ms) {
+    // In the order of their ids, which is the same in every call.
+    std::map<std::string_view, const Reidentification*> all;
     for (const Reidentification& one : state.reidentifications())
-      all.push_back({one, StateOf(one, now_ms)});
+      if (one.id() > after) all.emplace(one.id(), &one);
+    for (const auto& [id, one] : all)
+      if (!each(*one, StateOf(*one, now_ms))) break;
     return absl::OkStatus();
-  }));
-  return all;
+  });
 }
 
 }  // namespace sluice::pseudonymiser

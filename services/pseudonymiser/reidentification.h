@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -62,10 +61,15 @@ class Reidentifications {
 
   // kNotFound as above.
   absl::StatusOr<Seen> Find(std::string_view id) const;
-  absl::StatusOr<std::vector<Seen>> all() const;
+  using State = v1::Reidentification::State;
+  // Those whose ids come after `after`, in the order of ids, until `each` is false.
+  absl::Status ForEach(std::string_view after,
+                       absl::FunctionRef<bool(const Reidentification&, State)> each) const;
 
  private:
+  absl::StatusOr<Authority*> Kept() const;
   absl::Status With(Authority::Work work) const;
+  absl::Status See(Authority::Look look) const;
 
   const Options options_;
   Authority* const authority_;

@@ -19,6 +19,7 @@ using config::v1::Permission;
 using config::v1::PseudonymiserPolicy;
 
 constexpr size_t kJustificationBytesMax = 500;
+constexpr std::string_view kStream = "PseudonymiseStream";
 
 // What the caller is told to do about itself, and the trail keeps; anything else is a failure of
 // the service, which the log has.
@@ -54,15 +55,19 @@ Call CallFor(v1::Form form) {
 
 }  // namespace
 
-Service::Service(Options options, KeyStore& keys, const PolicySlot& policy, Guard& guard,
-                 Recorder& recorder, Reidentifications& reidentifications, Probe& probe,
+Service::Service(Options options, std::unique_ptr<const validation::RequestRules> rules,
+                 KeyStore& keys, const PolicySlot& policy, Guard& guard, Recorder& recorder,
+                 Reidentifications& reidentifications, rpc::OpenCalls& open_calls, Probe& probe,
                  const base::Clock& clock, base::RandomSource& random)
     : options_(options),
+      rules_(std::move(rules)),
+      gate_(options.calls_max),
       keys_(keys),
       policy_(policy),
       guard_(guard),
       recorder_(recorder),
       reidentifications_(reidentifications),
+      open_calls_(open_calls),
       probe_(probe),
       clock_(clock),
       random_(random) {
@@ -70,8 +75,53 @@ Service::Service(Options options, KeyStore& keys, const PolicySlot& policy, Guar
   [[maybe_unused]] bool filled = random_.Fill(salt_);
 }
 
+absl::Status Service::AuthoriseCall(const rpc::Peer& peer, std::string_view method) {
+  // Only the names of our own calls become labels.
+  const auto* known =
+      Descriptor()->FindMethodByName(std::string(method.substr(method.rfind('/') + 1)));
+  Visit visit{.method = known == nullptr ? std::string_view("unknown") : known->name(),
+              .caller = peer.AlternativeName(),
+              .policy = policy_.current()};
+  absl::Status status =
+      visit.caller.empty() ? NoName(visit) : Deny(visit, visit.policy->DecideAny(visit.caller));
+  if (status.ok()) return status;
+  visit.entry.who = visit.caller;
+  visit.entry.action = visit.method;
+  visit.entry.outcome = trail::Outcome::kRefused;
+  visit.entry.reason = base::View(status.message());
+  probe_.Refused(visit.method, visit.refusal);
+  probe_.Called(visit.method, rpc::ToGrpc(status), {});
+  recorder_.RefusedLater(visit.entry);
+  return status;
+}
+
+absl::Status Service::NoName(Visit& visit) {
+  visit.refusal = Refusal::kUnauthenticated;
+  return absl::UnauthenticatedError(
+      "the client certificate has no SPIFFE id and no DNS name, by which callers are known");
+}
+
+absl::Status Service::Enter(const grpc::ServerContext& context, Visit& visit, bool stream) {
+  auto pass = stream ? gate_.EnterStream(visit.caller)
+                     : gate_.Enter(visit.caller, visit.policy->limits(visit.caller).bulk);
+  if (!pass.ok()) {
+    visit.refusal = Refusal::kLimit;
+    return pass.status();
+  }
+  open_calls_.Keep(context, *std::move(pass));
+  return absl::OkStatus();
+}
+
+absl::Status Service::CheckAnswer(uint64_t bytes) const {
+  if (bytes <= options_.answer_bytes_max) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::StrCat("the answer would be larger than ", options_.answer_bytes_max,
+                   " bytes: ask for fewer values or targets at a time"));
+}
+
 grpc::Status Service::Serve(const grpc::ServerContext& context, std::string_view method,
-                            trail::Operation operation, Work work) {
+                            const google::protobuf::Message& request, trail::Operation operation,
+                            Work work) {
   const auto begun = clock_.Now();
   Visit visit{.method = method,
               .caller = rpc::PeerOf(*context.auth_context()).AlternativeName(),
@@ -81,11 +131,12 @@ grpc::Status Service::Serve(const grpc::ServerContext& context, std::string_view
   visit.entry.operation = operation;
   absl::Status status;
   if (visit.caller.empty()) {
-    visit.refusal = Refusal::kUnauthenticated;
-    status = absl::UnauthenticatedError(
-        "the client certificate has no SPIFFE id and no DNS name, by which callers are known");
+    status = NoName(visit);
   } else {
     status = recorder_.Writable();
+    // A stream holds its place already, and of its messages there is one at a time.
+    if (status.ok() && method != kStream) status = Enter(context, visit, /*stream=*/false);
+    if (status.ok()) status = rules_->Check(request);
     if (status.ok()) status = work(visit);
   }
   End(visit, status);
@@ -243,6 +294,7 @@ absl::Status Service::PseudonymiseBatch(Visit& visit, const v1::PseudonymiseRequ
   // Who names no target asks for nothing, and still has to be somebody.
   if (request.target_list().empty())
     SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::pseudonymise, ""));
+  SLUICE_RETURN_IF_ERROR(CheckAnswer(AnswerBytes(request)));
   SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(request.ends_size())));
   SLUICE_ASSIGN_OR_RETURN(auto targets, ResolveTargets(request, *door->keys));
   SLUICE_RETURN_IF_ERROR(ReadBatch(request, targets, door->batch));
@@ -267,7 +319,7 @@ absl::Status Service::PseudonymiseBatch(Visit& visit, const v1::PseudonymiseRequ
 grpc::Status Service::Pseudonymise(grpc::ServerContext* context,
                                    const v1::PseudonymiseRequest* request,
                                    v1::PseudonymiseResponse* response) {
-  return Serve(*context, "Pseudonymise", trail::Operation::kAlteration,
+  return Serve(*context, "Pseudonymise", *request, trail::Operation::kAlteration,
                [&](Visit& visit) { return PseudonymiseBatch(visit, *request, *response); });
 }
 
@@ -276,11 +328,24 @@ grpc::Status Service::PseudonymiseStream(
     grpc::ServerReaderWriter<v1::PseudonymiseResponse, v1::PseudonymiseRequest>* stream) {
   v1::PseudonymiseRequest request;
   v1::PseudonymiseResponse response;
+  // Who holds a place must be somebody who may use it, before the first message.
+  grpc::Status opened =
+      Serve(*context, kStream, request, trail::Operation::kAlteration, [&](Visit& visit) {
+        absl::Status allowed;
+        for (Call call :
+             {Permission::pseudonymise, Permission::encrypt, Permission::format_preserve}) {
+          allowed = Allow(visit, call, "");
+          if (allowed.ok()) break;
+        }
+        SLUICE_RETURN_IF_ERROR(allowed);
+        return Enter(*context, visit, /*stream=*/true);
+      });
+  if (!opened.ok()) return opened;
   while (stream->Read(&request)) {
     response.Clear();
     // Each by itself: the policy may change, and the caller be locked, while the stream is open.
     grpc::Status status =
-        Serve(*context, "PseudonymiseStream", trail::Operation::kAlteration,
+        Serve(*context, kStream, request, trail::Operation::kAlteration,
               [&](Visit& visit) { return PseudonymiseBatch(visit, request, response); });
     if (!status.ok()) return status;
     if (!stream->Write(response)) return {grpc::StatusCode::CANCELLED, "the caller has gone"};
@@ -289,39 +354,41 @@ grpc::Status Service::PseudonymiseStream(
 }
 
 grpc::Status Service::ListLockedCallers(grpc::ServerContext* context,
-                                        const v1::ListLockedCallersRequest*,
+                                        const v1::ListLockedCallersRequest* request,
                                         v1::ListLockedCallersResponse* response) {
-  return Serve(*context, "ListLockedCallers", trail::Operation::kConsultation, [&](Visit& visit) {
-    SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::unlock_callers, ""));
-    SLUICE_ASSIGN_OR_RETURN(auto all, guard_.locked());
-    for (const Guard::Locked& locked : all) {
-      v1::LockedCaller& out = *response->add_callers();
-      out.set_caller(locked.caller);
-      out.set_reason(locked.reason);
-      out.mutable_since()->set_seconds(locked.since_unix_ms / 1'000);
-    }
-    return Record(visit, static_cast<uint64_t>(response->callers_size()));
-  });
+  return Serve(*context, "ListLockedCallers", *request, trail::Operation::kConsultation,
+               [&](Visit& visit) {
+                 SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::unlock_callers, ""));
+                 SLUICE_ASSIGN_OR_RETURN(auto all, guard_.locked());
+                 for (const Guard::Locked& locked : all) {
+                   v1::LockedCaller& out = *response->add_callers();
+                   out.set_caller(locked.caller);
+                   out.set_reason(locked.reason);
+                   out.mutable_since()->set_seconds(locked.since_unix_ms / 1'000);
+                 }
+                 return Record(visit, static_cast<uint64_t>(response->callers_size()));
+               });
 }
 
 grpc::Status Service::UnlockCaller(grpc::ServerContext* context,
                                    const v1::UnlockCallerRequest* request,
                                    v1::UnlockCallerResponse*) {
-  return Serve(*context, "UnlockCaller", trail::Operation::kAlteration, [&](Visit& visit) {
-    SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::unlock_callers, ""));
-    SLUICE_RETURN_IF_ERROR(Justify(visit, request->justification(), false));
-    if (request->caller() == visit.caller) {
-      visit.refusal = Refusal::kNotAllowed;
-      return absl::PermissionDeniedError("nobody unlocks themselves");
-    }
-    SLUICE_ASSIGN_OR_RETURN(auto locked, guard_.locked());
-    if (std::none_of(locked.begin(), locked.end(),
-                     [&](const auto& one) { return one.caller == request->caller(); }))
-      return absl::NotFoundError("there is no such locked caller: see ListLockedCallers");
-    visit.entry.subject = request->caller();
-    SLUICE_RETURN_IF_ERROR(Record(visit, 0));
-    return guard_.Unlock(request->caller());
-  });
+  return Serve(
+      *context, "UnlockCaller", *request, trail::Operation::kAlteration, [&](Visit& visit) {
+        SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::unlock_callers, ""));
+        SLUICE_RETURN_IF_ERROR(Justify(visit, request->justification(), false));
+        if (request->caller() == visit.caller) {
+          visit.refusal = Refusal::kNotAllowed;
+          return absl::PermissionDeniedError("nobody unlocks themselves");
+        }
+        SLUICE_ASSIGN_OR_RETURN(auto locked, guard_.locked());
+        if (std::none_of(locked.begin(), locked.end(),
+                         [&](const auto& one) { return one.caller == request->caller(); }))
+          return absl::NotFoundError("there is no such locked caller: see ListLockedCallers");
+        visit.entry.subject = request->caller();
+        SLUICE_RETURN_IF_ERROR(Record(visit, 0));
+        return guard_.Unlock(request->caller());
+      });
 }
 
 }  // namespace sluice::pseudonymiser

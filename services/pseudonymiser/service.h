@@ -13,7 +13,11 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/random.h"
+#include "common/rpc/open_calls.h"
+#include "common/rpc/tls.h"
 #include "common/trail/entry.h"
+#include "common/validation/request_rules.h"
+#include "services/pseudonymiser/gate.h"
 #include "services/pseudonymiser/guard.h"
 #include "services/pseudonymiser/keys.h"
 #include "services/pseudonymiser/policy.h"
@@ -48,11 +52,23 @@ class Service final : public v1::Pseudonymiser::Service {
  public:
   struct Options {
     uint64_t values_per_call_max = 100'000;
+    // Larger answers are refused before they are made.
+    size_t answer_bytes_max = 4 * 1024 * 1024;
+    size_t calls_max = 32;
   };
-  // All outlive the service.
-  Service(Options options, KeyStore& keys, const PolicySlot& policy, Guard& guard,
-          Recorder& recorder, Reidentifications& reidentifications, Probe& probe,
+  // All outlive the service, but `rules`, which are v1::Pseudonymiser's.
+  Service(Options options, std::unique_ptr<const validation::RequestRules> rules, KeyStore& keys,
+          const PolicySlot& policy, Guard& guard, Recorder& recorder,
+          Reidentifications& reidentifications, rpc::OpenCalls& open_calls, Probe& probe,
           const base::Clock& clock, base::RandomSource& random);
+
+  static const google::protobuf::ServiceDescriptor* Descriptor() {
+    return v1::Target::descriptor()->file()->FindServiceByName("Pseudonymiser");
+  }
+
+  // Whether this peer may begin a call of `/package.Service/Method` at all, before its message is
+  // read. Doesn't block; the refusal is counted.
+  absl::Status AuthoriseCall(const rpc::Peer& peer, std::string_view method);
 
   grpc::Status Pseudonymise(grpc::ServerContext* context, const v1::PseudonymiseRequest* request,
                             v1::PseudonymiseResponse* response) override;
@@ -116,7 +132,12 @@ class Service final : public v1::Pseudonymiser::Service {
   using Work = absl::FunctionRef<absl::Status(Visit&)>;
 
   grpc::Status Serve(const grpc::ServerContext& context, std::string_view method,
-                     trail::Operation operation, Work work);
+                     const google::protobuf::Message& request, trail::Operation operation,
+                     Work work);
+  // The caller's place among the calls; kept until the answer has been taken.
+  absl::Status Enter(const grpc::ServerContext& context, Visit& visit, bool stream);
+  // kInvalidArgument: the answer would be larger than callers can get.
+  absl::Status CheckAnswer(uint64_t bytes) const;
   // What is counted of a visit at its end, and its refusal recorded.
   void End(Visit& visit, const absl::Status& status);
 
@@ -130,6 +151,7 @@ class Service final : public v1::Pseudonymiser::Service {
   // Where the caller's sweeps are watched for.
   void Watch(Visit& visit, int kind, std::string_view value) const;
   absl::Status Deny(Visit& visit, Decision decision) const;
+  static absl::Status NoName(Visit& visit);
 
   absl::Status PseudonymiseBatch(Visit& visit, const v1::PseudonymiseRequest& request,
                                  v1::PseudonymiseResponse& response) const;
@@ -147,16 +169,20 @@ class Service final : public v1::Pseudonymiser::Service {
   absl::StatusOr<const privacy::KeyringDomain*> FindDomain(Visit& visit, const Keys& keys,
                                                            std::string_view name) const;
   grpc::Status ChangeKeyring(
-      const grpc::ServerContext& context, std::string_view method, trail::Operation operation,
-      Call call, const std::string& domain, const v1::Justification& justification,
+      const grpc::ServerContext& context, std::string_view method,
+      const google::protobuf::Message& request, trail::Operation operation, Call call,
+      const std::string& domain, const v1::Justification& justification,
       absl::FunctionRef<absl::Status(privacy::Keyring&, std::string&)> change);
 
   const Options options_;
+  const std::unique_ptr<const validation::RequestRules> rules_;
+  Gate gate_;
   KeyStore& keys_;
   const PolicySlot& policy_;
   Guard& guard_;
   Recorder& recorder_;
   Reidentifications& reidentifications_;
+  rpc::OpenCalls& open_calls_;
   Probe& probe_;
   const base::Clock& clock_;
   base::RandomSource& random_;

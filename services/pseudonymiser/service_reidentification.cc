@@ -60,7 +60,8 @@ grpc::Status Service::RequestReidentification(grpc::ServerContext* context,
                                               const v1::RequestReidentificationRequest* request,
                                               v1::RequestReidentificationResponse* response) {
   return Serve(
-      *context, "RequestReidentification", trail::Operation::kConsultation, [&](Visit& visit) {
+      *context, "RequestReidentification", *request, trail::Operation::kConsultation,
+      [&](Visit& visit) {
         SLUICE_RETURN_IF_ERROR(
             Allow(visit, Permission::request_reidentification, request->scope().domain()));
         auto keys = keys_.current();
@@ -81,32 +82,41 @@ grpc::Status Service::RequestReidentification(grpc::ServerContext* context,
 }
 
 grpc::Status Service::ListReidentifications(grpc::ServerContext* context,
-                                            const v1::ListReidentificationsRequest*,
+                                            const v1::ListReidentificationsRequest* request,
                                             v1::ListReidentificationsResponse* response) {
   return Serve(
-      *context, "ListReidentifications", trail::Operation::kConsultation, [&](Visit& visit) {
+      *context, "ListReidentifications", *request, trail::Operation::kConsultation,
+      [&](Visit& visit) {
         absl::Status allowed = Allow(visit, Permission::request_reidentification, "");
         if (!allowed.ok())
           SLUICE_RETURN_IF_ERROR(Allow(visit, Permission::approve_reidentification, ""));
         SLUICE_RETURN_IF_ERROR(Admit(visit, 0));
         v1::ListReidentificationsResponse made;
-        SLUICE_ASSIGN_OR_RETURN(auto all, reidentifications_.all());
-        for (const auto& [one, state] : all) {
-          if (one.requester() != visit.caller &&
-              visit.policy->Decide(visit.caller, Permission::approve_reidentification,
-                                   one.scope().domain()) != Decision::kAllowed)
-            continue;
-          v1::Reidentification& out = *made.add_reidentifications();
-          out.set_id(one.id());
-          out.set_requester(one.requester());
-          *out.mutable_scope() = one.scope();
-          *out.mutable_justification() = one.justification();
-          *out.mutable_recipients() = one.recipients();
-          *out.mutable_approvers() = one.approvers();
-          out.set_state(state);
-          SetTime(one.requested_unix_ms(), *out.mutable_requested());
-          SetTime(one.expires_unix_ms(), *out.mutable_expires());
-        }
+        size_t bytes = 0;
+        SLUICE_RETURN_IF_ERROR(reidentifications_.ForEach(
+            request->after(), [&](const Reidentification& one, Reidentifications::State state) {
+              if (one.requester() != visit.caller &&
+                  visit.policy->Decide(visit.caller, Permission::approve_reidentification,
+                                       one.scope().domain()) != Decision::kAllowed)
+                return true;
+              // The rest is for the next call.
+              bytes += one.ByteSizeLong() + 64;
+              if (made.reidentifications_size() > 0 && bytes > options_.answer_bytes_max / 2) {
+                made.set_next(made.reidentifications(made.reidentifications_size() - 1).id());
+                return false;
+              }
+              v1::Reidentification& out = *made.add_reidentifications();
+              out.set_id(one.id());
+              out.set_requester(one.requester());
+              *out.mutable_scope() = one.scope();
+              *out.mutable_justification() = one.justification();
+              *out.mutable_recipients() = one.recipients();
+              *out.mutable_approvers() = one.approvers();
+              out.set_state(state);
+              SetTime(one.requested_unix_ms(), *out.mutable_requested());
+              SetTime(one.expires_unix_ms(), *out.mutable_expires());
+              return true;
+            }));
         SLUICE_RETURN_IF_ERROR(Record(visit, static_cast<uint64_t>(made.reidentifications_size())));
         response->Swap(&made);
         return absl::OkStatus();
@@ -136,7 +146,7 @@ grpc::Status Service::ApproveReidentification(grpc::ServerContext* context,
     SetTime(approved.expires_unix_ms(), *response->mutable_expires());
     return absl::OkStatus();
   };
-  return Serve(*context, "ApproveReidentification", trail::Operation::kConsultation,
+  return Serve(*context, "ApproveReidentification", *request, trail::Operation::kConsultation,
                [&](Visit& visit) {
                  absl::Status status = work(visit);
                  probe_.Reidentification(status.ok() ? "approved" : "refused");
@@ -189,7 +199,7 @@ grpc::Status Service::RedeemReidentification(grpc::ServerContext* context,
     response->Swap(&made);
     return absl::OkStatus();
   };
-  return Serve(*context, "RedeemReidentification", trail::Operation::kDisclosure,
+  return Serve(*context, "RedeemReidentification", *request, trail::Operation::kDisclosure,
                [&](Visit& visit) {
                  absl::Status status = work(visit);
                  probe_.Reidentification(status.ok() ? "redeemed" : "refused");

@@ -7,7 +7,10 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
+#include <set>
 
+#include "common/privacy/key_file.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/privacy/pseudonym.h"
 #include "common/rpc/testing.h"
@@ -157,6 +160,14 @@ class ServiceTest : public ::testing::Test {
   }
 
   std::string Trail() { return TestService::Read(service_.trail()); }
+  // Who is refused before its call is on the trail a moment later.
+  bool OnTrail(const std::string& text) {
+    return test_support::WaitUntil(std::chrono::seconds(30),
+                                   [&] { return Trail().find(text) != std::string::npos; });
+  }
+  bool MetricComes(const std::string& line) {
+    return test_support::WaitUntil(std::chrono::seconds(30), [&] { return Metric(line); });
+  }
   // What Prometheus would be told.
   bool Metric(const std::string& line) {
     return service_.process().metrics().find(line) != std::string::npos;
@@ -239,7 +250,7 @@ TEST_F(ServiceTest, ACertificateThatOnlyHasACommonNameIsNobody) {
   grpc::Status status =
       service_.Connect(service_.CallerWith(""))->ListDomains(&context, {}, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(Trail(), HasSubstr("\"outcome\":\"refused\""));
+  EXPECT_TRUE(OnTrail("\"outcome\":\"refused\""));
 }
 
 TEST_F(ServiceTest, ByDefaultEverythingIsDeniedAndTheDenialIsOnTheTrail) {
@@ -259,8 +270,8 @@ TEST_F(ServiceTest, ByDefaultEverythingIsDeniedAndTheDenialIsOnTheTrail) {
   }
   EXPECT_EQ(pseudonymise("analyst", Phones({}, "intelligence@previous")).error_code(),
             grpc::StatusCode::PERMISSION_DENIED);
-  EXPECT_THAT(Trail(), AllOf(HasSubstr("spiffe://force/stranger"), HasSubstr("\"research\""),
-                             Not(HasSubstr("447700900123"))));
+  EXPECT_TRUE(OnTrail("spiffe://force/stranger"));
+  EXPECT_THAT(Trail(), AllOf(HasSubstr("\"research\""), Not(HasSubstr("447700900123"))));
   EXPECT_TRUE(Metric(R"(refusals_total{method="Pseudonymise",reason="unknown_caller"} 1)"));
   EXPECT_TRUE(Metric(R"(refusals_total{method="Pseudonymise",reason="not_allowed"} 5)"));
 }
@@ -603,6 +614,178 @@ TEST_F(ServiceTest, RequestsAreSeenByTheirRequesterAndTheirApprovers) {
   EXPECT_EQ(seen("processor"), -1);
 }
 
+TEST_F(ServiceTest, WhatARequestMayHoldIsSaidBeforeAnyWork) {
+  auto wanted = Wanted();
+  v1::RequestReidentificationResponse requested;
+  auto ask = [&] {
+    return Call("analyst", &v1::Pseudonymiser::Stub::RequestReidentification, wanted, &requested);
+  };
+  const std::string before = TestService::Read(service_.path("state"));
+  wanted.add_recipients(std::string(1'200'000, 'r'));
+  EXPECT_EQ(ask().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(ask().error_message(), HasSubstr("recipients[0]: has more than 200 bytes"));
+  wanted = Wanted();
+  for (int i = 0; i < 21; ++i) wanted.add_recipients("r");
+  EXPECT_THAT(ask().error_message(), HasSubstr("recipients: has more than 20 items"));
+  wanted = Wanted();
+  wanted.mutable_scope()->mutable_kinds()->Resize(300'000, PHONE);
+  EXPECT_THAT(ask().error_message(), HasSubstr("scope.kinds: has more than 100 items"));
+  wanted.mutable_scope()->mutable_kinds()->Resize(2, PHONE);
+  EXPECT_THAT(ask().error_message(), HasSubstr("scope.kinds[1]: is there twice"));
+  EXPECT_EQ(TestService::Read(service_.path("state")), before);
+  v1::CreateDomainRequest create;
+  create.set_name("new");
+  create.set_label(std::string(4'000'000, 'l'));
+  v1::CreateDomainResponse created;
+  grpc::Status label = Call("admin", &v1::Pseudonymiser::Stub::CreateDomain, create, &created);
+  EXPECT_EQ(label.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_LT(label.error_message().size(), 200u);
+}
+
+TEST_F(ServiceTest, AnAnswerThatWouldBeTooLargeIsntMade) {
+  v1::PseudonymiseRequest request;
+  for (int i = 0; i < 256; ++i) request.add_target_list()->set_domain("intelligence");
+  for (int i = 0; i < 15'000; ++i) {
+    request.add_ends(0);
+    request.mutable_kinds()->push_back(PHONE);
+    request.mutable_target_counts()->push_back(static_cast<char>(255));
+  }
+  request.mutable_targets()->assign(15'000 * 255, '\0');
+  v1::PseudonymiseResponse response;
+  grpc::Status status =
+      Call("processor", &v1::Pseudonymiser::Stub::Pseudonymise, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("the answer would be larger than"));
+  EXPECT_TRUE(Metric(R"(sluice_pseudonymiser_refusals_total{method="Pseudonymise")"));
+  EXPECT_FALSE(Metric(R"(sluice_pseudonymiser_values_total{method="Pseudonymise")"));
+}
+
+TEST_F(ServiceTest, OnePersonsRequestsAreListedHoweverManyTheyAre) {
+  service_.SetMore("look_interval_ms: 10\nlimits: {message_kib: 64}\n");
+  ASSERT_TRUE(service_.Start().ok());
+  stubs_.clear();
+  auto wanted = Wanted();
+  for (int i = 0; i < 20; ++i) wanted.add_recipients(std::string(150, 'r'));
+  for (int i = 0; i < 40; ++i) {
+    v1::RequestReidentificationResponse requested;
+    ASSERT_TRUE(
+        Call("analyst", &v1::Pseudonymiser::Stub::RequestReidentification, wanted, &requested)
+            .ok());
+  }
+  std::set<std::string> seen;
+  v1::ListReidentificationsRequest list;
+  int calls = 0;
+  do {
+    v1::ListReidentificationsResponse response;
+    grpc::Status status =
+        Call("sergeant", &v1::Pseudonymiser::Stub::ListReidentifications, list, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    for (const auto& one : response.reidentifications()) EXPECT_TRUE(seen.insert(one.id()).second);
+    list.set_after(response.next());
+    ++calls;
+  } while (!list.after().empty());
+  EXPECT_EQ(seen.size(), 40u);
+  EXPECT_GT(calls, 1);
+}
+
+TEST_F(ServiceTest, IdleStreamsOfARevokedCallerOrAGreedyOneHoldNobodyUp) {
+  std::string policy = base::StrCat(kPolicy, R"(  - caller: spiffe://force/greedy
+    may: [{calls: [pseudonymise], domains: [public]}]
+revoked: ["spiffe://force/leaver"]
+)");
+  ReplacePolicy(policy);
+  struct Open {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReaderWriter<v1::PseudonymiseRequest, v1::PseudonymiseResponse>>
+        stream;
+  };
+  std::vector<std::unique_ptr<Open>> streams;
+  for (const char* caller : {"leaver", "greedy", "stranger"}) {
+    for (int i = 0; i < 60; ++i) {
+      auto open = std::make_unique<Open>();
+      open->stream = As(caller).PseudonymiseStream(&open->context);
+      streams.push_back(std::move(open));
+    }
+  }
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(Blocks("intelligence").empty());
+  // Refused at once, without a message.
+  for (size_t i : {size_t{0}, size_t{130}}) {
+    v1::PseudonymiseResponse response;
+    EXPECT_FALSE(streams[i]->stream->Read(&response));
+    EXPECT_EQ(streams[i]->stream->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  }
+  EXPECT_TRUE(Metric(R"(refusals_total{method="PseudonymiseStream",reason="limit"})"));
+  for (auto& open : streams) open->context.TryCancel();
+}
+
+TEST_F(ServiceTest, ALockOnTheStateThatIsNeverLetGoHoldsNoProbeUp) {
+  auto held = privacy::KeyFileLock::Take(service_.path("state"));
+  ASSERT_TRUE(held.ok());
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < 5; ++i) {
+    for (const char* path : {"/metrics", "/livez", "/readyz"})
+      EXPECT_THAT(*test_support::HttpGet(service_.process().http_port(), path), HasSubstr(" 200 "));
+  }
+  // Reading takes no lock; what would be written is refused within a bound.
+  EXPECT_FALSE(Blocks("intelligence").empty());
+  v1::ListReidentificationsResponse list;
+  EXPECT_TRUE(Call("analyst", &v1::Pseudonymiser::Stub::ListReidentifications,
+                   v1::ListReidentificationsRequest(), &list)
+                  .ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
+  v1::RequestReidentificationResponse requested;
+  EXPECT_EQ(Call("analyst", &v1::Pseudonymiser::Stub::RequestReidentification, Wanted(), &requested)
+                .error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServiceTest, AStateThatCannotBeReadIsAbsentFromTheMetrics) {
+  EXPECT_TRUE(MetricComes("sluice_pseudonymiser_locked_callers 0"));
+  std::string bad = TestService::Read(service_.path("state"));
+  bad.back() ^= 1;
+  TestService::Write(service_.path("state"), bad);
+  EXPECT_TRUE(MetricComes("sluice_pseudonymiser_state_readable 0"));
+  EXPECT_FALSE(Metric("\nsluice_pseudonymiser_locked_callers "));
+}
+
+TEST_F(ServiceTest, AfterARestartAnotherKeyringOrAnOlderOneIsNoticed) {
+  const std::string old = TestService::Read(service_.keyring());
+  v1::RotateDomainRequest begin;
+  begin.set_domain("intelligence");
+  v1::RotateDomainResponse begun;
+  ASSERT_TRUE(Call("admin", &v1::Pseudonymiser::Stub::RotateDomain, begin, &begun).ok());
+  EXPECT_THAT(Trail(), HasSubstr("\"subject\":\"epoch 2, check "));
+  service_.SetState("");
+  service_.Stop();
+  stubs_.clear();
+  const std::string good = TestService::Read(service_.keyring());
+  TestService::Write(service_.keyring(), old);
+  EXPECT_THAT(std::string(service_.Start().message()), HasSubstr("it is an older copy"));
+  auto other = privacy::Keyring::Create({{"intelligence", "int"}}, service_.random());
+  ASSERT_TRUE(other->Save(service_.path("other"), service_.kek(), service_.random()).ok());
+  TestService::Write(service_.keyring(), TestService::Read(service_.path("other")));
+  EXPECT_THAT(std::string(service_.Start().message()), HasSubstr("is of the keyring"));
+  TestService::Write(service_.keyring(), good);
+  EXPECT_TRUE(service_.Start().ok());
+}
+
+TEST_F(ServiceTest, ABlockThatNoEpochMadeIsntConverted) {
+  const std::string made = Blocks("intelligence");
+  v1::ConvertRequest convert;
+  convert.set_from_domain("intelligence");
+  convert.set_from_epoch(1);
+  convert.set_to_domain("research");
+  convert.set_blocks(std::string(16, 'x') + made + Blocks("public"));
+  v1::ConvertResponse converted;
+  ASSERT_TRUE(Call("analyst", &v1::Pseudonymiser::Stub::Convert, convert, &converted).ok());
+  EXPECT_TRUE(converted.checked());
+  ASSERT_EQ(converted.unknown_size(), 2);
+  EXPECT_EQ(converted.unknown(0), 0u);
+  EXPECT_EQ(converted.unknown(1), 2u);
+  EXPECT_EQ(converted.blocks().substr(0, 16), std::string(16, '\0'));
+  EXPECT_THAT(Trail(), HasSubstr("\"count\":1,"));
+}
+
 TEST_F(ServiceTest, ARevokedCallerIsRefusedFromTheNextLookOn) {
   ReplacePolicy(base::StrCat(kPolicy, "revoked: [\"spiffe://force/processor\"]\n"));
   v1::PseudonymiseResponse response;
@@ -630,7 +813,7 @@ TEST_F(ServiceTest, ASweepLocksTheCallerUntilAnotherUnlocksIt) {
                 .error_code(),
             grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_TRUE(Metric(R"(sluice_pseudonymiser_locks_total{reason="sweep"} 1)"));
-  EXPECT_TRUE(Metric("sluice_pseudonymiser_locked_callers 1"));
+  EXPECT_TRUE(MetricComes("sluice_pseudonymiser_locked_callers 1"));
   EXPECT_THAT(Trail(), HasSubstr(R"("action":"LockCaller")"));
 
   v1::UnlockCallerRequest unlock;
@@ -809,9 +992,25 @@ TEST_F(ServiceTest, TheTrailIsWholeAndHasTheCounts) {
               HasSubstr(R"("who":"spiffe://force/processor","operation":"alteration",)"
                         R"("action":"Pseudonymise","outcome":"done","domains":["intelligence"],)"
                         R"("count":3,)"));
-  // The first refusal at once, the other four with one line.
-  EXPECT_THAT(Trail(), HasSubstr(R"("domains":["intelligence"],"count":1,)"));
-  EXPECT_THAT(Trail(), HasSubstr(R"("domains":["intelligence"],"count":4,)"));
+  // All five are counted, on as many lines at most.
+  int refused = 0;
+  const std::string lines = Trail();
+  for (size_t at = 0;
+       (at = lines.find("the policy doesn't know the caller", at)) != std::string::npos; ++at)
+    refused += std::atoi(lines.c_str() + lines.find("\"count\":", at) + 8);
+  EXPECT_EQ(refused, 5);
+}
+
+TEST_F(ServiceTest, RefusalsOfACallerAreAFewLines) {
+  v1::DecryptResponse response;
+  v1::DecryptRequest request;
+  request.set_domain(std::string(2'000'000, 'x'));
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_EQ(Call("analyst", &v1::Pseudonymiser::Stub::Decrypt, request, &response).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  service_.Stop();
+  EXPECT_LT(Trail().size(), 5'000u);
 }
 
 TEST_F(ServiceTest, AStoppedServiceAnswersNobody) {
@@ -831,7 +1030,8 @@ TEST_F(ServiceTest, ItsHealthAndItsServicesCanBeAskedFor) {
   EXPECT_EQ(rpc::HealthOf(*channel, ""), 1);
   EXPECT_EQ(rpc::HealthOf(*channel, v1::Pseudonymiser::service_full_name()), 1);
   EXPECT_LT(rpc::HealthOf(*channel, "sluice.processor.v1.Processor"), 0);
-  EXPECT_THAT(rpc::ReflectedNames(channel), HasSubstr(v1::Pseudonymiser::service_full_name()));
+  // A stream of reflection's would hold a thread, whoever it is by.
+  EXPECT_EQ(rpc::ReflectedNames(channel), "");
   EXPECT_THAT(*test_support::HttpGet(service_.process().http_port(), "/livez"), HasSubstr(" 200 "));
   EXPECT_THAT(*test_support::HttpGet(service_.process().http_port(), "/readyz"),
               HasSubstr(" 200 "));

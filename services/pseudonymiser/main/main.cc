@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "common/base/secure_memory.h"
+#include "common/privacy/keyring.h"
 #include "common/rpc/library.h"
 #include "common/telemetry/log.h"
 #include "services/pseudonymiser/config.h"
@@ -12,8 +13,9 @@
 
 namespace {
 
-// 32 bytes for the root and each epoch, a few more for what is derived at a time, and TLS's keys.
-constexpr size_t kSecretHeapBytes = 1024 * 1024;
+// Three keyrings of the largest size: the one in use, the one that replaces it, and one that calls
+// under way still use; and the content of a file at a time. Nothing that grows otherwise is in it.
+constexpr size_t kSecretHeapBytes = 8 * sluice::privacy::kKeyringBytesMax;
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sluice-pseudonymiser: %s\n", std::string(status.message()).c_str());

@@ -98,7 +98,8 @@ class Keyring {
 
   // For a keyring that comes from a backup: the numbers that its domains may have used since are
   // left out, so that none is used twice with another secret. `record` knows them where it is
-  // the one that the keyring was written beside; else a random number of them, up to a million, is left out.
+  // the one that the keyring was written beside; else a random number of them, up to a million, is
+  // left out.
   absl::Status Restored(const EpochRecord* record, base::RandomSource& random);
   // Whether a record knows every epoch since this keyring was written: it is the one that it was
   // written beside.

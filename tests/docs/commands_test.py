@@ -23,7 +23,7 @@ def commands(text):
     """Each command of the page, in its order."""
     found = []
     for block in BLOCK.finditer(text):
-        for line in re.sub(r"\\\n\s*", " ", block.group(1)).split("\n"):
+        for line in re.sub(r"\s*\\\n\s*", " ", block.group(1)).split("\n"):
             found.append((block.start(), len(found), line.strip()))
     outside = BLOCK.sub(lambda match: " " * len(match.group(0)), text)
     for span in SPAN.finditer(outside):

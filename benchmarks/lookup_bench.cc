@@ -49,7 +49,7 @@ absl::StatusOr<std::shared_ptr<const Table>> TableOf(const SchemaProto& schema,
   SLUICE_ASSIGN_OR_RETURN(auto compiled, Schema::Create(schema));
   RowSet::Builder builder(compiled);
   for (size_t i = 0; i < rows.size(); ++i)
-    SLUICE_RETURN_IF_ERROR(builder.Add(rows[i], "generated", static_cast<int>(i)));
+    SLUICE_RETURN_IF_ERROR(builder.Add(rows[i], {"generated", static_cast<int>(i)}));
   SLUICE_ASSIGN_OR_RETURN(auto set, builder.Finish());
   return enrichment::MakeTable("bench", set);
 }

@@ -16,7 +16,7 @@ cache="${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}"
 packages=(g++ cmake ninja-build ccache pkg-config protobuf-compiler protobuf-compiler-grpc
   libprotobuf-dev libprotoc-dev libgrpc++-dev libabsl-dev prometheus-cpp-dev libcivetweb-dev
   libsimdjson-dev libre2-dev libssl-dev libyaml-cpp-dev libcli11-dev libutf8proc-dev libjemalloc-dev
-  libgeos-dev liblmdb-dev libpqxx-dev tzdata)
+  libgeos-dev liblmdb-dev libpq-dev libpqxx-dev tzdata)
 librdkafka_packages=(libzstd-dev liblz4-dev libsasl2-dev zlib1g-dev libcurl4-openssl-dev dpkg-dev make)
 test_packages=(git libgtest-dev libgmock-dev libbenchmark-dev postgresql unzip openjdk-17-jre-headless maven zsh fish
   python3-jsonschema python3-venv)

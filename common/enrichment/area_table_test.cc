@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <iostream>
 #include <random>
 
 #include "common/base/strings.h"
@@ -71,12 +72,135 @@ TEST(AreaTable, JoinsTheBoundaryThatHeldAtTheTime) {
   EXPECT_EQ(CodeAt(*table, 0.5, 0.5, kMarch - 1), "W");
 }
 
+std::string Parts(std::string_view code, std::string_view polygons) {
+  return base::StrCat(R"({"properties":{"code":")", code,
+                      R"("},"geometry":{"type":"MultiPolygon","coordinates":[)", polygons, "]}}");
+}
+
+TEST(AreaTable, EachPartOfAnAreaIsAskedByItself) {
+  auto table = TableFromText("areas", kAreas,
+                             Collection({Parts("overlap",
+                                               "[[[10,0],[12,0],[12,2],[10,2],[10,0]]],"
+                                               "[[[11,0],[13,0],[13,2],[11,2],[11,0]]]"),
+                                         Parts("twice",
+                                               "[[[20,0],[22,0],[22,2],[20,2],[20,0]]],"
+                                               "[[[20,0],[22,0],[22,2],[20,2],[20,0]]]"),
+                                         // An island in a lake of the other part.
+                                         Parts("island",
+                                               "[[[30,0],[36,0],[36,6],[30,6],[30,0]],"
+                                               "[[31,1],[31,5],[35,5],[35,1],[31,1]]],"
+                                               "[[[32,2],[34,2],[34,4],[32,4],[32,2]]]")}),
+                             ReadGeoJson);
+  EXPECT_EQ(CodeAt(*table, 1, 10.5), "overlap");
+  EXPECT_EQ(CodeAt(*table, 1, 11.5), "overlap");
+  EXPECT_EQ(CodeAt(*table, 1, 12.5), "overlap");
+  EXPECT_EQ(CodeAt(*table, 1, 21), "twice");
+  EXPECT_EQ(CodeAt(*table, 3, 33), "island");
+  EXPECT_EQ(CodeAt(*table, 3, 31.5), "");
+  EXPECT_EQ(CodeAt(*table, 3, 30.5), "island");
+}
+
+TEST(AreaTable, AHoleTakesAwayAndAddsNothing) {
+  auto table = TableFromText(
+      "areas", kAreas,
+      Collection({// Two holes over each other, and one that reaches out.
+                  Feature("A",
+                          "[[[0,0],[8,0],[8,8],[0,8],[0,0]],[[1,1],[4,1],[4,4],[1,4],[1,1]],"
+                          "[[3,3],[6,3],[6,6],[3,6],[3,3]],[[7,2],[12,2],[12,3],[7,3],[7,2]]]")}),
+      ReadGeoJson);
+  EXPECT_EQ(CodeAt(*table, 2, 2), "");
+  EXPECT_EQ(CodeAt(*table, 3.5, 3.5), "") << "in both holes";
+  EXPECT_EQ(CodeAt(*table, 5, 5), "");
+  EXPECT_EQ(CodeAt(*table, 2.5, 7.5), "");
+  EXPECT_EQ(CodeAt(*table, 2.5, 10), "") << "in the hole, and not in the area";
+  EXPECT_EQ(CodeAt(*table, 7, 7), "A");
+  EXPECT_EQ(CodeAt(*table, 1, 2), "A") << "on a hole's border";
+}
+
+// `count` teeth between two latitudes: every edge is as tall as the area.
+Ring Comb(int count) {
+  Ring ring{{0, 500'000'000}};
+  for (int i = 0; i < count; ++i)
+    ring.push_back({static_cast<int32_t>(int64_t{i} * 10'000'000 / count),
+                    i % 2 == 0 ? 501'000'000 : 520'000'000});
+  ring.push_back({10'000'000, 500'000'000});
+  return ring;
+}
+
+std::shared_ptr<const AreaTable> TableOf(const std::vector<Area>& areas) {
+  RowSet::Builder builder(*SchemaFromText(kAreas));
+  for (size_t i = 0; i < areas.size(); ++i) {
+    std::string code = base::StrCat("A", 10'000 + i), bytes;
+    AppendArea(areas[i], bytes);
+    EXPECT_EQ(builder.Add(std::vector{event::Value::Text(code), event::Value::Text(bytes)},
+                          {"areas", static_cast<int>(i)}),
+              absl::OkStatus());
+  }
+  return std::make_shared<const AreaTable>("areas", *builder.Finish());
+}
+
+TEST(AreaTable, MemoryIsInProportionToThePointsWhateverTheirShape) {
+  constexpr size_t kBytesPerPoint = 50, kBytesMin = 1 << 16;
+  auto check = [&](std::string_view what, const std::vector<Area>& areas) {
+    size_t points = 0;
+    for (const Area& area : areas)
+      for (const Polygon& polygon : area)
+        for (const Ring& ring : polygon) points += ring.size();
+    size_t bytes = TableOf(areas)->memory_bytes();
+    EXPECT_LE(bytes, kBytesPerPoint * points + kBytesMin) << what;
+    std::cout << what << ": " << bytes / points << " bytes a point\n";
+  };
+  check("comb of 20,000", {{{Comb(20'000)}}});
+  check("comb of 60,000", {{{Comb(60'000)}}});
+  auto circle = [](int32_t x, int32_t y, int radius, int points) {
+    Ring ring;
+    for (int i = 0; i < points; ++i) {
+      double angle = 2 * M_PI * i / points;
+      ring.push_back({x + static_cast<int32_t>(std::lround(radius * std::cos(angle))),
+                      y + static_cast<int32_t>(std::lround(radius * std::sin(angle)))});
+    }
+    return ring;
+  };
+  Polygon nested;
+  for (int i = 0; i < 120; ++i)
+    nested.push_back(circle(0, 500'000'000, 10'000'000 - i * 50'000, 500));
+  check("120 nested rings", {{nested}});
+  std::vector<Area> same, islands, squares;
+  for (int i = 0; i < 500; ++i) same.push_back({{circle(0, 500'000'000, 10'000'000 + i, 300)}});
+  check("500 areas over each other", same);
+  islands.emplace_back();
+  for (int i = 0; i < 20'000; ++i)
+    islands[0].push_back({circle(i % 200 * 10'000, 500'000'000 + i / 200 * 10'000, 3'000, 8)});
+  check("an area of 20,000 islands", islands);
+  for (int i = 0; i < 20'000; ++i)
+    squares.push_back({{circle(i % 200 * 10'000, 500'000'000 + i / 200 * 10'000, 7'000, 4)}});
+  check("20,000 squares", squares);
+  Ring tall = Comb(20'000);
+  for (GridPoint& point : tall) point = {point.y, point.x};
+  check("a comb on its side", {{{tall}}});
+}
+
+TEST(AreaTable, ACombIsAskedToothByTooth) {
+  constexpr int kTeeth = 2'000;
+  auto table = TableOf({{{Comb(kTeeth)}}});
+  const Ring ring = Comb(kTeeth);
+  Question question;
+  for (int i = 1; i < kTeeth; ++i) {
+    // Just below a tip or a notch, and just above it.
+    question.point = {ring[static_cast<size_t>(i)].x, ring[static_cast<size_t>(i)].y - 1000};
+    EXPECT_NE(table->Find(question), kNoRow) << i;
+    question.point.y += 2000;
+    EXPECT_EQ(table->Find(question), kNoRow) << i;
+  }
+}
+
 // Every polygon, every edge, without an index: the rule as it is written down.
 std::string Oracle(const std::vector<std::pair<std::string, Area>>& areas, GridPoint point) {
   std::string best;
   for (const auto& [code, area] : areas) {
-    bool inside = false, border = false;
+    bool inside_any = false, border = false;
     for (const Polygon& polygon : area) {
+      bool inside = false;
       for (const Ring& ring : polygon) {
         for (size_t i = 0; i < ring.size(); ++i) {
           GridPoint a = ring[i], b = ring[(i + 1) % ring.size()];
@@ -89,8 +213,9 @@ std::string Oracle(const std::vector<std::pair<std::string, Area>>& areas, GridP
           }
         }
       }
+      inside_any |= inside;
     }
-    if ((inside || border) && (best.empty() || code < best)) best = code;
+    if ((inside_any || border) && (best.empty() || code < best)) best = code;
   }
   return best;
 }

@@ -5,9 +5,10 @@
 namespace sluice::enrichment {
 namespace {
 
-void AppendCount(size_t count, std::string& out) {
+void WriteCount(size_t count, char*& out) {
   auto number = static_cast<uint32_t>(count);
-  out.append(reinterpret_cast<const char*>(&number), sizeof(number));
+  std::memcpy(out, &number, sizeof(number));
+  out += sizeof(number);
 }
 
 uint32_t TakeCount(std::string_view& bytes) {
@@ -19,15 +20,31 @@ uint32_t TakeCount(std::string_view& bytes) {
 
 }  // namespace
 
-void AppendArea(const Area& area, std::string& out) {
-  AppendCount(area.size(), out);
+size_t AreaBytes(const Area& area) {
+  size_t bytes = sizeof(uint32_t);
   for (const Polygon& polygon : area) {
-    AppendCount(polygon.size(), out);
+    bytes += sizeof(uint32_t);
+    for (const Ring& ring : polygon) bytes += sizeof(uint32_t) + ring.size() * sizeof(GridPoint);
+  }
+  return bytes;
+}
+
+void WriteArea(const Area& area, char* out) {
+  WriteCount(area.size(), out);
+  for (const Polygon& polygon : area) {
+    WriteCount(polygon.size(), out);
     for (const Ring& ring : polygon) {
-      AppendCount(ring.size(), out);
-      out.append(reinterpret_cast<const char*>(ring.data()), ring.size() * sizeof(GridPoint));
+      WriteCount(ring.size(), out);
+      std::memcpy(out, ring.data(), ring.size() * sizeof(GridPoint));
+      out += ring.size() * sizeof(GridPoint);
     }
   }
+}
+
+void AppendArea(const Area& area, std::string& out) {
+  size_t begin = out.size();
+  out.resize(begin + AreaBytes(area));
+  WriteArea(area, out.data() + begin);
 }
 
 Area ParseArea(std::string_view bytes) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -34,9 +35,62 @@ using Polygon = std::vector<Ring>;
 using Area = std::vector<Polygon>;
 
 // As cells and hashes hold it.
+size_t AreaBytes(const Area& area);
+// `out` has room for AreaBytes().
+void WriteArea(const Area& area, char* out);
 void AppendArea(const Area& area, std::string& out);
 // Of what AppendArea wrote.
 Area ParseArea(std::string_view bytes);
+
+// A ring of what AppendArea wrote, read where it lies.
+class RingView {
+ public:
+  RingView(const char* points, uint32_t size) : points_(points), size_(size) {}
+
+  uint32_t size() const { return size_; }
+  // `visit(GridPoint a, GridPoint b)` for each edge.
+  template <typename Visit>
+  void ForEachEdge(Visit visit) const {
+    if (size_ == 0) return;
+    GridPoint from = At(size_ - 1);
+    for (uint32_t i = 0; i < size_; ++i) {
+      GridPoint to = At(i);
+      visit(from, to);
+      from = to;
+    }
+  }
+
+ private:
+  GridPoint At(uint32_t i) const {
+    GridPoint point;
+    std::memcpy(&point, points_ + size_t{i} * sizeof(point), sizeof(point));
+    return point;
+  }
+
+  const char* points_;
+  uint32_t size_;
+};
+
+// `visit(RingView ring, uint32_t holes)` for each ring of each polygon of what AppendArea wrote: an
+// outer ring, with the number of its holes, which come next, each with 0.
+template <typename Visit>
+void ForEachRing(std::string_view bytes, Visit visit) {
+  const char* at = bytes.data();
+  auto take = [&at] {
+    uint32_t number;
+    std::memcpy(&number, at, sizeof(number));
+    at += sizeof(number);
+    return number;
+  };
+  for (uint32_t polygons = take(); polygons > 0; --polygons) {
+    const uint32_t rings = take();
+    for (uint32_t i = 0; i < rings; ++i) {
+      const uint32_t size = take();
+      visit(RingView(at, size), i == 0 ? rings - 1 : 0);
+      at += size_t{size} * sizeof(GridPoint);
+    }
+  }
+}
 
 // Which side of the line from a to b a point is on: above 0 left, below 0 right, 0 on it. Exact.
 inline int Side(GridPoint a, GridPoint b, GridPoint point) {

@@ -50,7 +50,57 @@ TEST(IntervalTable, RefusesRowsThatHoldAtTheSameTime) {
   EXPECT_THAT(error("p1,a,2026-01-01,2026-03-01\nP1,b,2026-02-28,\n"),
               HasSubstr("rows: line 3: the row of rows: line 2 has the same key and overlaps it"));
   EXPECT_THAT(error("p1,a,,\np1,b,2026-02-28,\n"), HasSubstr("overlaps it"));
-  EXPECT_THAT(error("p1,a,2026-03-01,2026-03-01\n"), HasSubstr("ends before it begins"));
+  EXPECT_THAT(error("p1,a,2026-03-02,2026-03-01\n"),
+              HasSubstr("line 2: column 'to': the row ends before it begins"));
+}
+
+TEST(IntervalTable, ARowThatBeginsAndEndsAtOnceIsCountedAndLeftOut) {
+  auto schema = SchemaFromText(kUnits);
+  RowSet::Builder builder(*schema);
+  ASSERT_EQ(ReadCsv("officer,unit,from,to\n"
+                    "p1,first,2026-01-01,2026-03-01\np1,nothing,2026-03-01,2026-03-01\n"
+                    "p1,second,2026-03-01,\np2,planned,infinity,\np2,void,,-infinity\n"
+                    "p2,planned too,infinity,infinity\np3,always,-infinity,INFINITY\n",
+                    "rows", builder),
+            absl::OkStatus());
+  EXPECT_EQ(builder.never_hold(), 4u);
+  auto rows = *builder.Finish();
+  auto table = *MakeTable("units", rows);
+  EXPECT_EQ(table->size(), 3u);
+  constexpr int64_t kMarch = 1772323200;
+  EXPECT_EQ(UnitAt(*table, "p1", kMarch - 1), "first");
+  EXPECT_EQ(UnitAt(*table, "p1", kMarch), "second");
+  EXPECT_EQ(UnitAt(*table, "p2", kMarch), "");
+  EXPECT_EQ(UnitAt(*table, "p3", kMarch), "always");
+  // What is open is written down as what isn't there.
+  EXPECT_EQ(rows->id(), (*RowsFromText(kUnits,
+                                       "officer,unit,from,to\np1,first,2026-01-01,2026-03-01\n"
+                                       "p1,second,2026-03-01,\np3,always,,\n"))
+                            ->id());
+}
+
+TEST(IntervalTable, AVersionOfRowsThatNeverHoldIsNone) {
+  EXPECT_THAT(
+      std::string(
+          RowsFromText(kUnits, "officer,unit,from,to\np1,a,infinity,\n").status().message()),
+      HasSubstr("there are no rows: all 1 of the source begin and end at once"));
+}
+
+TEST(IntervalTable, RangesOfNumbersMayBeOpenOrNeverHold) {
+  auto table = TableFromText("bands",
+                             R"(kind: range columns { name: "band" }
+      columns { name: "low" type: number } columns { name: "high" type: number }
+      bounds { low: "low" high: "high" half_open: true })",
+                             "band,low,high\nlow,-Infinity,10\nnone,10,10\nnever,Infinity,\n"
+                             "high,10,Infinity\n");
+  EXPECT_EQ(table->size(), 2u);
+  for (auto [value, band] : {std::pair(-1e300, "low"), {9.999, "low"}, {10.0, "high"}}) {
+    Question question;
+    question.at = *table->schema().Ordered(event::Value::Double(value));
+    RowId row = table->Find(question);
+    ASSERT_NE(row, kNoRow);
+    EXPECT_EQ(table->Cell(row, 0).text(), band) << value;
+  }
 }
 
 TEST(IntervalTable, AgreesWithASearchThroughRandomHistories) {

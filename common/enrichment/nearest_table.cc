@@ -37,6 +37,11 @@ NearestTable::Square NearestTable::Distance(GridPoint from, GridPoint to) {
   return DistanceOf(from, to, CosineAt(from.y));
 }
 
+int64_t NearestTable::Metres(GridPoint from, GridPoint to) {
+  return std::lround(std::sqrt(static_cast<double>(Distance(from, to))) / kFraction *
+                     kMetresPerUnit);
+}
+
 NearestTable::NearestTable(std::string_view set, std::shared_ptr<const RowSet> rows,
                            std::shared_ptr<const Table> within)
     : MemoryTable(set, std::move(rows)), within_(std::move(within)) {

@@ -24,6 +24,8 @@ class NearestTable final : public MemoryTable {
   __extension__ using Square = unsigned __int128;
   static constexpr int64_t kFraction = 1 << 16;
   static Square Distance(GridPoint from, GridPoint to);
+  // The same for people.
+  static int64_t Metres(GridPoint from, GridPoint to);
   // The most that a point may be away.
   Square limit() const { return limit_; }
 

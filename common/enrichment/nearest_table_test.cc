@@ -88,8 +88,8 @@ TEST(NearestTable, RefusesABoundaryThatIsNone) {
   auto other = TableFromText("areas", R"(columns { name: "a" } key { column: "a" })", "a\nx\n");
   EXPECT_THAT(MakeTable("points", *rows, other).status().ToString(),
               HasSubstr("isn't a set of areas"));
-  auto moving = TwoSquares(R"(columns { name: "from" type: date } columns { name: "to" type: date }
-                              valid { from: "from" to: "to" })");
+  auto moving = TwoSquares(R"(columns { name: "from" type: date may_be_missing: true }
+                              columns { name: "to" type: date may_be_missing: true } valid { from: "from" to: "to" })");
   EXPECT_THAT(MakeTable("points", *rows, moving).status().ToString(), HasSubstr("change in time"));
 }
 

@@ -1,7 +1,9 @@
 #include "common/enrichment/row_reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -16,6 +18,7 @@
 namespace sluice::enrichment {
 
 using event::Value;
+using event::ValueKind;
 using ColumnProto = reference::v1::Column;
 using SchemaProto = reference::v1::Schema;
 
@@ -30,6 +33,16 @@ absl::Status InColumn(std::string_view source, int line, const Column& column,
   return absl::InvalidArgumentError(base::StrCat(source, ": line ", line, ": column '", column.name,
                                                  "': ", base::View(status.message())));
 }
+
+std::string_view WithoutByteOrderMark(std::string_view text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
+  return text;
+}
+
+// Of one area; a set's bound is its table's.
+constexpr size_t kAreaPointsMax = size_t{1} << 24;
+constexpr int64_t kHalfTurn = 180 * int64_t{10'000'000};
 
 absl::StatusOr<GridPoint> ReadPosition(JsonText& json) {
   double numbers[2] = {};
@@ -46,15 +59,26 @@ absl::StatusOr<GridPoint> ReadPosition(JsonText& json) {
   return *point;
 }
 
-absl::StatusOr<Polygon> ReadPolygon(JsonText& json) {
+absl::StatusOr<Polygon> ReadPolygon(JsonText& json, size_t& points) {
   Polygon polygon;
   SLUICE_RETURN_IF_ERROR(json.ReadArray([&]() -> absl::Status {
     Ring ring;
     size_t positions = 0;
     GridPoint first, last;
     SLUICE_RETURN_IF_ERROR(json.ReadArray([&]() -> absl::Status {
+      GridPoint before = last;
       SLUICE_ASSIGN_OR_RETURN(last, ReadPosition(json));
-      if (positions++ == 0) first = last;
+      if (positions++ == 0) first = before = last;
+      // It may lead the other way round the earth: nobody can know.
+      if (std::abs(int64_t{last.x} - before.x) > kHalfTurn) {
+        return json.Error(
+            "an edge spans more than 180 degrees of longitude: cut the area at the antimeridian "
+            "(RFC 7946, section 3.1.9)");
+      }
+      if (++points > kAreaPointsMax) {
+        return json.Error(
+            base::StrCat("an area has more than ", kAreaPointsMax, " points: make it simpler"));
+      }
       // Points that fall together on the grid are one.
       if (ring.empty() || ring.back() != last) ring.push_back(last);
       return absl::OkStatus();
@@ -119,8 +143,9 @@ absl::StatusOr<Geometry> ReadGeometry(JsonText& json, base::Arena& arena) {
   if (type != "Polygon" && type != "MultiPolygon")
     return json.Error("a geometry that is no Polygon, MultiPolygon or Point");
   geometry.area.emplace();
+  size_t points = 0;
   auto add = [&]() -> absl::Status {
-    SLUICE_ASSIGN_OR_RETURN(Polygon polygon, ReadPolygon(*coordinates));
+    SLUICE_ASSIGN_OR_RETURN(Polygon polygon, ReadPolygon(*coordinates, points));
     if (!polygon.empty()) geometry.area->push_back(std::move(polygon));
     return absl::OkStatus();
   };
@@ -131,16 +156,42 @@ absl::StatusOr<Geometry> ReadGeometry(JsonText& json, base::Arena& arena) {
 
 // An area as a cell has it.
 Value AreaValue(const Area& area, base::Arena& arena) {
-  std::string bytes;
-  AppendArea(area, bytes);
-  return Value::Text(arena.Copy(bytes));
+  const size_t bytes = AreaBytes(area);
+  char* at = arena.Allocate(bytes);
+  WriteArea(area, at);
+  return Value::Text({at, bytes});
+}
+
+// "Without end", where a column bounds a row; nullopt: it says something else. What is open on its
+// own side is no value; what is open on the other makes a row that never holds.
+std::optional<Value> Unbounded(const Column& column, std::string_view text) {
+  if (column.bound == Column::Bound::kNone || column.type == ColumnProto::integer)
+    return std::nullopt;
+  auto is = [&](std::string_view word) {
+    return text.size() == word.size() &&
+           std::equal(text.begin(), text.end(), word.begin(),
+                      [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a | 0x20 : a) == b; });
+  };
+  const bool later = is(kInfinity);
+  if (!later && !is(kMinusInfinity)) return std::nullopt;
+  if (later == (column.bound == Column::Bound::kHigh)) return Value();
+  switch (column.type) {
+    case ColumnProto::time:
+      return Value::Time(
+          later ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min(), 0);
+    case ColumnProto::number:
+      return Value::Double(later ? std::numeric_limits<double>::infinity()
+                                 : -std::numeric_limits<double>::infinity());
+    default:
+      return Value::Text(later ? kInfinity : kMinusInfinity);
+  }
 }
 
 // Reads one object's members into a row: JSON lines and GeoJSON properties.
 class ObjectReader {
  public:
-  ObjectReader(const Schema& schema, std::string_view source)
-      : schema_(schema), source_(source), row_(schema.columns().size()) {}
+  ObjectReader(const Schema& schema, ColumnsSeen& seen)
+      : schema_(schema), seen_(seen), row_(schema.columns().size()) {}
 
   std::vector<Value>& row() { return row_; }
   base::Arena& arena() { return arena_; }
@@ -150,14 +201,18 @@ class ObjectReader {
     std::fill(row_.begin(), row_.end(), Value());
   }
 
-  absl::Status Read(JsonText& json) {
+  // `member(name)` is told each name.
+  template <typename Member>
+  absl::Status Read(JsonText& json, Member member) {
     return json.ReadObject(arena_, [&](std::string_view name) -> absl::Status {
+      member(name);
       bool wanted = false;
       JsonText begin = json;
       for (size_t i = 0; i < row_.size(); ++i) {
         const Column& column = schema_.columns()[i];
         if (column.source != name) continue;
         wanted = true;
+        seen_.Add(i);
         // Two columns may be made from one member.
         json = begin;
         SLUICE_RETURN_IF_ERROR(ReadMember(json, column, row_[i]));
@@ -187,15 +242,27 @@ class ObjectReader {
   }
 
   const Schema& schema_;
-  std::string_view source_;
+  ColumnsSeen& seen_;
   std::vector<Value> row_;
   base::Arena arena_;
 };
 
 }  // namespace
 
+absl::Status ColumnsSeen::Check(std::string_view source) const {
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    const Column& column = schema_.columns()[i];
+    if (seen_[i] || column.may_be_missing) continue;
+    return absl::InvalidArgumentError(base::StrCat(
+        source, ": no row has '", column.source, "' (the schema's column '", column.name,
+        "'): name what it is called now as the column's source, or set its may_be_missing"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Value> ParseCell(const Column& column, std::string_view text, base::Arena& arena) {
   if (text.empty()) return Value();
+  if (std::optional<Value> open = Unbounded(column, text)) return *open;
   const char* end = text.data() + text.size();
   switch (column.type) {
     case ColumnProto::text:
@@ -237,6 +304,33 @@ absl::StatusOr<Value> ParseCell(const Column& column, std::string_view text, bas
   }
 }
 
+namespace {
+
+// A text that is all there is of a source.
+absl::Status ReadAlone(std::string_view text, std::string_view source, RowSink& sink,
+                       absl::Status (*read)(std::string_view, std::string_view, RowSink&,
+                                            ColumnsSeen&)) {
+  class Counting final : public RowSink {
+   public:
+    explicit Counting(RowSink& sink) : sink_(sink) {}
+    const Schema& schema() const override { return sink_.schema(); }
+    absl::Status Add(std::span<const Value> row, const RowPlace& place) override {
+      any = true;
+      return sink_.Add(row, place);
+    }
+    bool any = false;
+
+   private:
+    RowSink& sink_;
+  };
+  ColumnsSeen seen(sink.schema());
+  Counting counting(sink);
+  SLUICE_RETURN_IF_ERROR(read(text, source, counting, seen));
+  return counting.any ? seen.Check(source) : absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status ReadCsv(std::string_view text, std::string_view source, RowSink& sink) {
   absl::StatusOr<CsvReader> reader = CsvReader::Create(text);
   if (!reader.ok()) return In(source, reader.status());
@@ -245,6 +339,10 @@ absl::Status ReadCsv(std::string_view text, std::string_view source, RowSink& si
   for (const Column& column : columns) {
     const auto& header = reader->header();
     auto found = std::find(header.begin(), header.end(), column.source);
+    if (found == header.end() && column.may_be_missing) {
+      places.push_back(header.size());
+      continue;
+    }
     if (found == header.end()) {
       std::string names;
       for (const std::string& name : header)
@@ -263,27 +361,36 @@ absl::Status ReadCsv(std::string_view text, std::string_view source, RowSink& si
     if (!more.ok()) return In(source, more.status());
     if (!*more) return absl::OkStatus();
     for (size_t i = 0; i < columns.size(); ++i) {
+      row[i] = Value();
+      if (places[i] == cells.size()) continue;
       absl::StatusOr<Value> value = ParseCell(columns[i], cells[places[i]], arena);
       if (!value.ok()) return InColumn(source, reader->line(), columns[i], value.status());
       row[i] = *value;
     }
-    SLUICE_RETURN_IF_ERROR(sink.Add(row, source, reader->line()));
+    SLUICE_RETURN_IF_ERROR(sink.Add(row, {source, reader->line()}));
   }
 }
 
 absl::Status ReadJsonLines(std::string_view text, std::string_view source, RowSink& sink) {
+  return ReadAlone(text, source, sink, ReadJsonLines);
+}
+
+absl::Status ReadJsonLines(std::string_view text, std::string_view source, RowSink& sink,
+                           ColumnsSeen& seen) {
+  text = WithoutByteOrderMark(text);
   if (!base::IsUtf8(text))
     return absl::InvalidArgumentError(base::StrCat(source, ": the text isn't UTF-8"));
-  ObjectReader reader(sink.schema(), source);
+  ObjectReader reader(sink.schema(), seen);
   for (int line = 1; !text.empty(); ++line) {
     std::string_view object = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), object.size() + 1));
     JsonText json(object, line);
     if (json.Peek() == 0 && json.End().ok()) continue;
     reader.Clear();
-    if (absl::Status read = reader.Read(json); !read.ok()) return In(source, read);
+    absl::Status read = reader.Read(json, [](std::string_view) {});
+    if (!read.ok()) return In(source, read);
     if (absl::Status end = json.End(); !end.ok()) return In(source, end);
-    SLUICE_RETURN_IF_ERROR(sink.Add(reader.row(), source, line));
+    SLUICE_RETURN_IF_ERROR(sink.Add(reader.row(), {source, line}));
   }
   return absl::OkStatus();
 }
@@ -292,8 +399,8 @@ namespace {
 
 class GeoJsonReader {
  public:
-  GeoJsonReader(std::string_view text, std::string_view source, RowSink& sink)
-      : json_(text), source_(source), sink_(sink), reader_(sink.schema(), source) {}
+  GeoJsonReader(std::string_view text, std::string_view source, RowSink& sink, ColumnsSeen& seen)
+      : json_(text), source_(source), sink_(sink), seen_(seen), reader_(sink.schema(), seen) {}
 
   absl::Status Read() {
     bool collection = false, features = false;
@@ -308,7 +415,14 @@ class GeoJsonReader {
       if (name == "crs") return CheckReferenceSystem();
       if (name != "features") return json_.Skip();
       features = true;
-      return json_.ReadArray([&] { return ReadFeature(); });
+      return json_.ReadArray([&]() -> absl::Status {
+        json_.Peek();
+        const JsonText begin = json_;
+        absl::Status feature = ReadFeature();
+        if (!feature.ok() && from_sink_.ok()) feature = InFeature(begin, feature);
+        ++number_;
+        return feature;
+      });
     });
     if (!from_sink_.ok()) return from_sink_;
     if (!read.ok()) return In(source_, read);
@@ -334,42 +448,112 @@ class GeoJsonReader {
     });
   }
 
+  // Names the feature, and its key as far as it can be read.
+  absl::Status InFeature(JsonText at, const absl::Status& status) const {
+    const Schema& schema = sink_.schema();
+    std::vector<Value> row(schema.columns().size());
+    base::Arena arena(1024);
+    auto take = [&](std::string_view name) -> absl::Status {
+      if (at.Peek() == '{' || at.Peek() == '[') return at.Skip();
+      SLUICE_ASSIGN_OR_RETURN(JsonText::Scalar scalar, at.ReadScalar(arena));
+      for (const KeyPart& part : schema.key()) {
+        const Column& column = schema.columns()[part.column];
+        if (column.source != name || scalar.null || row[part.column].present()) continue;
+        SLUICE_ASSIGN_OR_RETURN(row[part.column], ParseCell(column, scalar.text, arena));
+      }
+      return absl::OkStatus();
+    };
+    // What is wrong further on doesn't matter here.
+    at.ReadObject(arena, [&](std::string_view name) -> absl::Status {
+        if (name == "properties" && at.Peek() == '{') return at.ReadObject(arena, take);
+        return name == kId ? take(name) : at.Skip();
+      }).IgnoreError();
+    return absl::InvalidArgumentError(base::StrCat(
+        "features[", number_, "]", schema.KeyForPeople(row), ": ", base::View(status.message())));
+  }
+
   absl::Status ReadFeature() {
     reader_.Clear();
+    const Schema& schema = sink_.schema();
     Geometry geometry;
-    json_.Peek();
-    int line = json_.line();
+    JsonText::Scalar id;
+    bool has_id = false, has_id_property = false;
     base::Arena arena(1024);
     SLUICE_RETURN_IF_ERROR(json_.ReadObject(arena, [&](std::string_view name) -> absl::Status {
-      if (name == "properties" && json_.Peek() != 'n') return reader_.Read(json_);
+      if (name == "properties" && json_.Peek() != 'n')
+        return reader_.Read(json_, [&](std::string_view member) {
+          has_id_property = has_id_property || member == kId;
+        });
+      if (name == kId && json_.Peek() != '{' && json_.Peek() != '[') {
+        SLUICE_ASSIGN_OR_RETURN(id, json_.ReadScalar(arena));
+        has_id = !id.null;
+        return absl::OkStatus();
+      }
       if (name != "geometry") return json_.Skip();
-      SLUICE_ASSIGN_OR_RETURN(geometry, ReadGeometry(json_, reader_.arena()));
+      SLUICE_ASSIGN_OR_RETURN(geometry, ReadGeometry(json_, arena));
       return absl::OkStatus();
     }));
-    const Schema& schema = sink_.schema();
-    if (schema.kind() == SchemaProto::area && geometry.area)
-      reader_.row()[schema.area()] = AreaValue(*geometry.area, reader_.arena());
+    for (size_t i = 0; i < schema.columns().size(); ++i) {
+      const Column& column = schema.columns()[i];
+      if (column.source != kId || column.type == ColumnProto::area) continue;
+      id_properties_ = id_properties_ || has_id_property;
+      if (has_id_property || !has_id) continue;
+      own_ids_ = true;
+      seen_.Add(i);
+      auto value = ParseCell(column, id.text, reader_.arena());
+      if (!value.ok()) {
+        return json_.Error(
+            base::StrCat("column '", column.name, "': ", base::View(value.status().message())));
+      }
+      // The arena of what stood in the feature itself goes with it.
+      if (value->kind == ValueKind::kText) value = Value::Text(reader_.arena().Copy(value->text()));
+      reader_.row()[i] = *value;
+    }
+    if (id_properties_ && own_ids_) {
+      return json_.Error(
+          "some features have a property 'id', others only an id of their own: which one the "
+          "column is can't be known");
+    }
+    if (schema.kind() == SchemaProto::area) {
+      seen_.Add(schema.area());
+      if (geometry.area) reader_.row()[schema.area()] = AreaValue(*geometry.area, reader_.arena());
+      geometry.area.reset();
+    }
     if (schema.kind() == SchemaProto::nearest && geometry.is_point) {
+      seen_.Add(schema.latitude());
+      seen_.Add(schema.longitude());
       reader_.row()[schema.latitude()] = Value::Double(geometry.latitude);
       reader_.row()[schema.longitude()] = Value::Double(geometry.longitude);
     }
-    from_sink_ = sink_.Add(reader_.row(), source_, line);
+    from_sink_ = sink_.Add(reader_.row(), {source_, number_, RowPlace::kFeature});
     return from_sink_;
   }
+
+  static constexpr std::string_view kId = "id";
 
   JsonText json_;
   std::string_view source_;
   RowSink& sink_;
+  ColumnsSeen& seen_;
   ObjectReader reader_;
+  int number_ = 0;        // of the feature
+  bool own_ids_ = false;  // a column is a feature's own id
+  bool id_properties_ = false;
   absl::Status from_sink_;  // names its source itself
 };
 
 }  // namespace
 
 absl::Status ReadGeoJson(std::string_view text, std::string_view source, RowSink& sink) {
+  return ReadAlone(text, source, sink, ReadGeoJson);
+}
+
+absl::Status ReadGeoJson(std::string_view text, std::string_view source, RowSink& sink,
+                         ColumnsSeen& seen) {
+  text = WithoutByteOrderMark(text);
   if (!base::IsUtf8(text))
     return absl::InvalidArgumentError(base::StrCat(source, ": the text isn't UTF-8"));
-  return GeoJsonReader(text, source, sink).Read();
+  return GeoJsonReader(text, source, sink, seen).Read();
 }
 
 }  // namespace sluice::enrichment

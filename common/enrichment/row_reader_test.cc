@@ -137,7 +137,8 @@ TEST(RowReader, RefusesMapsThatItCannotBelieve) {
     return ErrorOf(kWards, Feature(geometry), ReadGeoJson);
   };
   EXPECT_THAT(error(R"({"type":"Polygon","coordinates":[[[0,0],[0,1],[1,1],[1,0]]]})"),
-              HasSubstr("rows: line 4: a ring has fewer than four positions, or doesn't end"));
+              HasSubstr("rows: features[0] (key W1): line 4: a ring has fewer than four positions, "
+                        "or doesn't end"));
   EXPECT_THAT(error(R"({"type":"Polygon","coordinates":[[[0,0],[0,91],[1,1],[0,0]]]})"),
               HasSubstr("[longitude, latitude]"));
   EXPECT_THAT(error(R"({"type":"Polygon","coordinates":[[[0,0],[0,1e-9],[1e-9,1e-9],[0,0]]]})"),
@@ -159,6 +160,102 @@ TEST(RowReader, RefusesMapsThatItCannotBelieve) {
   for (size_t size = 0; size < half.size(); ++size) {
     EXPECT_FALSE(RowsFromText(kWards, half.substr(0, size), ReadGeoJson).ok()) << size;
   }
+}
+
+constexpr std::string_view kSquare =
+    R"({"type":"Polygon","coordinates":[[[0,0],[0,1],[1,1],[1,0],[0,0]]]})";
+
+std::string Features(std::initializer_list<std::string_view> features) {
+  std::string text = R"({"type":"FeatureCollection","features":[)";
+  for (std::string_view feature : features) {
+    if (text.back() != '[') text += ',';
+    text += feature;
+  }
+  return text + "]}";
+}
+
+std::string Square(std::string_view members, std::string_view geometry = kSquare) {
+  return "{" + std::string(members) + ",\"geometry\":" + std::string(geometry) + "}";
+}
+
+TEST(RowReader, AByteOrderMarkInFrontIsSkipped) {
+  const std::string mark = "\xEF\xBB\xBF";
+  EXPECT_TRUE(RowsFromText(kWards, mark + Feature(kSquare), ReadGeoJson).ok());
+  EXPECT_TRUE(
+      RowsFromText("columns {name: 'a'} key {column: 'a'}", mark + R"({"a":"1"})", ReadJsonLines)
+          .ok());
+}
+
+TEST(RowReader, AMemberThatNoRowHasIsRefusedAsAColumnThatAFileLacks) {
+  constexpr std::string_view kSchema =
+      "columns {name: 'code'} columns {name: 'label' source: 'Label'} key {column: 'code'}";
+  EXPECT_EQ(
+      ErrorOf(kSchema, "{\"code\":\"A\",\"title\":\"one\"}\n{\"code\":\"B\"}\n", ReadJsonLines),
+      "rows: no row has 'Label' (the schema's column 'label'): name what it is called now as "
+      "the column's source, or set its may_be_missing");
+  EXPECT_THAT(
+      ErrorOf(kSchema, Features({R"({"properties":{"code":"A","title":"one"}})"}), ReadGeoJson),
+      HasSubstr("no row has 'Label'"));
+  EXPECT_THAT(ErrorOf(kSchema, "code,title\nA,one\n", ReadCsv), HasSubstr("no column 'Label'"));
+  // Some may leave it out, and null says that there is none.
+  EXPECT_TRUE(
+      RowsFromText(kSchema, "{\"code\":\"A\"}\n{\"code\":\"B\",\"Label\":null}\n", ReadJsonLines)
+          .ok());
+  constexpr std::string_view kOptional =
+      "columns {name: 'code'} columns {name: 'label' may_be_missing: true} key {column: 'code'}";
+  auto json = RowsFromText(kOptional, "{\"code\":\"A\"}\n", ReadJsonLines);
+  auto csv = RowsFromText(kOptional, "code\nA\n", ReadCsv);
+  ASSERT_TRUE(json.ok()) << json.status();
+  ASSERT_TRUE(csv.ok()) << csv.status();
+  EXPECT_EQ((*json)->id(), (*csv)->id());
+}
+
+TEST(RowReader, AFeaturesOwnIdCanBeItsKey) {
+  constexpr std::string_view kById =
+      "kind: area columns {name: 'code' source: 'id'} columns {name: 'shape' type: area} "
+      "key {column: 'code'}";
+  auto own = RowsFromText(kById, Features({Square(R"("id":"W\u0031")"), Square(R"("id":2)")}),
+                          ReadGeoJson);
+  ASSERT_TRUE(own.ok()) << own.status();
+  auto property = RowsFromText(kById,
+                               Features({Square(R"("id":7,"properties":{"id":"W1"})"),
+                                         Square(R"("properties":{"id":"2"},"id":8)")}),
+                               ReadGeoJson);
+  ASSERT_TRUE(property.ok()) << property.status();
+  EXPECT_EQ((*own)->id(), (*property)->id()) << "a property of that name is what it always was";
+  EXPECT_THAT(
+      ErrorOf(kById, Features({Square(R"("properties":{"id":"W1"})"), Square(R"("id":"W2")")}),
+              ReadGeoJson),
+      HasSubstr("features[1] (key W2): line 1: some features have a property 'id'"));
+  EXPECT_THAT(ErrorOf(kById, Features({Square(R"("properties":{})")}), ReadGeoJson),
+              HasSubstr("features[0]: column 'code': has no value"));
+}
+
+TEST(RowReader, AFeatureThatIsWrongIsNamedByItsNumberAndKey) {
+  auto error = [](std::string_view feature) {
+    return ErrorOf(kWards,
+                   Features({Square(R"("properties":{"code":"W1"})"),
+                             Square(R"("properties":{"code":"W2"})"), feature}),
+                   ReadGeoJson);
+  };
+  EXPECT_THAT(error(R"({"properties":{"code":"W3"},"geometry":null})"),
+              HasSubstr("rows: features[2] (key W3): column 'shape': has no value"));
+  EXPECT_THAT(error(R"({"geometry":{"type":"Polygon","coordinates":[[[0,95]]]},)"
+                    R"("properties":{"code":"W3"}})"),
+              HasSubstr("rows: features[2] (key W3): line 1: a position isn't"));
+  EXPECT_THAT(error(Square(R"("properties":{"code":"W1"})")),
+              HasSubstr("rows: features[2] (key W1): this key stands in rows: features[0] too"));
+}
+
+TEST(RowReader, AnEdgeThatGoesRoundTheEarthIsRefused) {
+  auto error = [](std::string_view ring) {
+    return ErrorOf(kWards,
+                   Feature("{\"type\":\"Polygon\",\"coordinates\":[" + std::string(ring) + "]}"),
+                   ReadGeoJson);
+  };
+  EXPECT_THAT(error("[[177,-19],[-179,-19],[-179,-16],[177,-16],[177,-19]]"),
+              HasSubstr("(key W1): line 4: an edge spans more than 180 degrees of longitude: cut"));
+  EXPECT_EQ(error("[[-90,-19],[90,-19],[90,-16],[-90,-16],[-90,-19]]"), "");
 }
 
 TEST(Schema, ReportsEveryMistakeAtOnce) {

@@ -139,15 +139,44 @@ std::unique_ptr<Rows::Cursor> RowSet::Walk() const { return std::make_unique<Row
 RowSet::Builder::Builder(std::shared_ptr<const Schema> schema)
     : schema_(std::move(schema)), set_(new RowSet()) {}
 
-absl::Status RowSet::Builder::Add(std::span<const Value> row, std::string_view source, int line) {
-  auto error = [&](std::string_view what) {
-    return absl::InvalidArgumentError(base::StrCat(source, ": line ", line, ": ", what));
-  };
+std::string RowPlace::ToString() const {
+  if (noun == kFeature) return base::StrCat(source, ": features[", number, "]");
+  return base::StrCat(source, noun == kRow ? ": row " : ": line ", number);
+}
+
+absl::Status RowError(const Schema& schema, std::span<const Value> row, const RowPlace& place,
+                      std::string_view what) {
+  return absl::InvalidArgumentError(
+      base::StrCat(place.ToString(), schema.KeyForPeople(row), ": ", what));
+}
+
+absl::Status SameKeyError(const Schema& schema, std::span<const Value> row, const RowPlace& place,
+                          const RowPlace& before) {
+  return RowError(
+      schema, row, place,
+      schema.has_interval()
+          ? base::StrCat("the row of ", before.ToString(), " has the same key and overlaps it")
+          : base::StrCat("this key stands in ", before.ToString(), " too"));
+}
+
+absl::Status NoRowsError(uint64_t never_hold) {
+  if (never_hold == 0) return absl::InvalidArgumentError("there are no rows");
+  return absl::InvalidArgumentError(
+      base::StrCat("there are no rows: all ", never_hold,
+                   " of the source begin and end at once, and never hold"));
+}
+
+absl::Status RowSet::Builder::Add(std::span<const Value> row, const RowPlace& place) {
+  auto error = [&](std::string_view what) { return RowError(*schema_, row, place, what); };
   if (absl::Status kept = schema_->Check(row); !kept.ok()) return error(base::View(kept.message()));
   Row added{};
   if (schema_->has_interval()) {
     absl::StatusOr<Interval> interval = schema_->IntervalOf(row);
     if (!interval.ok()) return error(base::View(interval.status().message()));
+    if (!interval->Holds()) {
+      ++never_hold_;
+      return absl::OkStatus();
+    }
     added.interval = *interval;
   }
   if (!schema_->key().empty()) {
@@ -162,34 +191,27 @@ absl::Status RowSet::Builder::Add(std::span<const Value> row, std::string_view s
     if (row[i].kind == ValueKind::kText) cells[i] = Value::Text(set_->arena_.Copy(row[i].text()));
   }
   added.cells = cells;
-  if (sources_.empty() || sources_.back() != source) sources_.emplace_back(source);
-  added.source = static_cast<uint32_t>(sources_.size() - 1);
-  added.line = line;
+  added.source = sources_.Add(place);
+  added.number = place.number;
   rows_.push_back(added);
   return absl::OkStatus();
 }
 
-std::string RowSet::Builder::Place(const Row& row) const {
-  return base::StrCat(sources_[row.source], ": line ", row.line);
-}
-
 absl::StatusOr<std::shared_ptr<const RowSet>> RowSet::Builder::Finish() {
-  if (rows_.empty()) return absl::InvalidArgumentError("there are no rows");
+  if (rows_.empty()) return NoRowsError(never_hold_);
   // By place where all else is equal, so that errors name the later row.
   std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
-    return std::tie(a.hash, a.key, a.interval.low, a.interval.high, a.source, a.line) <
-           std::tie(b.hash, b.key, b.interval.low, b.interval.high, b.source, b.line);
+    return std::tie(a.hash, a.key, a.interval.low, a.interval.high, a.source, a.number) <
+           std::tie(b.hash, b.key, b.interval.low, b.interval.high, b.source, b.number);
   });
   for (size_t i = 1; i < rows_.size(); ++i) {
     const Row& before = rows_[i - 1];
     const Row& row = rows_[i];
     if (row.key != before.key) continue;
     if (schema_->has_interval() && row.interval.low >= before.interval.high) continue;
-    return absl::InvalidArgumentError(
-        schema_->has_interval()
-            ? base::StrCat(Place(row), ": the row of ", Place(before),
-                           " has the same key and overlaps it")
-            : base::StrCat(Place(row), ": this key stands in ", Place(before), " too"));
+    return SameKeyError(*schema_, {row.cells, schema_->columns().size()},
+                        sources_.Place(row.source, row.number),
+                        sources_.Place(before.source, before.number));
   }
   std::shared_ptr<RowSet> set = std::move(set_);
   set->schema_ = schema_;
@@ -209,7 +231,7 @@ absl::StatusOr<std::shared_ptr<const RowSet>> RowSet::Builder::Finish() {
   }
   set->id_ = id.Finish();
   rows_.clear();
-  sources_.clear();
+  sources_.Clear();
   set_.reset(new RowSet());
   return set;
 }

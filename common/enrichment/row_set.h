@@ -15,16 +15,59 @@
 
 namespace sluice::enrichment {
 
+// Where a row stands in its source, for errors.
+struct RowPlace {
+  enum Noun : uint8_t { kLine, kRow, kFeature };
+
+  std::string_view source;
+  int number = 0;  // lines and rows from 1, features from 0
+  Noun noun = kLine;
+
+  // `units.csv: line 4`, `postgres: row 4`, `wards.geojson: features[3]`.
+  std::string ToString() const;
+};
+
 // Takes rows from a source's reader. Single-threaded.
 class RowSink {
  public:
   virtual ~RowSink() = default;
   virtual const Schema& schema() const = 0;
-  // One value for each column of the schema, of its type; texts are valid during the call. `source`
-  // and `line` are for errors. An error ends the version: half of it is none.
-  virtual absl::Status Add(std::span<const event::Value> row, std::string_view source,
-                           int line) = 0;
+  // One value for each column of the schema, of its type; texts are valid during the call. A row
+  // that never holds is counted, and isn't part of the version. An error ends the version: half of
+  // it is none.
+  virtual absl::Status Add(std::span<const event::Value> row, const RowPlace& place) = 0;
 };
+
+// The sources of many rows, each held once.
+class RowSources {
+ public:
+  // The number of a place's source.
+  uint32_t Add(const RowPlace& place) {
+    if (sources_.empty() || sources_.back().noun != place.noun ||
+        sources_.back().name != place.source)
+      sources_.push_back({std::string(place.source), place.noun});
+    return static_cast<uint32_t>(sources_.size() - 1);
+  }
+  RowPlace Place(uint32_t source, int number) const {
+    return {sources_[source].name, number, sources_[source].noun};
+  }
+  void Clear() { sources_.clear(); }
+
+ private:
+  struct Source {
+    std::string name;
+    RowPlace::Noun noun;
+  };
+  std::vector<Source> sources_;
+};
+
+// What is wrong with a row, or with two of one key, for people.
+absl::Status RowError(const Schema& schema, std::span<const event::Value> row,
+                      const RowPlace& place, std::string_view what);
+absl::Status SameKeyError(const Schema& schema, std::span<const event::Value> row,
+                          const RowPlace& place, const RowPlace& before);
+// Where a version has no row at all.
+absl::Status NoRowsError(uint64_t never_hold);
 
 // Wherever they are: in memory or in a file. Immutable and thread-safe. Rows stand by HashKey of
 // their keys, then by key, then by interval.
@@ -92,8 +135,10 @@ class RowSet::Builder final : public RowSink {
   explicit Builder(std::shared_ptr<const Schema> schema);
 
   const Schema& schema() const override { return *schema_; }
-  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override;
+  absl::Status Add(std::span<const event::Value> row, const RowPlace& place) override;
   size_t size() const { return rows_.size(); }
+  // Rows that were left out, as they begin and end at once.
+  uint64_t never_hold() const { return never_hold_; }
   // The set; the builder is empty after it. An error: no row at all, one key twice, or two rows of
   // one key that hold at the same time.
   absl::StatusOr<std::shared_ptr<const RowSet>> Finish();
@@ -105,15 +150,15 @@ class RowSet::Builder final : public RowSink {
     Interval interval;
     const event::Value* cells;
     uint32_t source;
-    int line;
+    int number;
   };
-  std::string Place(const Row& row) const;
 
   std::shared_ptr<const Schema> schema_;
   std::unique_ptr<RowSet> set_;  // its arena holds what rows_ points to
   std::vector<Row> rows_;
-  std::vector<std::string> sources_;
+  RowSources sources_;
   KeyEncoder encoder_;
+  uint64_t never_hold_ = 0;
 };
 
 // Appends a row as bytes, the same for equal rows: hashed for a snapshot's id, and stored.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <set>
@@ -38,6 +39,21 @@ int64_t OrderedBits(double number) {
 char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool IsFiller(char c) { return IsSpace(c) || c == '.' || c == '-' || c == '/'; }
+
+// Of a bound: above 0 for what is later or higher than every value, below 0 for what is earlier or
+// lower; 0 for a value.
+int Infinite(const Value& value) {
+  switch (value.kind) {
+    case ValueKind::kTime:
+      return value.seconds == kMax ? 1 : value.seconds == kMin ? -1 : 0;
+    case ValueKind::kDouble:
+      return std::isinf(value.number) ? (value.number > 0 ? 1 : -1) : 0;
+    case ValueKind::kText:
+      return value.text() == kInfinity ? 1 : value.text() == kMinusInfinity ? -1 : 0;
+    default:
+      return 0;
+  }
+}
 
 // Appends the text in its normal form; nullptr: there isn't room.
 char* AppendNormal(std::string_view text, Normalise normalise, char* at, const char* end) {
@@ -102,6 +118,9 @@ class SchemaCompiler {
       column.source = from.source().empty() ? from.name() : from.source();
       column.type = from.type();
       column.required = from.required();
+      column.may_be_missing = from.may_be_missing();
+      if (column.required && column.may_be_missing)
+        Error(path + ".may_be_missing", "a required column can't be missing");
       if (column.name.empty()) Error(path + ".name", "is empty");
       if (!names.insert(column.name).second)
         Error(path + ".name", base::StrCat("two columns are named '", column.name, "'"));
@@ -177,6 +196,8 @@ class SchemaCompiler {
     }
     schema_->low_ = low_column;
     schema_->high_ = high_column;
+    schema_->columns_[low_column].bound = Column::Bound::kLow;
+    schema_->columns_[high_column].bound = Column::Bound::kHigh;
     const std::string& zone = definition_.valid().time_zone();
     if (valid && !zone.empty() && !absl::LoadTimeZone(zone, &schema_->zone_))
       Error("valid.time_zone", base::StrCat("there is no time zone '", zone, "'"));
@@ -271,6 +292,31 @@ absl::StatusOr<std::shared_ptr<const Schema>> Schema::OfTexts(
   for (const std::string& column : columns) schema.add_columns()->set_name(column);
   schema.add_key()->set_column(std::string(key));
   return Create(schema);
+}
+
+std::string Schema::KeyForPeople(std::span<const Value> row) const {
+  std::string key = KeyText(row);
+  return key.empty() ? "" : base::StrCat(" (key ", key, ")");
+}
+
+std::string Schema::KeyText(std::span<const Value> row) const {
+  constexpr size_t kBytesMax = 64;
+  if (kind() != SchemaProto::area && kind() != SchemaProto::nearest) return "";
+  std::string key;
+  for (const KeyPart& part : key_) {
+    const Value& value = row[part.column];
+    if (!value.present()) return "";
+    if (!key.empty()) key += '/';
+    if (value.kind == ValueKind::kText) {
+      for (char c : value.text().substr(0, kBytesMax))
+        key += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+    } else if (value.kind == ValueKind::kBool) {
+      key += value.boolean ? "true" : "false";
+    } else {
+      base::StrAppend(key, value.integer);
+    }
+  }
+  return key;
 }
 
 std::optional<size_t> Schema::Find(std::string_view column) const {
@@ -372,8 +418,9 @@ std::optional<int64_t> Schema::Bound(const Value& value) const {
 
 absl::StatusOr<Interval> Schema::IntervalOf(std::span<const Value> row) const {
   Interval interval{kMin, kMax};
+  if (Infinite(row[low_]) > 0 || Infinite(row[high_]) < 0) return Interval{};
   for (auto [column, out] : {std::pair(low_, &interval.low), {high_, &interval.high}}) {
-    if (!row[column].present()) continue;
+    if (!row[column].present() || Infinite(row[column]) != 0) continue;
     std::optional<int64_t> bound = Bound(row[column]);
     if (!bound) {
       return absl::InvalidArgumentError(
@@ -381,12 +428,12 @@ absl::StatusOr<Interval> Schema::IntervalOf(std::span<const Value> row) const {
     }
     *out = *bound;
   }
-  bool closed = definition_.has_bounds() && !definition_.bounds().half_open();
-  if (closed && interval.high != kMax) ++interval.high;
-  if (interval.low >= interval.high) {
+  if (interval.low > interval.high) {
     return absl::InvalidArgumentError(
         base::StrCat("column '", columns_[high_].name, "': the row ends before it begins"));
   }
+  bool closed = definition_.has_bounds() && !definition_.bounds().half_open();
+  if (closed && interval.high != kMax) ++interval.high;
   return interval;
 }
 

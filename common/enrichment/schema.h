@@ -29,12 +29,17 @@ inline constexpr size_t kColumnsMax = 200;
 inline constexpr size_t kKeyPartsMax = 8;
 // A longer key isn't in any set: rows with one are refused.
 inline constexpr size_t kKeyBytesMax = 500;
+// What stands for "without end" in a bound, as PostgreSQL writes it.
+inline constexpr std::string_view kInfinity = "infinity", kMinusInfinity = "-infinity";
 
 struct Column {
   std::string name;
   std::string source;  // its name in the source
   ColumnType type = reference::v1::Column::text;
   bool required = false;
+  bool may_be_missing = false;
+  // Whether it says from when (or which value) a row holds, or until when.
+  enum class Bound { kNone, kLow, kHigh } bound = Bound::kNone;
   std::vector<std::string> in;  // ascending
   std::unique_ptr<const RE2> pattern;
   size_t max_len = 0;  // characters; 0: no bound
@@ -52,6 +57,7 @@ struct KeyPart {
 struct Interval {
   int64_t low = 0;
   int64_t high = 0;
+  bool Holds() const { return low < high; }
 };
 
 // Immutable and thread-safe.
@@ -86,13 +92,19 @@ class Schema {
   // The columns that an event gets when nothing else is said: all but areas, and but what the event
   // named itself (the key, where it isn't what is asked for) or what bounds the row.
   std::vector<size_t> PublishedColumns() const;
+  // A row's key for people; empty where it has none yet, or where it may be of a person: only areas
+  // and places on the map are known by what may stand in a message.
+  std::string KeyText(std::span<const event::Value> row) const;
+  // The same as ` (key W12)`.
+  std::string KeyForPeople(std::span<const event::Value> row) const;
   // What makes two sets of equal rows different: all of the above but rules and names in the
   // source.
   const std::string& identity() const { return identity_; }
 
   // Whether a row keeps the rules; the error names the column, never the value.
   absl::Status Check(std::span<const event::Value> row) const;
-  // Of a row that keeps the rules.
+  // Of a row that keeps the rules. One that begins when it ends, or that never begins or ended
+  // always, doesn't hold at any time: its interval doesn't either.
   absl::StatusOr<Interval> IntervalOf(std::span<const event::Value> row) const;
   // A value in an interval's order, as a range's event has it: an integer, a number, a date in text
   // or a time. nullopt: it isn't one.

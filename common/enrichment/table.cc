@@ -20,6 +20,11 @@ absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
     case SchemaProto::range:
       return std::make_shared<const IntervalTable>(set, std::move(rows));
     case SchemaProto::area:
+      if (AreaTable::PointsOf(*rows) > AreaTable::kPointsMax) {
+        return absl::ResourceExhaustedError(
+            base::StrCat("the set '", set, "' has areas of more than ", AreaTable::kPointsMax,
+                         " points together: make them simpler, or parts of it sets of their own"));
+      }
       return std::make_shared<const AreaTable>(set, std::move(rows));
     case SchemaProto::nearest: {
       const std::string& name = rows->schema().point().within();

@@ -20,6 +20,13 @@ struct EventDeleter {
 };
 using EventPtr = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
 
+struct TopicCollectionDeleter {
+  void operator()(rd_kafka_TopicCollection_t* topics) const {
+    rd_kafka_TopicCollection_destroy(topics);
+  }
+};
+using TopicCollectionPtr = std::unique_ptr<rd_kafka_TopicCollection_t, TopicCollectionDeleter>;
+
 struct ResourceDeleter {
   void operator()(rd_kafka_ConfigResource_t* resource) const {
     rd_kafka_ConfigResource_destroy(resource);
@@ -140,6 +147,28 @@ absl::StatusOr<int> Admin::PartitionCount(const std::string& name) {
   rd_kafka_metadata_destroy(metadata);
   SLUICE_RETURN_IF_ERROR(ToStatus(error, base::StrCat("topic ", name)));
   return count;
+}
+
+absl::StatusOr<std::string> Admin::TopicId(const std::string& name) {
+  std::string what = base::StrCat("describe topic ", name);
+  const char* names[] = {name.c_str()};
+  TopicCollectionPtr topics(rd_kafka_TopicCollection_of_topic_names(names, 1));
+  SLUICE_ASSIGN_OR_RETURN(
+      EventPtr event, Ask(client_.get(), RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms_, what,
+                          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                            rd_kafka_DescribeTopics(client_.get(), topics.get(), options, queue);
+                          }));
+  size_t count = 0;
+  const rd_kafka_TopicDescription_t** found = rd_kafka_DescribeTopics_result_topics(
+      rd_kafka_event_DescribeTopics_result(event.get()), &count);
+  if (count != 1) return absl::UnavailableError(base::StrCat(what, ": no answer"));
+  if (const rd_kafka_error_t* error = rd_kafka_TopicDescription_error(found[0]))
+    SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_error_code(error), base::StrCat("topic ", name)));
+  const rd_kafka_Uuid_t* id = rd_kafka_TopicDescription_topic_id(found[0]);
+  if (id == nullptr || (rd_kafka_Uuid_most_significant_bits(id) == 0 &&
+                        rd_kafka_Uuid_least_significant_bits(id) == 0))
+    return "";
+  return rd_kafka_Uuid_base64str(id);
 }
 
 absl::StatusOr<std::map<std::string, std::string>> Admin::Describe(int type,

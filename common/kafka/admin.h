@@ -44,6 +44,9 @@ class Admin {
   // In order of partition.
   absl::StatusOr<std::vector<PartitionRange>> Ranges(const std::string& topic);
   absl::StatusOr<int> PartitionCount(const std::string& topic);
+  // Another for each topic that is made, also under a name that was another's; empty: the brokers
+  // are older than topics' ids (Kafka 2.8).
+  absl::StatusOr<std::string> TopicId(const std::string& topic);
   // By partition, where the log ends, also behind open transactions.
   absl::StatusOr<std::vector<int64_t>> LogEnds(const std::string& topic);
   // By partition, what the group has committed, without what a transaction holds pending; -1:

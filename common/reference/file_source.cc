@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -24,14 +25,14 @@ std::string_view Extension(FileFormat format) {
 }
 
 absl::Status ReadRows(FileFormat format, std::string_view text, std::string_view name,
-                      enrichment::RowSink& sink) {
+                      enrichment::RowSink& sink, enrichment::ColumnsSeen& seen) {
   switch (format) {
     case FileFormat::kCsv:
       return enrichment::ReadCsv(text, name, sink);
     case FileFormat::kJsonLines:
-      return enrichment::ReadJsonLines(text, name, sink);
+      return enrichment::ReadJsonLines(text, name, sink, seen);
     default:
-      return enrichment::ReadGeoJson(text, name, sink);
+      return enrichment::ReadGeoJson(text, name, sink, seen);
   }
 }
 
@@ -83,7 +84,9 @@ absl::StatusOr<std::string> FileSource::Mark() {
     base::StrAppend(mark, file.path, ' ', static_cast<uint64_t>(found.st_ino), ' ',
                     static_cast<int64_t>(found.st_size), ' ',
                     static_cast<int64_t>(found.st_mtim.tv_sec), '.',
-                    static_cast<int64_t>(found.st_mtim.tv_nsec), '\n');
+                    static_cast<int64_t>(found.st_mtim.tv_nsec), ' ',
+                    static_cast<int64_t>(found.st_ctim.tv_sec), '.',
+                    static_cast<int64_t>(found.st_ctim.tv_nsec), '\n');
   }
   return mark;
 }
@@ -93,6 +96,7 @@ absl::StatusOr<RowsPtr> FileSource::Read() {
   SLUICE_ASSIGN_OR_RETURN(std::vector<File> files, Files());
   std::shared_ptr<const Schema> schema = options_.schema;
   std::unique_ptr<VersionBuilder> builder;
+  std::optional<enrichment::ColumnsSeen> seen;
   absl::Status wrong;
   for (const File& file : files) {
     SLUICE_ASSIGN_OR_RETURN(FileText read, options_.store.Read(file.path, file.name));
@@ -105,11 +109,18 @@ absl::StatusOr<RowsPtr> FileSource::Read() {
     }
     if (builder == nullptr) {
       SLUICE_ASSIGN_OR_RETURN(builder, options_.store.Begin(schema));
+      seen.emplace(*schema);
     }
-    wrong = ReadRows(options_.format, text, file.name, *builder);
+    wrong = ReadRows(options_.format, text, file.name, *builder, *seen);
     if (!wrong.ok()) break;
   }
+  // A CSV file has its columns' names in it.
+  if (wrong.ok() && options_.format != FileFormat::kCsv &&
+      builder->size() + builder->never_hold() > 0)
+    wrong = seen->Check(options_.name);
+  if (absl::IsCancelled(wrong)) return wrong;
   absl::StatusOr<RowsPtr> rows = wrong.ok() ? builder->Finish() : wrong;
+  if (builder != nullptr) never_hold_ = builder->never_hold();
   if (wrong.ok() && !rows.ok() && builder->size() == 0) {
     rows = absl::InvalidArgumentError(
         base::StrCat(options_.name, ": ", base::View(rows.status().message())));

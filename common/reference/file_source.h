@@ -24,7 +24,7 @@ class FileSource final : public Source {
   };
   explicit FileSource(Options options) : options_(std::move(options)) {}
 
-  // Of names, inodes, sizes and times.
+  // Of names, inodes, sizes, and times of change: of content, and of anything.
   absl::StatusOr<std::string> Mark() override;
   absl::StatusOr<RowsPtr> Read() override;
   std::chrono::milliseconds look_interval() const override { return options_.look_interval; }

@@ -8,12 +8,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "common/base/status.h"
 #include "common/base/strings.h"
 
 namespace sluice::reference {
@@ -25,6 +24,17 @@ absl::Status CantRead(const std::string& name) {
   return absl::NotFoundError(base::StrCat(name, ": can't be read"));
 }
 
+// A pipe or a device would be waited for without end, and a folder isn't rows.
+absl::StatusOr<int> OpenFile(const std::string& path, const std::string& name) {
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) return CantRead(name);
+  struct stat found {};
+  if (fstat(file, &found) == 0 && S_ISREG(found.st_mode)) return file;
+  close(file);
+  return absl::FailedPreconditionError(
+      base::StrCat(name, ": isn't a file: a set is read from a file, or from a folder of them"));
+}
+
 absl::Status CantCopy(const std::string& name, const std::string& folder) {
   return absl::ResourceExhaustedError(base::StrCat(name, ": can't be copied to ", folder, ": ",
                                                    std::strerror(errno), "; is the disk full?"));
@@ -33,19 +43,28 @@ absl::Status CantCopy(const std::string& name, const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<FileText> FileText::Read(const std::string& path, const std::string& name) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in) return CantRead(name);
-  FileText read;
-  read.memory_ = std::move(text).str();
-  return read;
+  SLUICE_ASSIGN_OR_RETURN(int from, OpenFile(path, name));
+  absl::Cleanup close_from = [from] { close(from); };
+  struct stat found {};
+  if (fstat(from, &found) != 0) return CantRead(name);
+  FileText text;
+  // One more, to see the end in the same pass.
+  text.memory_.resize(static_cast<size_t>(found.st_size) + 1);
+  for (size_t size = 0;;) {
+    if (size == text.memory_.size()) text.memory_.resize(size + size / 2 + kCopyBytes);
+    ssize_t got = read(from, text.memory_.data() + size, text.memory_.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return CantRead(name);
+    size += static_cast<size_t>(got);
+    if (got > 0) continue;
+    text.memory_.resize(size);
+    return text;
+  }
 }
 
 absl::StatusOr<FileText> FileText::Map(const std::string& path, const std::string& name,
                                        const std::string& folder) {
-  int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (from < 0) return CantRead(name);
+  SLUICE_ASSIGN_OR_RETURN(int from, OpenFile(path, name));
   absl::Cleanup close_from = [from] { close(from); };
   std::string copy = folder + "/text.new-XXXXXX";
   int to = mkostemp(copy.data(), O_CLOEXEC);

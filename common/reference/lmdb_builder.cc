@@ -35,7 +35,7 @@ struct RowHead {
   uint64_t hash;
   Interval interval;
   uint32_t source;
-  int32_t line;
+  int32_t number;
   uint32_t key_bytes;
   uint32_t cell_bytes;
 };
@@ -192,16 +192,20 @@ absl::StatusOr<std::unique_ptr<LmdbBuilder>> LmdbBuilder::Create(
   return builder;
 }
 
-absl::Status LmdbBuilder::Add(std::span<const event::Value> row, std::string_view source,
-                              int line) {
+absl::Status LmdbBuilder::Add(std::span<const event::Value> row,
+                              const enrichment::RowPlace& place) {
   auto error = [&](std::string_view what) {
-    return absl::InvalidArgumentError(base::StrCat(source, ": line ", line, ": ", what));
+    return enrichment::RowError(*schema_, row, place, what);
   };
   if (absl::Status kept = schema_->Check(row); !kept.ok()) return error(base::View(kept.message()));
   RowHead head{};
   if (schema_->has_interval()) {
     absl::StatusOr<Interval> interval = schema_->IntervalOf(row);
     if (!interval.ok()) return error(base::View(interval.status().message()));
+    if (!interval->Holds()) {
+      ++never_hold_;
+      return absl::OkStatus();
+    }
     head.interval = *interval;
   }
   std::string_view key;
@@ -210,12 +214,11 @@ absl::Status LmdbBuilder::Add(std::span<const event::Value> row, std::string_vie
     if (!encoded) return error("the key is empty or too long");
     key = *encoded;
   }
-  if (sources_.empty() || sources_.back() != source) sources_.emplace_back(source);
   bytes_.clear();
   AppendRow(row, bytes_);
   head.hash = HashKey(key);
-  head.source = static_cast<uint32_t>(sources_.size() - 1);
-  head.line = line;
+  head.source = sources_.Add(place);
+  head.number = place.number;
   head.key_bytes = static_cast<uint32_t>(key.size());
   head.cell_bytes = static_cast<uint32_t>(bytes_.size());
   Partition& partition = partitions_[head.hash >> 56];
@@ -240,7 +243,7 @@ absl::Status LmdbBuilder::Flush(Partition& partition) {
 }
 
 absl::StatusOr<std::string> LmdbBuilder::Finish() {
-  if (rows_ == 0) return absl::InvalidArgumentError("there are no rows");
+  if (rows_ == 0) return enrichment::NoRowsError(never_hold_);
   uint64_t bytes = 0;
   for (Partition& partition : partitions_) {
     SLUICE_RETURN_IF_ERROR(Flush(partition));
@@ -254,9 +257,7 @@ absl::StatusOr<std::string> LmdbBuilder::Finish() {
     SnapshotId id(*schema_);
     std::string content;
     std::vector<Row> rows;
-    auto place = [&](const Row& row) {
-      return base::StrCat(sources_[row.head.source], ": line ", row.head.line);
-    };
+    auto place = [&](const Row& row) { return sources_.Place(row.head.source, row.head.number); };
     for (Partition& partition : partitions_) {
       content.resize(partition.bytes);
       for (size_t done = 0; done < content.size();) {
@@ -278,7 +279,7 @@ absl::StatusOr<std::string> LmdbBuilder::Finish() {
       // By place where all else is equal, so that errors name the later row.
       auto order = [](const Row& row) {
         return std::tie(row.head.hash, row.key, row.head.interval.low, row.head.interval.high,
-                        row.head.source, row.head.line);
+                        row.head.source, row.head.number);
       };
       std::sort(rows.begin(), rows.end(),
                 [&](const Row& a, const Row& b) { return order(a) < order(b); });
@@ -286,11 +287,9 @@ absl::StatusOr<std::string> LmdbBuilder::Finish() {
         const Row& row = rows[i];
         if (i > 0 && row.key == rows[i - 1].key &&
             !(schema_->has_interval() && row.head.interval.low >= rows[i - 1].head.interval.high)) {
-          return absl::InvalidArgumentError(
-              schema_->has_interval()
-                  ? base::StrCat(place(row), ": the row of ", place(rows[i - 1]),
-                                 " has the same key and overlaps it")
-                  : base::StrCat(place(row), ": this key stands in ", place(rows[i - 1]), " too"));
+          std::vector<event::Value> cells(schema_->columns().size());
+          enrichment::ReadRow(row.cells, cells);
+          return enrichment::SameKeyError(*schema_, cells, place(row), place(rows[i - 1]));
         }
         id.Add(row.cells);
         SLUICE_RETURN_IF_ERROR(writer.Add(row));

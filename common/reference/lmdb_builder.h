@@ -24,8 +24,10 @@ class LmdbBuilder final : public enrichment::RowSink {
   LmdbBuilder& operator=(const LmdbBuilder&) = delete;
 
   const enrichment::Schema& schema() const override { return *schema_; }
-  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override;
+  absl::Status Add(std::span<const event::Value> row, const enrichment::RowPlace& place) override;
   size_t size() const { return rows_; }
+  // As RowSet::Builder has it.
+  uint64_t never_hold() const { return never_hold_; }
   // The id of the version. Errors as RowSet::Builder has them, and those of the disk. The builder
   // is spent after it.
   absl::StatusOr<std::string> Finish();
@@ -44,9 +46,10 @@ class LmdbBuilder final : public enrichment::RowSink {
   const std::string file_;
   const std::shared_ptr<const enrichment::Schema> schema_;
   std::vector<Partition> partitions_;
-  std::vector<std::string> sources_;
+  enrichment::RowSources sources_;
   enrichment::KeyEncoder encoder_;
   size_t rows_ = 0;
+  uint64_t never_hold_ = 0;
   std::string bytes_;  // of the row at hand
 };
 

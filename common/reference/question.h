@@ -16,6 +16,11 @@ namespace sluice::reference {
 absl::StatusOr<enrichment::RowId> Ask(const enrichment::Table& table, const v1::Question& question,
                                       int64_t now_s);
 
+// Why this row answers, or why none does, in a sentence without a value of the set but its times
+// and bounds. Goes over all rows. `row` is what Ask() has found.
+std::string Why(const enrichment::Table& table, const enrichment::Rows& rows,
+                const v1::Question& question, enrichment::RowId row, int64_t now_s);
+
 // Column -> value, without absent ones and areas.
 std::map<std::string, std::string> RowTexts(const enrichment::Table& table, enrichment::RowId row);
 

@@ -183,7 +183,7 @@ absl::StatusOr<std::string_view> SnapshotReader::TakeSteps(std::string_view text
 
 absl::Status SnapshotReader::AddRow(std::string_view bytes, std::string_view what) {
   if (!enrichment::ReadRow(bytes, row_)) return Broken(what);
-  return builder_->Add(row_, head_.set(), ++line_);
+  return builder_->Add(row_, {head_.set(), ++line_, enrichment::RowPlace::kRow});
 }
 
 absl::StatusOr<RowsPtr> SnapshotReader::Finish() {

@@ -72,6 +72,9 @@ void CheckSet(const ReferenceSet& set,
   if (set.rows_min() < 0) problem("rows_min", "can't be negative");
   if (set.shrink_percent_max() < 0 || set.shrink_percent_max() > 100)
     problem("shrink_percent_max", "must be 0 to 100");
+  if (set.full_read_interval_ms() != 0 &&
+      (set.full_read_interval_ms() < 1'000 || set.full_read_interval_ms() > 86'400'000))
+    problem("full_read_interval_ms", "must be 1,000 to 86,400,000");
   if (set.change_percent_max() < 0 || set.change_percent_max() > 100)
     problem("change_percent_max", "must be 0 to 100");
   if (set.has_postgres()) {
@@ -115,9 +118,15 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const ReferenceSet& set,
   }
   Store store =
       set.store() == ReferenceSet::mapped ? Store::Mapped(set.name(), options.folder) : Store();
-  if (set.has_postgres())
-    return std::make_unique<PostgresSource>(set.postgres(), schema, std::move(store));
-  if (set.has_topic()) return std::make_unique<TopicSource>(set.topic(), schema, options.kafka);
+  store.EndWith(options.interrupt);
+  if (set.has_postgres()) {
+    return std::make_unique<PostgresSource>(set.postgres(), schema, std::move(store),
+                                            options.interrupt);
+  }
+  if (set.has_topic()) {
+    return std::make_unique<TopicSource>(set.topic(), schema, options.kafka, std::move(store),
+                                         options.interrupt);
+  }
   FileSource::Options file;
   file.path = options.resolve(SourceFile(set));
   file.name = SourceFile(set);

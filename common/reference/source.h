@@ -10,14 +10,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/kafka/connection.h"
+#include "common/reference/interrupt.h"
 #include "common/reference/store.h"
 #include "sluice/config/v1/reference_set.pb.h"
 
 namespace sluice::reference {
 
-// Single-threaded. Errors: kUnavailable: the source is away or was just being written, so that
-// trying again may help; kResourceExhausted: there is no room for its rows; any other: what it has
-// is wrong, and stays so until it is changed.
+// Single-threaded. Every wait has a bound. Errors: kUnavailable: the source is away or was just
+// being written, so that trying again may help; kCancelled: the interrupt was raised;
+// kResourceExhausted: there is no room for its rows; any other: what it has is wrong, and stays so
+// until it is changed.
 class Source {
  public:
   virtual ~Source() = default;
@@ -26,9 +28,16 @@ class Source {
   virtual absl::StatusOr<std::string> Mark() = 0;
   // All rows as they are now.
   virtual absl::StatusOr<RowsPtr> Read() = 0;
+  // The next Read builds on nothing that was read before.
+  virtual void Forget() {}
   virtual std::chrono::milliseconds look_interval() const = 0;
   // A state counts once two looks in a row have seen it: it may be half written.
   virtual bool settles() const { return false; }
+  // Of the last Read: rows that were left out, as they never hold.
+  uint64_t never_hold() const { return never_hold_; }
+
+ protected:
+  uint64_t never_hold_ = 0;
 };
 
 struct SourceOptions {
@@ -40,6 +49,8 @@ struct SourceOptions {
   std::chrono::milliseconds look_interval{1000};
   // Of sets that are mapped: Store's.
   std::string folder;
+  // Ends what the sources do.
+  std::shared_ptr<const Interrupt> interrupt = std::make_shared<Interrupt>();
 };
 
 // `set` has been found right by CheckSet.

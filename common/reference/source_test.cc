@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <vector>
 
@@ -87,6 +88,52 @@ TEST_F(SourceTest, AChangedFileIsReadOnceItHasStoodStillForALook) {
   ASSERT_TRUE(second.ok()) << second.status();
   ASSERT_NE(*second, nullptr);
   EXPECT_EQ((*second)->size(), 2u);
+}
+
+TEST_F(SourceTest, AFileIsReadInFullNowAndThenWhateverItsTimeSays) {
+  base::ManualClock clock;
+  WriteText(path("a.csv"), "code,name\n1,One\n");
+  std::string set = base::StrCat(Set("csv", path("a.csv")), " full_read_interval_ms: 5000");
+  SetLoader loader(SetFromText(set), SourceFromText(set), clock);
+  ASSERT_NE(*loader.Look(true), nullptr);
+  EXPECT_FALSE(loader.FullReadDue());
+  EXPECT_EQ(*loader.Look(false), nullptr);
+  clock.Advance(std::chrono::milliseconds(5000));
+  EXPECT_TRUE(loader.FullReadDue());
+  EXPECT_NE(*loader.Look(false), nullptr);
+  EXPECT_EQ(*loader.read_at(), clock.Now());
+  EXPECT_EQ(*loader.Look(false), nullptr);
+}
+
+TEST_F(SourceTest, APipeAndAFolderWithinAreNoFiles) {
+  ASSERT_EQ(mkfifo(path("a.csv").c_str(), 0600), 0);
+  auto pipe = SourceFromText(Set("csv", path("a.csv")))->Read();
+  EXPECT_THAT(pipe.status().ToString(), HasSubstr("a.csv: isn't a file"));
+  auto mapped = SourceFromText(Set("csv", path("a.csv"), base::StrCat("store: mapped ", kSchema)));
+  EXPECT_THAT(mapped->Read().status().ToString(), HasSubstr("a.csv: isn't a file"));
+}
+
+TEST_F(SourceTest, AMemberMayBeInAnotherFileOfTheFolder) {
+  std::filesystem::create_directory(path("f"));
+  WriteText(path("f/a.jsonl"), "{\"code\":\"1\"}\n");
+  EXPECT_THAT(SourceFromText(Set("json_lines", path("f")))->Read().status().ToString(),
+              HasSubstr("f: no row has 'name'"));
+  WriteText(path("f/b.jsonl"), "{\"code\":\"2\",\"name\":\"Two\"}\n");
+  EXPECT_TRUE(SourceFromText(Set("json_lines", path("f")))->Read().ok());
+}
+
+TEST_F(SourceTest, AnInterruptEndsTheReadingOfAFile) {
+  std::string text = "code,name\n";
+  for (int i = 0; i < 5000; ++i) base::StrAppend(text, i, ",x\n");
+  WriteText(path("a.csv"), text);
+  auto interrupt = std::make_shared<Interrupt>();
+  auto source =
+      MakeSource(SetFromText(Set("csv", path("a.csv"))),
+                 {.resolve = [](const std::string& path) { return path; }, .interrupt = interrupt});
+  ASSERT_TRUE(source.ok());
+  EXPECT_TRUE((*source)->Read().ok());
+  interrupt->Raise();
+  EXPECT_TRUE(absl::IsCancelled((*source)->Read().status()));
 }
 
 TEST_F(SourceTest, AWrongFileIsToldOfOnceUntilItIsAnother) {

@@ -21,29 +21,57 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class MemoryBuilder final : public VersionBuilder {
+// Seldom enough to cost nothing.
+class Interruptible : public VersionBuilder {
  public:
-  explicit MemoryBuilder(std::shared_ptr<const Schema> schema) : rows_(std::move(schema)) {}
+  explicit Interruptible(std::shared_ptr<const Interrupt> interrupt)
+      : interrupt_(std::move(interrupt)) {}
+
+ protected:
+  absl::Status Check() {
+    if ((++rows_ & 1023) != 0 || interrupt_ == nullptr || !interrupt_->raised())
+      return absl::OkStatus();
+    return absl::CancelledError("interrupted");
+  }
+
+ private:
+  const std::shared_ptr<const Interrupt> interrupt_;
+  uint64_t rows_ = 0;
+};
+
+class MemoryBuilder final : public Interruptible {
+ public:
+  MemoryBuilder(std::shared_ptr<const Schema> schema, std::shared_ptr<const Interrupt> interrupt)
+      : Interruptible(std::move(interrupt)), rows_(std::move(schema)) {}
   const Schema& schema() const override { return rows_.schema(); }
-  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override {
-    return rows_.Add(row, source, line);
+  absl::Status Add(std::span<const event::Value> row, const enrichment::RowPlace& place) override {
+    SLUICE_RETURN_IF_ERROR(Check());
+    return rows_.Add(row, place);
   }
   size_t size() const override { return rows_.size(); }
+  uint64_t never_hold() const override { return rows_.never_hold(); }
   absl::StatusOr<RowsPtr> Finish() override { return rows_.Finish(); }
 
  private:
   RowSet::Builder rows_;
 };
 
-class MappedBuilder final : public VersionBuilder {
+class MappedBuilder final : public Interruptible {
  public:
-  MappedBuilder(std::string set, std::string file, bool named, std::unique_ptr<LmdbBuilder> rows)
-      : set_(std::move(set)), file_(std::move(file)), named_(named), rows_(std::move(rows)) {}
+  MappedBuilder(std::string set, std::string file, bool named, std::unique_ptr<LmdbBuilder> rows,
+                std::shared_ptr<const Interrupt> interrupt)
+      : Interruptible(std::move(interrupt)),
+        set_(std::move(set)),
+        file_(std::move(file)),
+        named_(named),
+        rows_(std::move(rows)) {}
   const Schema& schema() const override { return rows_->schema(); }
-  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override {
-    return rows_->Add(row, source, line);
+  absl::Status Add(std::span<const event::Value> row, const enrichment::RowPlace& place) override {
+    SLUICE_RETURN_IF_ERROR(Check());
+    return rows_->Add(row, place);
   }
   size_t size() const override { return rows_->size(); }
+  uint64_t never_hold() const override { return rows_->never_hold(); }
   absl::StatusOr<RowsPtr> Finish() override {
     SLUICE_RETURN_IF_ERROR(rows_->Finish().status());
     auto table = LmdbTable::Open(set_, file_);
@@ -84,13 +112,13 @@ absl::StatusOr<std::string> Store::Folder() const {
 
 absl::StatusOr<std::unique_ptr<VersionBuilder>> Store::Begin(
     std::shared_ptr<const Schema> schema) const {
-  if (!mapped_) return std::make_unique<MemoryBuilder>(std::move(schema));
+  if (!mapped_) return std::make_unique<MemoryBuilder>(std::move(schema), interrupt_);
   SLUICE_ASSIGN_OR_RETURN(std::string folder, Folder());
   static std::atomic<uint64_t> files = 0;
   std::string file =
       base::StrCat(folder, "/rows.new-", static_cast<int64_t>(getpid()), "-", ++files);
   SLUICE_ASSIGN_OR_RETURN(auto rows, LmdbBuilder::Create(file, std::move(schema)));
-  return std::make_unique<MappedBuilder>(set_, file, !folder_.empty(), std::move(rows));
+  return std::make_unique<MappedBuilder>(set_, file, !folder_.empty(), std::move(rows), interrupt_);
 }
 
 absl::StatusOr<FileText> Store::Read(const std::string& path, const std::string& name) const {

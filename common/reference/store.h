@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/enrichment/row_set.h"
 #include "common/reference/file_text.h"
+#include "common/reference/interrupt.h"
 
 namespace sluice::reference {
 
@@ -16,6 +17,8 @@ using RowsPtr = std::shared_ptr<const enrichment::Rows>;
 class VersionBuilder : public enrichment::RowSink {
  public:
   virtual size_t size() const = 0;
+  // Rows that were left out, as they never hold.
+  virtual uint64_t never_hold() const = 0;
   // The builder is spent after it. Errors: what is wrong with the rows; kResourceExhausted: there
   // is no room for them.
   virtual absl::StatusOr<RowsPtr> Finish() = 0;
@@ -32,6 +35,9 @@ class Store {
   // for temporary files.
   static Store Mapped(std::string set, std::string folder);
 
+  // Builders refuse further rows (kCancelled) once it is raised.
+  void EndWith(std::shared_ptr<const Interrupt> interrupt) { interrupt_ = std::move(interrupt); }
+
   absl::StatusOr<std::unique_ptr<VersionBuilder>> Begin(
       std::shared_ptr<const enrichment::Schema> schema) const;
   // What rows are read from, without more memory than the rows may take.
@@ -42,6 +48,7 @@ class Store {
 
   bool mapped_ = false;
   std::string set_, folder_;
+  std::shared_ptr<const Interrupt> interrupt_;
 };
 
 }  // namespace sluice::reference

@@ -1,13 +1,11 @@
 #include "common/reference/topic_source.h"
 
 #include <algorithm>
-#include <vector>
+#include <utility>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/enrichment/row_reader.h"
-#include "common/kafka/admin.h"
-#include "common/kafka/reader.h"
 
 namespace sluice::reference {
 namespace {
@@ -19,98 +17,190 @@ absl::Status Away(const std::string& topic, const absl::Status& status) {
   return absl::UnavailableError(text);
 }
 
+// JSON's null, whatever stands around it.
+bool IsNull(std::string_view value) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  size_t begin = value.find_first_not_of(kSpace);
+  return begin != std::string_view::npos &&
+         value.substr(begin, value.find_last_not_of(kSpace) + 1 - begin) == "null";
+}
+
 // Only to be told apart from a row.
 class OneRow final : public enrichment::RowSink {
  public:
-  explicit OneRow(enrichment::RowSet::Builder& builder) : builder_(builder) {}
+  explicit OneRow(VersionBuilder& builder) : builder_(builder) {}
   const enrichment::Schema& schema() const override { return builder_.schema(); }
-  absl::Status Add(std::span<const event::Value> row, std::string_view source, int line) override {
+  absl::Status Add(std::span<const event::Value> row, const enrichment::RowPlace& place) override {
     ++count;
-    return builder_.Add(row, source, line);
+    return builder_.Add(row, place);
   }
   int count = 0;
 
  private:
-  enrichment::RowSet::Builder& builder_;
+  VersionBuilder& builder_;
 };
 
 }  // namespace
 
+TopicSource::TopicSource(const config::v1::CompactedTopic& config,
+                         std::shared_ptr<const enrichment::Schema> schema,
+                         kafka::ConnectionOptions connection, Store store,
+                         std::shared_ptr<const Interrupt> interrupt)
+    : config_(config),
+      schema_(std::move(schema)),
+      connection_(std::move(connection)),
+      store_(std::move(store)),
+      interrupt_(std::move(interrupt)) {}
+
+TopicSource::~TopicSource() = default;
+
+absl::Status TopicSource::Wrong(std::string_view what) const {
+  return absl::FailedPreconditionError(base::StrCat("topic ", config_.name(), ": ", what));
+}
+
+std::string TopicSource::Named(const Place& place) const {
+  return base::StrCat(config_.name(), "/", place.partition, "/", place.offset);
+}
+
+absl::StatusOr<TopicSource::State> TopicSource::Look() {
+  auto look = [&]() -> absl::StatusOr<State> {
+    if (admin_ == nullptr) {
+      SLUICE_ASSIGN_OR_RETURN(admin_, kafka::Admin::Create(connection_, kAnswerMs));
+    }
+    State state;
+    SLUICE_ASSIGN_OR_RETURN(state.id, admin_->TopicId(config_.name()));
+    if (interrupt_->raised()) return absl::CancelledError("interrupted");
+    SLUICE_ASSIGN_OR_RETURN(state.ranges, admin_->Ranges(config_.name()));
+    return state;
+  };
+  auto state = look();
+  if (state.ok()) return state;
+  admin_.reset();
+  if (absl::IsCancelled(state.status())) return state;
+  return Away(config_.name(), state.status());
+}
+
 absl::StatusOr<std::string> TopicSource::Mark() {
-  auto admin = kafka::Admin::Create(connection_);
-  if (!admin.ok()) return Away(config_.name(), admin.status());
-  auto ranges = (*admin)->Ranges(config_.name());
-  if (!ranges.ok()) return Away(config_.name(), ranges.status());
-  std::string mark;
-  for (const kafka::PartitionRange& range : *ranges) base::StrAppend(mark, range.end, ' ');
+  SLUICE_ASSIGN_OR_RETURN(State state, Look());
+  std::string mark = state.id;
+  for (const kafka::PartitionRange& range : state.ranges) base::StrAppend(mark, ' ', range.end);
   return mark;
 }
 
-absl::Status TopicSource::Follow() {
-  auto admin = kafka::Admin::Create(connection_);
-  if (!admin.ok()) return Away(config_.name(), admin.status());
-  auto ranges = (*admin)->Ranges(config_.name());
-  if (!ranges.ok()) return Away(config_.name(), ranges.status());
-  bool anew = std::any_of(ranges->begin(), ranges->end(), [&](const auto& range) {
-    auto next = next_.find(range.partition);
-    return next != next_.end() && (range.end < next->second || range.begin > next->second);
-  });
-  if (anew) {
-    next_.clear();
-    rows_.clear();
-    bytes_ = 0;
+void TopicSource::Forget() {
+  next_.clear();
+  rows_.clear();
+  keyless_.reset();
+  bytes_ = 0;
+}
+
+absl::Status TopicSource::Take(const kafka::ReadRecord& record) {
+  if (interrupt_->raised()) return absl::CancelledError("interrupted");
+  const Place place{record.partition, record.offset};
+  next_[record.partition] = record.offset + 1;
+  if (!record.key) {
+    if (!keyless_) keyless_ = place;
+    return absl::OkStatus();
   }
+  const std::string_view value = record.value.value_or(std::string_view());
+  const bool has_value = record.value.has_value() && !IsNull(value);
+  auto [at, made] = rows_.try_emplace(std::string(*record.key));
+  Row& row = at->second;
+  if (made) bytes_ += record.key->size();
+  if (row.place.partition >= 0 && row.place.partition != place.partition) {
+    row.other = place;
+    row.other_has_value = has_value;
+    return absl::OkStatus();
+  }
+  bytes_ -= row.value ? row.value->size() : 0;
+  row.place = place;
+  row.value.reset();
+  if (has_value) {
+    row.value.emplace(value);
+    bytes_ += value.size();
+  }
+  if (bytes_ > kBytesMax) {
+    return absl::ResourceExhaustedError(
+        base::StrCat("holds more than ", kBytesMax, " bytes of keys and values"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TopicSource::Follow() {
+  SLUICE_ASSIGN_OR_RETURN(State state, Look());
+  const bool another =
+      state.id != id_ || state.ranges.size() < next_.size() ||
+      std::any_of(state.ranges.begin(), state.ranges.end(), [&](const auto& range) {
+        auto next = next_.find(range.partition);
+        return next != next_.end() && (range.end < next->second || range.begin > next->second);
+      });
+  if (another) Forget();
+  id_ = state.id;
   std::vector<kafka::ReadRange> wanted;
-  for (const kafka::PartitionRange& range : *ranges) {
+  for (const kafka::PartitionRange& range : state.ranges) {
     int64_t begin = next_.try_emplace(range.partition, range.begin).first->second;
     wanted.push_back({config_.name(), range.partition, begin, range.end});
   }
-  absl::Status read = kafka::TopicReader({.connection = connection_})
-                          .Read(wanted, [&](const kafka::ReadRecord& record) -> absl::Status {
-                            std::pair key(record.partition, std::string(record.key.value_or("")));
-                            if (auto old = rows_.find(key); old != rows_.end()) {
-                              bytes_ -= old->second.value.size() + key.second.size();
-                              rows_.erase(old);
-                            }
-                            next_[record.partition] = record.offset + 1;
-                            if (!record.value) return absl::OkStatus();
-                            bytes_ += record.value->size() + key.second.size();
-                            if (bytes_ > kBytesMax) {
-                              return absl::ResourceExhaustedError(base::StrCat(
-                                  "holds more than ", kBytesMax, " bytes of keys and values"));
-                            }
-                            rows_[key] = {record.offset, std::string(*record.value)};
-                            return absl::OkStatus();
-                          });
-  if (absl::IsResourceExhausted(read)) {
-    next_.clear();
-    rows_.clear();
-    bytes_ = 0;
-    return absl::FailedPreconditionError(
-        base::StrCat("topic ", config_.name(), ": ", base::View(read.message())));
+  absl::Status read =
+      kafka::TopicReader({.connection = connection_, .idle_timeout_ms = kIdleMs})
+          .Read(wanted, [&](const kafka::ReadRecord& record) { return Take(record); });
+  if (absl::IsResourceExhausted(read) || absl::IsCancelled(read)) {
+    Forget();
+    return absl::IsCancelled(read) ? read : Wrong(base::View(read.message()));
   }
   if (!read.ok()) return Away(config_.name(), read);
   for (const kafka::ReadRange& range : wanted) next_[range.partition] = range.end;
+  // A topic that was made again meanwhile may have given some of the records.
+  auto after = Look();
+  if (after.ok() && after->id == id_) return absl::OkStatus();
+  Forget();
+  SLUICE_RETURN_IF_ERROR(after.status());
+  return absl::UnavailableError(
+      base::StrCat("topic ", config_.name(), ": was made again while it was read"));
+}
+
+absl::Status TopicSource::CheckRows() const {
+  if (keyless_) {
+    return Wrong(base::StrCat(
+        "the record ", Named(*keyless_),
+        " has no key, and a row is known by it: write records with keys, and the topic again"));
+  }
+  for (const auto& [key, row] : rows_) {
+    if (row.other.partition < 0 || (!row.value && !row.other_has_value)) continue;
+    return Wrong(base::StrCat(
+        "one key stands on two partitions, in the records ", Named(row.place), " and ",
+        Named(row.other),
+        ": which is the newer can't be known; take it away on both and write it again on one"));
+  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<RowsPtr> TopicSource::Read() {
   SLUICE_RETURN_IF_ERROR(Follow());
-  enrichment::RowSet::Builder builder(schema_);
-  for (auto& [key, row] : rows_) {
+  SLUICE_RETURN_IF_ERROR(CheckRows());
+  SLUICE_ASSIGN_OR_RETURN(auto builder, store_.Begin(schema_));
+  enrichment::ColumnsSeen seen(*schema_);
+  std::string text;
+  for (const auto& [key, row] : rows_) {
+    if (!row.value) continue;
     // A line break between values is white space.
-    std::replace(row.value.begin(), row.value.end(), '\n', ' ');
-    std::string place = base::StrCat("topic ", config_.name(), "/", key.first, "/", row.offset);
-    OneRow sink(builder);
-    SLUICE_RETURN_IF_ERROR(enrichment::ReadJsonLines(row.value, place, sink));
+    text = *row.value;
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    std::string place = base::StrCat("topic ", Named(row.place));
+    OneRow sink(*builder);
+    SLUICE_RETURN_IF_ERROR(enrichment::ReadJsonLines(text, place, sink, seen));
     if (sink.count != 1)
       return absl::InvalidArgumentError(base::StrCat(place, ": isn't one JSON object"));
   }
-  if (builder.size() == 0) {
+  const std::string name = base::StrCat("topic ", config_.name());
+  if (builder->size() + builder->never_hold() > 0) SLUICE_RETURN_IF_ERROR(seen.Check(name));
+  auto rows = builder->Finish();
+  never_hold_ = builder->never_hold();
+  if (!rows.ok() && builder->size() == 0) {
     return absl::InvalidArgumentError(
-        base::StrCat("topic ", config_.name(), ": there are no rows"));
+        base::StrCat(name, ": ", base::View(rows.status().message())));
   }
-  return builder.Finish();
+  return rows;
 }
 
 }  // namespace sluice::reference

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "common/base/strings.h"
+#include "common/enrichment/testing.h"
 #include "common/kafka/admin.h"
 #include "common/kafka/writer.h"
 #include "common/reference/set_loader.h"
 #include "common/reference/testing.h"
 #include "common/reference/topic_source.h"
+#include "tests/support/delete_topic.h"
 #include "tests/support/shared_broker.h"
+#include "tests/support/wait_until.h"
 
 namespace sluice::reference {
 namespace {
@@ -27,13 +30,33 @@ class TopicSourceKafkaTest : public ::testing::Test {
   }
   void CreateTopic() {
     ASSERT_EQ((*kafka::Admin::Create(connection_))
-                  ->CreateTopics(std::vector<kafka::NewTopic>{
-                      {topic_, 2, 1, {{"cleanup.policy", "compact"}}}}),
+                  ->CreateTopics(
+                      std::vector<kafka::NewTopic>{{topic_, 2, 1, {{"cleanup.policy", policy_}}}}),
               absl::OkStatus());
   }
-  void Write(std::string_view key, std::optional<std::string_view> value) {
-    ASSERT_EQ(writer_->Write({topic_, std::nullopt, key, value, {}, {}}), absl::OkStatus());
+  void Write(std::optional<std::string_view> key, std::optional<std::string_view> value,
+             std::optional<int32_t> partition = std::nullopt) {
+    ASSERT_EQ(writer_->Write({topic_, partition, key, value, {}, {}}), absl::OkStatus());
     ASSERT_EQ(writer_->Flush(), absl::OkStatus());
+  }
+  // Another topic under the same name.
+  void CreateAgain() {
+    auto admin = kafka::Admin::Create(connection_);
+    ASSERT_TRUE(admin.ok()) << admin.status();
+    const std::string before = *(*admin)->TopicId(topic_);
+    EXPECT_FALSE(before.empty());
+    ASSERT_EQ(test_support::DeleteTopic(connection_.brokers[0], topic_), absl::OkStatus());
+    ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(30), [&] {
+      return (*kafka::Admin::Create(connection_))
+          ->CreateTopics(
+              std::vector<kafka::NewTopic>{{topic_, 2, 1, {{"cleanup.policy", policy_}}}})
+          .ok();
+    }));
+    EXPECT_NE(*(*kafka::Admin::Create(connection_))->TopicId(topic_), before);
+    // A writer knows a topic's partitions by their leaders' epochs.
+    auto writer = kafka::TopicWriter::Create({connection_});
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    writer_ = *std::move(writer);
   }
   std::string Set() const {
     return base::StrCat(
@@ -47,7 +70,7 @@ class TopicSourceKafkaTest : public ::testing::Test {
   }
 
   kafka::ConnectionOptions connection_;
-  std::string topic_;
+  std::string topic_, policy_ = "compact";
   std::unique_ptr<kafka::TopicWriter> writer_;
 };
 
@@ -77,11 +100,68 @@ TEST_F(TopicSourceKafkaTest, ARecordThatIsNoRowIsNamedByItsOffset) {
   EXPECT_THAT(source->Read().status().ToString(), HasSubstr("there are no rows"));
   Write("a", "canary");
   EXPECT_THAT(source->Read().status().ToString(), HasSubstr(topic_ + "/"));
-  Write("a", R"({"unit":"A"} {"unit":"B"})");
+  Write("a", R"({"unit":"A","name":null} {"unit":"B"})");
   EXPECT_FALSE(source->Read().ok());
   Write("a", " ");
   EXPECT_THAT(source->Read().status().ToString(), HasSubstr("isn't one JSON object"));
   Write("a", R"({"unit":"A"})");
+  EXPECT_THAT(source->Read().status().ToString(), HasSubstr(topic_ + ": no row has 'name'"));
+  Write("a", R"({"unit":"A","name":"One"})");
+  EXPECT_EQ(Rows(*source), 1u);
+}
+
+TEST_F(TopicSourceKafkaTest, ATopicThatIsMadeAgainIsReadAloneAndFromItsBeginning) {
+  base::ManualClock clock;
+  SetLoader loader(SetFromText(Set()), SourceFromText(Set(), connection_), clock);
+  Write("a", R"({"unit":"A","name":"One"})");
+  Write("b", R"({"unit":"B","name":"Two"})");
+  ASSERT_NE(*loader.Look(false), nullptr);
+  CreateAgain();
+  // As many records as before, so that nothing but the topic's id is another.
+  Write("a", R"({"unit":"A","name":"new One"})");
+  Write("b", R"({"unit":"E","name":"Fifth"})");
+  auto again = loader.Look(false);
+  ASSERT_TRUE(again.ok() && *again != nullptr) << again.status();
+  auto only =
+      enrichment::RowsFromText("columns {name: 'unit'} columns {name: 'name'} key {column: 'unit'}",
+                               "unit,name\nA,new One\nE,Fifth\n");
+  EXPECT_EQ((*again)->id(), (*only)->id());
+}
+
+TEST_F(TopicSourceKafkaTest, AKeyThatStandsOnTwoPartitionsIsRefusedUntilItIsTakenAwayOnBoth) {
+  auto source = SourceFromText(Set(), connection_);
+  Write("a", R"({"unit":"A","name":"One"})", 0);
+  Write("b", R"({"unit":"B","name":"Two"})", 0);
+  EXPECT_EQ(Rows(*source), 2u);
+  Write("b", std::nullopt, 1);
+  EXPECT_THAT(source->Read().status().ToString(),
+              HasSubstr(base::StrCat("one key stands on two partitions, in the records ", topic_,
+                                     "/0/1 and ", topic_, "/1/0")));
+  // Also to whoever reads it for the first time.
+  EXPECT_FALSE(SourceFromText(Set(), connection_)->Read().ok());
+  Write("b", std::nullopt, 0);
+  EXPECT_EQ(Rows(*source), 1u);
+  Write("c", R"({"unit":"C","name":"Three"})", 1);
+  EXPECT_EQ(Rows(*source), 2u);
+  Write("a", R"({"unit":"A","name":"Uno"})", 1);
+  EXPECT_THAT(source->Read().status().ToString(), HasSubstr("one key stands on two partitions"));
+}
+
+TEST_F(TopicSourceKafkaTest, ARecordWithoutAKeyIsRefusedByName) {
+  topic_ += ".keyless";
+  policy_ = "delete";
+  CreateTopic();
+  Write(std::nullopt, R"({"unit":"A","name":"One"})", 1);
+  EXPECT_THAT(SourceFromText(Set(), connection_)->Read().status().ToString(),
+              HasSubstr(base::StrCat("the record ", topic_, "/1/0 has no key")));
+}
+
+TEST_F(TopicSourceKafkaTest, JsonsNullTakesARowAway) {
+  auto source = SourceFromText(Set(), connection_);
+  Write("a", R"({"unit":"A","name":"One"})");
+  Write("b", R"({"unit":"B","name":"Two"})");
+  EXPECT_EQ(Rows(*source), 2u);
+  Write("b", " null\n");
   EXPECT_EQ(Rows(*source), 1u);
 }
 

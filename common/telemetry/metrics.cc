@@ -75,6 +75,16 @@ struct FamilyState {
   }
 
   template <typename Metric>
+  void Remove(std::span<const std::string_view> values) {
+    std::vector<std::string> key(values.begin(), values.end());
+    base::MutexLock lock(mutex);
+    auto it = series.find(key);
+    if (it == series.end()) return;
+    static_cast<prometheus::Family<Metric>*>(family)->Remove(static_cast<Metric*>(it->second));
+    series.erase(it);
+  }
+
+  template <typename Metric>
   void RemoveAll() {
     base::MutexLock lock(mutex);
     for (const auto& [key, metric] : series)
@@ -141,6 +151,12 @@ Gauge Family<Gauge>::With(std::span<const std::string_view> values) const {
 template <>
 void Family<Gauge>::RemoveAll() const {
   if (state_ != nullptr) state_->RemoveAll<prometheus::Gauge>();
+}
+template <>
+void Family<Gauge>::Remove(std::initializer_list<std::string_view> values) const {
+  if (state_ != nullptr)
+    state_->Remove<prometheus::Gauge>(
+        std::span<const std::string_view>(values.begin(), values.size()));
 }
 template <>
 Histogram Family<Histogram>::With(std::span<const std::string_view> values) const {

@@ -109,6 +109,9 @@ class Family {
   Handle With(std::initializer_list<std::string_view> values) const {
     return With(std::span<const std::string_view>(values.begin(), values.size()));
   }
+  // The series goes, and with it every handle of it; nothing where there is none. Only where no
+  // handle is kept. Thread-safe.
+  void Remove(std::initializer_list<std::string_view> values) const;
   // Every series goes, and with them the handles of them: for what is told anew at each collection,
   // so that nothing is told of what is gone. Only where no handle is kept. Thread-safe.
   void RemoveAll() const;

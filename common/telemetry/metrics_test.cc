@@ -63,6 +63,23 @@ TEST(Registry, RemovedSeriesAreToldNoMoreAndMakeRoom) {
   EXPECT_THAT(text, HasSubstr(R"(lag{partition="1"} 7)"));
 }
 
+TEST(Registry, OneSeriesIsRemovedAndMakesRoom) {
+  Registry registry;
+  auto family =
+      registry.GaugeFamily({.name = "info", .help = "h", .labels = {"set", "id"}, .series_max = 2});
+  family.With({"wards", "0"}).Set(1);
+  family.With({"units", "0"}).Set(1);
+  for (int i = 1; i < 1100; ++i) {
+    family.Remove({"wards", std::to_string(i - 1)});
+    family.With({"wards", std::to_string(i)}).Set(1);
+  }
+  family.Remove({"never", "was"});
+  std::string text = registry.Serialize();
+  EXPECT_THAT(text, HasSubstr(R"(info{id="1099",set="wards"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(info{id="0",set="units"} 1)"));
+  EXPECT_THAT(text, Not(HasSubstr("other")));
+}
+
 TEST(Registry, DefiningAFamilyAgainGivesTheSame) {
   Registry registry;
   registry.NewCounter("a_total", "h").Add();

@@ -27,7 +27,7 @@ struct Options {
   std::string address;
   TlsOptions tls;
   int timeout_ms = 60'000;
-  std::string set, id, reason, config, trail;
+  std::string set, old_id, id, reason, config, trail;
   int64_t ahead = 0;
   bool accept_change = false, release = false;
   std::vector<std::string> keys;
@@ -105,16 +105,27 @@ absl::StatusOr<ExitCode> Status(const Options& options, Output& output) {
   JsonText json;
   json.BeginObject().Member("activation", response.activation());
   json.Member("watchers", response.watchers()).Key("sets").BeginArray();
-  Table table({"SET", "SOURCE", "VERSION", "ROWS", "AGE S", "LOOKED S", "HELD"});
+  Table table(
+      {"SET", "SOURCE", "VERSION", "ROWS", "AGE S", "CONFIRMED S", "LOOKED S", "REFUSED", "HELD"});
   for (const auto& set : response.sets()) {
     well = well && set.refusal().empty() && !set.active_id().empty();
     table.Add({set.name(), set.source(), set.active_id(), base::StrCat(set.rows()),
                Age(set.has_age_seconds(), set.age_seconds()),
-               Age(set.has_looked_seconds(), set.looked_seconds()), set.held() ? "held" : ""});
+               Age(set.has_confirmed_seconds(), set.confirmed_seconds()),
+               Age(set.has_looked_seconds(), set.looked_seconds()),
+               set.last_refused_unix_ms() == 0 ? "" : TimeText(set.last_refused_unix_ms()),
+               set.held() ? "held" : ""});
     json.BeginObject().Member("name", set.name()).Member("source", set.source());
     json.Member("id", set.active_id()).Member("rows", set.rows());
     json.Member("age_seconds", set.age_seconds()).Member("looked_seconds", set.looked_seconds());
-    json.Member("held", set.held()).Member("refusal", set.refusal()).EndObject();
+    json.Member("confirmed_seconds", set.confirmed_seconds());
+    json.Member("full_read_interval_seconds", set.full_read_interval_seconds());
+    json.Member("rows_never_hold", set.rows_never_hold());
+    json.Member("held", set.held()).Member("refusal", set.refusal());
+    json.Member("last_refusal", set.last_refusal());
+    json.Member("last_refused",
+                set.last_refused_unix_ms() == 0 ? "" : TimeText(set.last_refused_unix_ms()));
+    json.EndObject();
   }
   json.EndArray().EndObject();
   if (output.json()) {
@@ -122,8 +133,15 @@ absl::StatusOr<ExitCode> Status(const Options& options, Output& output) {
   } else {
     table.Print(output);
     for (const auto& set : response.sets()) {
-      if (!set.refusal().empty())
+      if (!set.refusal().empty()) {
         output.out() << set.name() << ": " << output.Paint(Colour::kRed, set.refusal()) << "\n";
+      } else if (!set.last_refusal().empty()) {
+        output.out() << set.name() << ": refused at " << TimeText(set.last_refused_unix_ms())
+                     << ", and taken since: " << set.last_refusal() << "\n";
+      }
+      if (set.rows_never_hold() > 0)
+        output.out() << set.name() << ": " << set.rows_never_hold()
+                     << " rows of the source begin and end at once, and are left out\n";
     }
   }
   return well ? ExitCode::kOk : ExitCode::kFound;
@@ -201,10 +219,56 @@ absl::StatusOr<ExitCode> Fence(const Options& options, Output& output) {
   return ExitCode::kOk;
 }
 
+absl::StatusOr<ExitCode> Diff(const Options& options, Output& output) {
+  reference::v1::DiffRequest request;
+  request.set_set(options.set);
+  request.set_old_id(options.old_id);
+  request.set_new_id(options.id);
+  reference::v1::DiffResponse response;
+  SLUICE_RETURN_IF_ERROR(Call(options, &Reference::Stub::Diff, request, response));
+  std::map<std::string, uint64_t> columns(response.changed_by_column().begin(),
+                                          response.changed_by_column().end());
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject().Member("set", options.set);
+    json.Member("old", response.old_id()).Member("new", response.new_id());
+    json.Member("old_rows", response.old_rows()).Member("new_rows", response.new_rows());
+    json.Member("added", response.added()).Member("gone", response.gone());
+    json.Member("changed", response.changed()).Key("changed_by_column").BeginObject();
+    for (const auto& [column, rows] : columns) json.Member(column, rows);
+    json.EndObject();
+    for (const auto& [name, keys] : {std::pair("added_keys", &response.added_keys()),
+                                     {"gone_keys", &response.gone_keys()},
+                                     {"changed_keys", &response.changed_keys()}}) {
+      json.Key(name).BeginArray();
+      for (const std::string& key : *keys) json.Value(key);
+      json.EndArray();
+    }
+    json.EndObject();
+    output.out() << std::move(json).Finish();
+    return ExitCode::kOk;
+  }
+  output.out() << options.set << ": from " << response.old_id() << " (" << response.old_rows()
+               << " rows) to " << response.new_id() << " (" << response.new_rows() << " rows)\n";
+  auto print = [&](std::string_view what, uint64_t rows,
+                   const google::protobuf::RepeatedPtrField<std::string>& keys) {
+    output.out() << what << ": " << rows;
+    for (int i = 0; i < keys.size(); ++i) output.out() << (i == 0 ? " (" : ", ") << keys[i];
+    if (!keys.empty()) output.out() << (static_cast<uint64_t>(keys.size()) < rows ? ", ...)" : ")");
+    output.out() << "\n";
+  };
+  print("added", response.added(), response.added_keys());
+  print("gone", response.gone(), response.gone_keys());
+  print("changed", response.changed(), response.changed_keys());
+  for (const auto& [column, rows] : columns) output.out() << "  " << column << ": " << rows << "\n";
+  return ExitCode::kOk;
+}
+
 absl::StatusOr<ExitCode> Lookup(const Options& options, Output& output) {
   reference::v1::LookupRequest request;
   request.set_set(options.set);
   request.set_id(options.id);
+  request.set_explain(true);
   reference::v1::Question& question = *request.add_questions();
   for (const std::string& key : options.keys) question.add_key(key);
   question.set_at(options.at);
@@ -218,14 +282,15 @@ absl::StatusOr<ExitCode> Lookup(const Options& options, Output& output) {
   if (output.json()) {
     JsonText json;
     json.BeginObject().Member("version", response.id()).Member("found", row.found());
-    json.Key("row").BeginObject();
+    json.Member("why", row.why()).Key("row").BeginObject();
     for (const auto& [column, value] : values) json.Member(column, value);
     json.EndObject().EndObject();
     output.out() << std::move(json).Finish();
   } else if (row.found()) {
     for (const auto& [column, value] : values) output.out() << column << ": " << value << "\n";
+    output.out() << "(version " << response.id() << ": " << row.why() << ")\n";
   } else {
-    output.out() << "no row (version " << response.id() << ")\n";
+    output.out() << "no row (version " << response.id() << ": " << row.why() << ")\n";
   }
   return row.found() ? ExitCode::kOk : ExitCode::kFound;
 }
@@ -280,6 +345,16 @@ void AddReferenceCommand(Program& program) {
           Rollback);
   rollback_options->AddSetTo(*rollback);
   rollback->add_option("--reason", rollback_options->reason, "For the audit trail")->required();
+  auto [diff, diff_options] =
+      add({"diff",
+           "Compare two versions of a set: rows added, gone and changed, by column",
+           {{"reference diff 127.0.0.1:7090 wards", "The active version with the one before it"},
+            {"reference diff 127.0.0.1:7090 wards OLD NEW", "Two versions, as list shows them"}}},
+          Diff);
+  diff_options->AddSetTo(*diff);
+  diff->add_option("old", diff_options->old_id,
+                   "The old version. Default: the version that was active before");
+  diff->add_option("new", diff_options->id, "The new version. Default: the active version");
   auto [fence, fence_options] =
       add({"fence",
            "Let every processor of a group go on to the active versions at one place",
@@ -298,7 +373,7 @@ void AddReferenceCommand(Program& program) {
   fence->add_option("--trail", fence_options->trail, kTrailHelp);
   auto [lookup, lookup_options] = add(
       {"lookup",
-       "The row of a set that a key, a time, a value or a place is joined to",
+       "The row of a set that a key, a time, a value or a place is joined to, and why",
        {{"reference lookup 127.0.0.1:7090 boroughs E09000007", "By its key"},
         {"reference lookup 127.0.0.1:7090 wards --latitude 51.5 --longitude -0.1", "By a place"}}},
       Lookup);

@@ -68,6 +68,36 @@ TEST_F(ReferenceCommand, ListsLooksUpLoadsRollsBackAndReleases) {
             0);
 }
 
+TEST_F(ReferenceCommand, SaysWhatIsDifferentAndWhyARowAnswers) {
+  EXPECT_EQ(RunCtl({"reference", "diff", address_, "units"}).code, 2) << "none was active before";
+  WriteText(path("units.csv"), "unit,name\nA,Uno\nB,Two\nC,Three\n");
+  ASSERT_TRUE(test_support::WaitUntil(20s, [&] {
+    return RunCtl({"reference", "lookup", address_, "units", "C"}).code == 0;
+  }));
+  Ended diff = RunCtl({"reference", "diff", address_, "units"});
+  EXPECT_EQ(diff.code, 0) << diff.err;
+  EXPECT_THAT(diff.out, AllOf(HasSubstr("(2 rows) to "), HasSubstr("added: 1\ngone: 0\nchanged: 1\n"
+                                                                   "  name: 1\n")));
+  EXPECT_THAT(RunCtl({"reference", "diff", address_, "units", "--output", "json"}).out,
+              AllOf(HasSubstr("\"changed_by_column\""), HasSubstr("\"added_keys\"")));
+  EXPECT_THAT(RunCtl({"reference", "lookup", address_, "units", "A"}).out,
+              AllOf(HasSubstr("name: Uno\n"), HasSubstr(": it has this key)")));
+  EXPECT_THAT(RunCtl({"reference", "lookup", address_, "units", "Z"}).out,
+              HasSubstr(": no row has this key)"));
+  // What was refused stays to be seen, with its time, also once another version was taken.
+  WriteText(path("units.csv"), "unit,name\nA,One\nA,Two\n");
+  ASSERT_TRUE(test_support::WaitUntil(20s, [&] {
+    return RunCtl({"reference", "status", address_}).code == 1;
+  }));
+  WriteText(path("units.csv"), "unit,name\nA,One\nB,Two\nC,Three\n");
+  ASSERT_TRUE(test_support::WaitUntil(20s, [&] {
+    return RunCtl({"reference", "status", address_}).code == 0;
+  }));
+  EXPECT_THAT(RunCtl({"reference", "status", address_}).out,
+              AllOf(HasSubstr("CONFIRMED S"), HasSubstr("and taken since: "),
+                    HasSubstr("this key stands in")));
+}
+
 TEST_F(ReferenceCommand, AServiceThatIsNotThereAndAMissingReasonAreSaidToBe) {
   EXPECT_EQ(RunCtl({"reference", "rollback", address_, "units"}).code, 2);
   server_.reset();

@@ -106,6 +106,7 @@ Editions::~Editions() {
     stop_ = true;
   }
   changed_.notify_all();
+  current().setup->joined.sets->Stop();
   if (thread_.joinable()) thread_.join();
   if (older_thread_.joinable()) older_thread_.join();
 }
@@ -346,6 +347,7 @@ void Editions::Collect() const {
   if (current_.pipeline != nullptr)
     probe_.SnapshotAge(*current_.pipeline, clock_.Now() - loaded_at_);
   probe_.Unconfirmed(current_.setup->joined.sets->unconfirmed());
+  probe_.Freshness(current_.setup->joined.sets->freshness());
   if (current_.setup->keyring) probe_.Keyring(*current_.setup->keyring);
   const auto& keys = current_.setup->key_service;
   probe_.KeyServiceAway(keys != nullptr && keys->away().has_value());

@@ -13,7 +13,9 @@ using reference::RowsPtr;
 LocalSets::LocalSets(Options options, const base::Clock& clock)
     : shelf_(std::move(options.shelf)),
       versions_kept_(options.versions_kept),
+      clock_(clock),
       in_use_(std::move(options.in_use)) {
+  options.sources.interrupt = interrupt_;
   for (const config::v1::ReferenceSet& config : options.sets) {
     Set& set = sets_.emplace_back();
     auto source = reference::MakeSource(config, options.sources);
@@ -26,10 +28,21 @@ LocalSets::LocalSets(Options options, const base::Clock& clock)
 
 void LocalSets::LookAt(Set& set, bool anyway) {
   auto rows = set.loader->Look(anyway);
+  if (absl::IsCancelled(rows.status())) return;
   // What is away keeps what it had.
   if (absl::IsUnavailable(rows.status()) && set.rows != nullptr) return;
   if (rows.ok() && *rows == nullptr) return;
   if (set.refused == rows.status() && !rows.ok()) return;
+  // The same again is nothing to load.
+  if (rows.ok() && !anyway && set.refused.ok() && set.rows != nullptr &&
+      set.rows->id() == (*rows)->id()) {
+    // What waits to be used isn't yet.
+    auto now = in_use();
+    if (now != nullptr && now->rows.contains(set.loader->config().name()) &&
+        now->rows.at(set.loader->config().name())->id() == set.rows->id())
+      Confirm(set);
+    return;
+  }
   if (!anyway) ++changes_;  // what Load() reads is loaded by it
   set.refused = rows.status();
   if (!rows.ok()) return;
@@ -39,8 +52,10 @@ void LocalSets::LookAt(Set& set, bool anyway) {
 
 uint64_t LocalSets::Look() {
   for (Set& set : sets_) {
-    if (set.loader == nullptr || !reference::SourceFile(set.loader->config()).empty()) continue;
-    if (set.loader->Due()) LookAt(set, /*anyway=*/false);
+    if (set.loader == nullptr || !set.loader->Due()) continue;
+    // Who reads the configuration looks at its files, but not into them.
+    const bool file = !reference::SourceFile(set.loader->config()).empty();
+    if (!file || set.loader->FullReadDue()) LookAt(set, /*anyway=*/false);
   }
   return changes_;
 }
@@ -102,9 +117,30 @@ absl::Status LocalSets::Use(std::shared_ptr<const SetsState> state) {
     SLUICE_RETURN_IF_ERROR(shelf_->Put(name, *rows));
     shelf_->Prune(name, versions_kept_, {rows->id()});
   }
+  for (const Set& set : sets_) {
+    if (set.loader == nullptr || set.rows == nullptr || !set.refused.ok()) continue;
+    auto used = state->rows.find(set.loader->config().name());
+    if (used != state->rows.end() && used->second->id() == set.rows->id()) Confirm(set);
+  }
   base::MutexLock lock(mutex_);
   in_use_ = std::move(state);
   return absl::OkStatus();
+}
+
+void LocalSets::Confirm(const Set& set) {
+  if (!set.loader->read_at()) return;
+  base::MutexLock lock(mutex_);
+  confirmed_[set.loader->config().name()] = {*set.loader->read_at(),
+                                             set.loader->full_read_interval()};
+}
+
+std::vector<SetFreshness> LocalSets::freshness() const {
+  const auto now = clock_.Now();
+  std::vector<SetFreshness> freshness;
+  base::MutexLock lock(mutex_);
+  for (const auto& [set, confirmed] : confirmed_)
+    freshness.push_back({set, now - confirmed.at, confirmed.full_read_interval});
+  return freshness;
 }
 
 std::shared_ptr<const SetsState> LocalSets::in_use() const {

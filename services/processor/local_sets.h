@@ -1,6 +1,7 @@
 // Reference sets in the processor's own hands.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,8 @@ class LocalSets final : public ReferenceSets {
       const std::map<std::string, std::string>& ids) override;
   absl::Status Usable() const override { return absl::OkStatus(); }
   std::optional<std::chrono::nanoseconds> unconfirmed() const override { return std::nullopt; }
+  void Stop() override { interrupt_->Raise(); }
+  std::vector<SetFreshness> freshness() const override;
 
  private:
   struct Set {
@@ -44,13 +47,22 @@ class LocalSets final : public ReferenceSets {
     absl::Status refused;     // why what the source has can't be read
   };
   void LookAt(Set& set, bool anyway);
+  // What is in use is what the source had when it was last read.
+  void Confirm(const Set& set);
   std::shared_ptr<const SetsState> in_use() const;
 
+  const std::shared_ptr<reference::Interrupt> interrupt_ = std::make_shared<reference::Interrupt>();
   const std::shared_ptr<reference::Shelf> shelf_;
   const size_t versions_kept_;
   std::vector<Set> sets_;
   uint64_t changes_ = 0;
+  const base::Clock& clock_;
   mutable base::Mutex mutex_;
+  struct Confirmed {
+    std::chrono::steady_clock::time_point at;
+    std::chrono::milliseconds full_read_interval;
+  };
+  std::map<std::string, Confirmed> confirmed_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const SetsState> in_use_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -101,14 +101,21 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
                                    telemetry::SecondsBuckets());
   batch_bytes_ = registry.NewHistogram("sluice_batch_bytes", "Output of a transaction.",
                                        telemetry::BytesBuckets());
+  confirmed_ = registry.GaugeFamily({"sluice_reference_confirmed_seconds",
+                                     "Since a set's source was last read in full and had the "
+                                     "version in use.",
+                                     {"set"},
+                                     1000});
+  full_read_interval_ = registry.GaugeFamily({"sluice_reference_full_read_interval_seconds",
+                                              "How often a set's source is read in full at least.",
+                                              {"set"},
+                                              1000});
   snapshot_info_ = registry.GaugeFamily({"sluice_snapshot_info",
-                                         "1 for the snapshot in use of a reference set; 0 for one "
-                                         "that was.",
+                                         "1 for the snapshot in use of a reference set.",
                                          {"set", "id"},
                                          1000});
   plan_info_ = registry.GaugeFamily({"sluice_plan_info",
-                                     "1 for the hash of contract and pipeline in use; 0 for one "
-                                     "that was.",
+                                     "1 for the hash of contract and pipeline in use.",
                                      {"contract", "plan"},
                                      1000});
   epoch_ = registry.GaugeFamily(
@@ -164,10 +171,17 @@ void Probe::KeyServiceCall(std::string_view code, std::chrono::nanoseconds took,
 }
 
 void Probe::Running(const engine::Pipeline* before, const engine::Pipeline& now) const {
+  // Those of what isn't in use any more would fill the families up.
   if (before != nullptr) {
-    plan_info_.With({contract_, before->fingerprint()}).Set(0);
+    if (before->fingerprint() != now.fingerprint())
+      plan_info_.Remove({contract_, before->fingerprint()});
+    auto same = [&](const auto& table) {
+      return std::any_of(now.tables().begin(), now.tables().end(), [&](const auto& other) {
+        return other->set() == table->set() && other->id() == table->id();
+      });
+    };
     for (const auto& table : before->tables())
-      snapshot_info_.With({table->set(), table->id()}).Set(0);
+      if (!same(table)) snapshot_info_.Remove({table->set(), table->id()});
   }
   plan_info_.With({contract_, now.fingerprint()}).Set(1);
   for (const auto& table : now.tables()) snapshot_info_.With({table->set(), table->id()}).Set(1);
@@ -244,6 +258,16 @@ void Probe::Uncommitted(size_t worker, std::chrono::nanoseconds age) const {
 
 void Probe::Unconfirmed(std::optional<std::chrono::nanoseconds> age) const {
   unconfirmed_.Set(age ? Seconds(*age) : 0);
+}
+
+void Probe::Freshness(std::span<const SetFreshness> sets) const {
+  // A reload may have taken sets out.
+  confirmed_.RemoveAll();
+  full_read_interval_.RemoveAll();
+  for (const SetFreshness& set : sets) {
+    confirmed_.With({set.set}).Set(Seconds(set.confirmed));
+    full_read_interval_.With({set.set}).Set(Seconds(set.full_read_interval));
+  }
 }
 
 void Probe::SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const {

@@ -18,6 +18,7 @@
 #include "common/privacy/keyring.h"
 #include "common/stream/driver_probe.h"
 #include "common/telemetry/metrics.h"
+#include "services/processor/reference_sets.h"
 #include "services/processor/remote_pseudonymiser.h"
 
 namespace sluice::processor {
@@ -75,6 +76,8 @@ class Probe final : public KeyServiceProbe {
   void KeyServiceAway(bool away) const { key_service_away_.Set(away ? 1 : 0); }
   // Of the reference service's sets; nullopt: there are none, or nothing was ever confirmed.
   void Unconfirmed(std::optional<std::chrono::nanoseconds> age) const;
+  // Of the sets in the processor's own hands.
+  void Freshness(std::span<const SetFreshness> sets) const;
   void SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanoseconds age) const;
   // Keys in this process's own hands.
   void Keyring(const privacy::Keyring& keyring) const;
@@ -92,8 +95,8 @@ class Probe final : public KeyServiceProbe {
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,
-      queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, plan_info_, epoch_,
-      epoch_begun_;
+      queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, confirmed_,
+      full_read_interval_, plan_info_, epoch_, epoch_begun_;
   telemetry::Family<telemetry::Counter> reloads_;
   telemetry::Gauge reload_refused_, unconfirmed_;
   telemetry::Counter pins_;

@@ -38,7 +38,7 @@ TEST(LagSeconds, IsNeverNegative) {
 
 class ProbeTest : public ::testing::Test {
  protected:
-  static std::shared_ptr<const engine::Pipeline> Pipeline() {
+  static std::shared_ptr<const engine::Pipeline> Pipeline(const std::string& topic = "clean") {
     engine::Pipeline::Options options;
     options.contract = contract::PlanFromProto(
         R"(message E {
@@ -51,7 +51,7 @@ class ProbeTest : public ::testing::Test {
     options.config.mutable_quarantine()->set_topic("bad");
     auto* stream = options.config.add_streams();
     stream->set_name("s");
-    stream->set_topic("clean");
+    stream->set_topic(topic);
     stream->set_domain("d");
     stream->set_internal(true);
     auto pipeline = engine::Pipeline::Compile(std::move(options));
@@ -94,6 +94,18 @@ TEST_F(ProbeTest, APartitionThatMovedAwayIsNotToldOf) {
   std::string text = Scrape({{.topic = "raw", .partition = 4, .next_offset = 1, .lag_records = 5}});
   EXPECT_THAT(text, Not(HasSubstr("partition=\"3\"")));
   EXPECT_THAT(text, HasSubstr("partition=\"4\""));
+}
+
+TEST_F(ProbeTest, APlanThatIsNoLongerInUseIsNotToldOf) {
+  auto next = Pipeline("clean.two");
+  probe_.Running(nullptr, *pipeline_);
+  EXPECT_THAT(registry_.Serialize(), HasSubstr(pipeline_->fingerprint() + "\"} 1"));
+  probe_.Running(pipeline_.get(), *next);
+  EXPECT_THAT(registry_.Serialize(), Not(HasSubstr(pipeline_->fingerprint())));
+  EXPECT_THAT(registry_.Serialize(), HasSubstr(next->fingerprint() + "\"} 1"));
+  // The same again, such as with another key service, is still in use.
+  probe_.Running(next.get(), *next);
+  EXPECT_THAT(registry_.Serialize(), HasSubstr(next->fingerprint() + "\"} 1"));
 }
 
 TEST_F(ProbeTest, WhatWasCommittedIsForgottenWithTheAssignment) {

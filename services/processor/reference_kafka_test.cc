@@ -410,14 +410,20 @@ class PinsKafkaTest : public ReferenceKafkaTest {
       from[i] = {from[i].topic, from[i].partition, from[i].end, to[i].end};
     return from;
   }
-  // Until the processor has had so many versions.
-  bool WaitForVersions(ChildProcess& process, size_t count, std::chrono::seconds at_most = 60s) {
+  // Until the processor joins to a version that the service had not loaded when this was made.
+  struct Before {
+    std::set<std::string> files;
+  };
+  Before Loaded() const { return {reference::FilesIn(path("service/boroughs"))}; }
+  bool WaitForAnother(ChildProcess& process, const Before& before,
+                      std::chrono::seconds at_most = 60s) {
     return WaitUntil(at_most, [&] {
       std::string metrics = Get(process, "/metrics");
-      size_t found = 0;
-      for (size_t at = 0; (at = metrics.find("\nsluice_snapshot_info{", at)) != std::string::npos;)
-        ++found, ++at;
-      return found >= count;
+      const std::string_view begin = "\nsluice_snapshot_info{id=\"";
+      size_t at = metrics.find(begin);
+      if (at == std::string::npos) return false;
+      at += begin.size();
+      return !before.files.contains(metrics.substr(at, metrics.find('"', at) - at) + ".snapshot");
     });
   }
 };
@@ -430,8 +436,9 @@ TEST_F(PinsKafkaTest, AReplayThatFollowsThePinsGivesTheSameBytesThroughASwap) {
   auto leader = StartProcessor("leads-a");
   Produce(events / 2);
   ASSERT_TRUE(WaitForIn(*leader, produced_));
+  const Before before = Loaded();
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
-  ASSERT_TRUE(WaitForVersions(*leader, 2));
+  ASSERT_TRUE(WaitForAnother(*leader, before));
   Produce(events - events / 2);
   ASSERT_TRUE(WaitForIn(*leader, produced_));
   // Four partitions, two versions each.
@@ -477,6 +484,7 @@ TEST_F(PinsKafkaTest, AFenceIsTheBorderInEachPartitionOfThreeProcessorsThoughOne
   EXPECT_EQ(first.first, 0) << first.second;
   ASSERT_TRUE(WaitForAll());
 
+  const Before before = Loaded();
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
   ASSERT_TRUE(WaitForMetric(
       *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 2"));
@@ -496,7 +504,7 @@ TEST_F(PinsKafkaTest, AFenceIsTheBorderInEachPartitionOfThreeProcessorsThoughOne
   EXPECT_THAT(trail, HasSubstr("\"action\":\"WriteFence\""));
   EXPECT_THAT(trail, HasSubstr("\"justification\":\"boundaries of May\""));
   // They have heard of it: the older versions are joined to what is before it.
-  for (const auto& replica : replicas) ASSERT_TRUE(WaitForVersions(*replica, 2));
+  for (const auto& replica : replicas) ASSERT_TRUE(WaitForAnother(*replica, before));
   replicas[1]->Kill();
   Produce(400);
   ASSERT_TRUE(WaitForAll());
@@ -553,6 +561,7 @@ TEST_F(PinsKafkaTest, AFenceAheadUnderTrafficIsTheBorderAndSoIsOneBack) {
     for (int64_t& offset : border) offset += kAhead;
     return border;
   };
+  const Before before = Loaded();
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
   ASSERT_TRUE(wait_for_load(2));
   const std::vector<int64_t> forth = fence_ahead();
@@ -561,7 +570,7 @@ TEST_F(PinsKafkaTest, AFenceAheadUnderTrafficIsTheBorderAndSoIsOneBack) {
     EXPECT_TRUE(WaitUntil(60s,
                           [&, &process = *replica] {
                             if (++rounds <= kMeanwhile) Produce(kOfMeanwhile);
-                            return WaitForVersions(process, 2, 0s);
+                            return WaitForAnother(process, before, 0s);
                           }))
         << name << " hears of it";
   }
@@ -659,9 +668,10 @@ TEST_F(PinsKafkaTest, AReplicaThatIsBehindWaitsAndNoPartitionGoesBack) {
   StopCleanly(*processor);
   // What a replica has that knows the first version only.
   std::filesystem::copy(path("kept-g-a"), path("behind"), std::filesystem::copy_options::recursive);
+  const Before before = Loaded();
   WriteText(path("boroughs.csv"), Renamed("Camden", "Kamden"));
   processor = StartProcessor("g-a");
-  ASSERT_TRUE(WaitForVersions(*processor, 2));
+  ASSERT_TRUE(WaitForAnother(*processor, before));
   Produce(400);
   ASSERT_TRUE(WaitForIn(*processor, 400));
   StopCleanly(*processor);

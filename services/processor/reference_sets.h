@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,7 +32,15 @@ struct SetsState {
   }
 };
 
-// All is for one thread but Usable, Find and unconfirmed.
+// How fresh a set in the processor's own hands is known to be.
+struct SetFreshness {
+  std::string set;
+  // Since its source was last read in full and had the version in use.
+  std::chrono::nanoseconds confirmed{0};
+  std::chrono::milliseconds full_read_interval{0};
+};
+
+// All is for one thread but Usable, Find, unconfirmed, freshness and Stop.
 class ReferenceSets {
  public:
   // What is wrong with which set of the configuration, by its place there.
@@ -55,6 +64,10 @@ class ReferenceSets {
   virtual absl::Status Usable() const = 0;
   // Since it was last confirmed that these are the newest versions; nullopt: nobody needs to.
   virtual std::optional<std::chrono::nanoseconds> unconfirmed() const = 0;
+  // Ends what waits for a source or reads one: the process is to end. Thread-safe.
+  virtual void Stop() {}
+  // Of each set whose source this process reads itself.
+  virtual std::vector<SetFreshness> freshness() const { return {}; }
 };
 
 }  // namespace sluice::processor

@@ -58,10 +58,15 @@ Catalog::~Catalog() { Stop(); }
 absl::Status Catalog::Recover() {
   v1::CatalogState state;
   SLUICE_ASSIGN_OR_RETURN(bool there, shelf_.GetState(state));
+  std::map<std::string, milliseconds> full_read_intervals;
+  for (const auto& group : groups_)
+    for (const Entry& entry : group->entries)
+      full_read_intervals[entry.name()] = entry.loader->full_read_interval();
   base::MutexLock lock(mutex_);
   std::map<std::string, RowsPtr> rows;
   for (const std::string& name : names_) {
     Facts& facts = facts_[name];
+    facts.full_read_interval = full_read_intervals.at(name);
     auto found = state.sets().find(name);
     if (!there || found == state.sets().end()) continue;
     facts.before_id = found->second.before_id();
@@ -141,13 +146,15 @@ absl::Status Catalog::Pass(Group& group, Entry* asked, bool accept_change, const
 
 void Catalog::LookAt(Entry& entry, bool anyway) {
   auto rows = entry.loader->Look(anyway);
+  if (absl::IsCancelled(rows.status())) return;
   if (!rows.ok()) {
     bool away = absl::IsUnavailable(rows.status());
     // What it had before it was seen to be wrong isn't what it has.
     if (!away) entry.pending = nullptr;
     return Refuse(entry, rows.status(), away);
   }
-  RowsPtr active;
+  const auto read_at = entry.loader->read_at().value_or(clock_.Now());
+  bool same = false;
   {
     base::MutexLock lock(mutex_);
     Facts& facts = facts_[entry.name()];
@@ -155,14 +162,18 @@ void Catalog::LookAt(Entry& entry, bool anyway) {
     if (std::exchange(entry.away, false)) facts.refusal.clear();
     if (*rows == nullptr) return;
     facts.refusal.clear();
+    facts.never_hold = entry.loader->never_hold();
+    RowsPtr active;
     if (auto found = view_->rows.find(entry.name()); found != view_->rows.end())
       active = found->second;
+    const bool alike = active != nullptr && active->id() == (*rows)->id();
+    if (alike || facts.held) facts.confirmed_at = read_at;
+    // Rows that have come into a mapped file, or out of it, take the place of their like.
+    same = alike && IsMapped(*active) == IsMapped(**rows);
   }
-  // Rows that have come into a mapped file, or out of it, take the place of their like.
-  bool same =
-      active != nullptr && active->id() == (*rows)->id() && IsMapped(*active) == IsMapped(**rows);
   if (same) probe_.Loaded(entry.name(), "unchanged");
   entry.pending = same ? nullptr : *std::move(rows);
+  entry.pending_read_at = read_at;
 }
 
 void Catalog::Refuse(Entry& entry, const absl::Status& why, bool away) {
@@ -171,6 +182,8 @@ void Catalog::Refuse(Entry& entry, const absl::Status& why, bool away) {
   base::MutexLock lock(mutex_);
   Facts& facts = facts_[entry.name()];
   if (!away) facts.looked_at = clock_.Now();
+  facts.last_refusal = text;
+  facts.last_refused_unix_ms = clock_.UnixMillis();
   if (facts.refusal == text) return;
   if (facts.refusal.empty()) facts.refused_at = clock_.Now();
   facts.refusal = text;
@@ -225,7 +238,10 @@ absl::Status Catalog::Settle(Group& group, Entry* asked, bool accept_change, con
   SLUICE_RETURN_IF_ERROR(
       Publish(next, asked == nullptr ? std::nullopt : std::optional(false), record));
   for (Entry& entry : group.entries) {
-    if (next.contains(entry.name())) entry.pending = nullptr;
+    if (!next.contains(entry.name())) continue;
+    entry.pending = nullptr;
+    base::MutexLock lock(mutex_);
+    facts_[entry.name()].confirmed_at = entry.pending_read_at;
   }
   return absl::OkStatus();
 }
@@ -316,6 +332,12 @@ absl::StatusOr<RowsPtr> Catalog::Find(const std::string& set, const std::string&
   return kept;
 }
 
+std::string Catalog::Before(const std::string& set) const {
+  base::MutexLock lock(mutex_);
+  auto found = facts_.find(set);
+  return found == facts_.end() ? "" : found->second.before_id;
+}
+
 std::vector<v1::Version> Catalog::Versions(const std::string& set) const {
   std::vector<v1::Version> versions;
   auto now = view();
@@ -354,6 +376,15 @@ void Catalog::FillStatus(v1::GetStatusResponse& status) const {
       set.set_age_seconds(static_cast<double>(clock_.UnixMillis() - facts.loaded_unix_ms) / 1000);
     }
     if (facts.looked_at) set.set_looked_seconds(Seconds(now - *facts.looked_at));
+    if (facts.confirmed_at) {
+      set.set_confirmed_seconds(Seconds(now - *facts.confirmed_at));
+    } else if (set.has_age_seconds()) {
+      set.set_confirmed_seconds(set.age_seconds());
+    }
+    set.set_full_read_interval_seconds(Seconds(facts.full_read_interval));
+    set.set_rows_never_hold(facts.never_hold);
+    set.set_last_refusal(facts.last_refusal);
+    set.set_last_refused_unix_ms(facts.last_refused_unix_ms);
     set.set_refusal(facts.refusal);
     if (!facts.refusal.empty()) set.set_refused_seconds(Seconds(now - facts.refused_at));
     set.set_held(facts.held);
@@ -386,11 +417,7 @@ absl::Status Catalog::Activate(const std::string& set, const std::string& id,
 
 absl::StatusOr<std::string> Catalog::Rollback(const std::string& set, const Record& record) {
   SLUICE_RETURN_IF_ERROR(PlaceOf(set).status());
-  std::string before;
-  {
-    base::MutexLock lock(mutex_);
-    before = facts_.at(set).before_id;
-  }
+  const std::string before = Before(set);
   if (before.empty()) {
     return absl::FailedPreconditionError(
         base::StrCat("no version of the set '", set, "' was active before this one"));

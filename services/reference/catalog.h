@@ -57,7 +57,7 @@ class Catalog {
   ~Catalog();
 
   void Start();
-  // Ends the threads, and every WaitBeyond.
+  // Ends the threads, and every WaitBeyond. Raise the sources' interrupt before.
   void Stop();
 
   std::shared_ptr<const CatalogView> view() const;
@@ -70,6 +70,8 @@ class Catalog {
   const config::v1::ReferenceSet* Find(const std::string& set) const;
   // A version that is kept.
   absl::StatusOr<RowsPtr> Find(const std::string& set, const std::string& id) const;
+  // The version that was active before; empty: none.
+  std::string Before(const std::string& set) const;
   // The newest first.
   std::vector<v1::Version> Versions(const std::string& set) const;
   void FillStatus(v1::GetStatusResponse& status) const;
@@ -88,7 +90,8 @@ class Catalog {
  private:
   struct Entry {
     std::unique_ptr<SetLoader> loader;
-    RowsPtr pending;    // passes by itself, and waits for its group; the group's thread's or lock's
+    RowsPtr pending;  // passes by itself, and waits for its group; the group's thread's or lock's
+    std::chrono::steady_clock::time_point pending_read_at{};
     bool away = false;  // the refusal is that the source is away
 
     const std::string& name() const { return loader->config().name(); }
@@ -104,6 +107,12 @@ class Catalog {
     std::string before_id;
     bool held = false;
     std::optional<std::chrono::steady_clock::time_point> looked_at;
+    // When the read began that last found what is active.
+    std::optional<std::chrono::steady_clock::time_point> confirmed_at;
+    std::chrono::milliseconds full_read_interval{0};
+    uint64_t never_hold = 0;
+    std::string last_refusal;
+    int64_t last_refused_unix_ms = 0;
     std::string refusal;
     std::chrono::steady_clock::time_point refused_at{};
     uint64_t accepted = 0, refused = 0;

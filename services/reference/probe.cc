@@ -30,6 +30,21 @@ Probe::Probe(telemetry::Registry& registry)
                                     "Since a set's source was last looked at with success.",
                                     {"set"},
                                     1000})),
+      confirmed_(registry.GaugeFamily({"sluice_reference_confirmed_seconds",
+                                       "Since a set's source was last read in full and had the "
+                                       "version in use.",
+                                       {"set"},
+                                       1000})),
+      full_read_interval_(registry.GaugeFamily({"sluice_reference_full_read_interval_seconds",
+                                                "How often a set's source is read in full at "
+                                                "least.",
+                                                {"set"},
+                                                1000})),
+      never_hold_(registry.GaugeFamily({"sluice_reference_rows_never_hold",
+                                        "Rows of a set's source that are left out, as they begin "
+                                        "and end at once.",
+                                        {"set"},
+                                        1000})),
       refused_(registry.GaugeFamily(
           {"sluice_reference_refused",
            "1: a set's source can't be read, or what it has is refused; the version before it "
@@ -71,6 +86,9 @@ void Probe::Sets(const v1::GetStatusResponse& status) const {
     rows_.With({set.name()}).Set(static_cast<double>(set.rows()));
     if (set.has_age_seconds()) age_.With({set.name()}).Set(set.age_seconds());
     if (set.has_looked_seconds()) looked_.With({set.name()}).Set(set.looked_seconds());
+    if (set.has_confirmed_seconds()) confirmed_.With({set.name()}).Set(set.confirmed_seconds());
+    full_read_interval_.With({set.name()}).Set(set.full_read_interval_seconds());
+    never_hold_.With({set.name()}).Set(static_cast<double>(set.rows_never_hold()));
     refused_.With({set.name()}).Set(set.refusal().empty() ? 0 : 1);
     held_.With({set.name()}).Set(set.held() ? 1 : 0);
   }

@@ -28,7 +28,8 @@ class Probe {
 
  private:
   telemetry::Family<telemetry::Counter> loads_, calls_, sent_bytes_;
-  telemetry::Family<telemetry::Gauge> rows_, age_, looked_, refused_, held_;
+  telemetry::Family<telemetry::Gauge> rows_, age_, looked_, confirmed_, full_read_interval_,
+      never_hold_, refused_, held_;
   telemetry::Gauge activation_, watchers_;
 };
 

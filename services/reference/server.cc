@@ -124,6 +124,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
   sources.look_interval = std::chrono::milliseconds(
       config.look_interval_ms() == 0 ? kLookIntervalMs : config.look_interval_ms());
   sources.folder = config.folder();
+  sources.interrupt = self->interrupt_;
   std::vector<std::unique_ptr<SetLoader>> sets;
   for (const config::v1::ReferenceSet& set : config.sets()) {
     auto source = MakeSource(set, sources);
@@ -180,6 +181,7 @@ absl::Status Server::Start() {
 }
 
 void Server::Stop() {
+  interrupt_->Raise();
   if (catalog_ != nullptr) catalog_->Stop();
   if (rpc_ != nullptr) rpc_->Shutdown(kCallsDrain);
 }

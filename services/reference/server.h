@@ -46,6 +46,8 @@ class Server {
   telemetry::Registry registry_;
   Probe probe_;
   Access access_;
+  // Ends what the sources do.
+  const std::shared_ptr<Interrupt> interrupt_ = std::make_shared<Interrupt>();
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<trail::Chain> trail_;
   std::unique_ptr<trail::RefusalLog> refusals_;

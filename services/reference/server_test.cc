@@ -15,6 +15,7 @@
 #include "common/rpc/status.h"
 #include "tests/support/certificates.h"
 #include "tests/support/child_process.h"
+#include "tests/support/postgres_server.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 
@@ -320,6 +321,56 @@ TEST_F(ReferenceServerTest, WhatWasActiveComesBackAfterARestartWithoutItsSource)
   EXPECT_EQ(Active("codes"), codes);
   EXPECT_EQ(Status().activation(), activation);
   EXPECT_THAT(WaitForRefusal("units"), HasSubstr("units.csv: can't be read"));
+}
+
+TEST_F(ReferenceServerTest, AFrozenDatabaseIsToldOfAndDoesNotKeepTheServiceFromEnding) {
+  auto database = test_support::PostgresServer::Create();
+  ASSERT_TRUE(database.ok()) << database.status();
+  ASSERT_EQ((*database)->Start(), absl::OkStatus());
+  ASSERT_EQ((*database)->Execute("CREATE TABLE units AS SELECT 'A' AS unit"), absl::OkStatus());
+  auto set = [&](std::string_view name, int timeout_ms) {
+    return base::StrCat(
+        "  - name: ", name, "\n    postgres: {connection: \"", (*database)->connection(),
+        "\", query: select unit from units, look_interval_ms: 100, "
+        "statement_timeout_ms: ",
+        timeout_ms, "}\n    schema: {columns: [{name: unit}], key: [{column: unit}]}\n");
+  };
+  WriteConfig("", set("soon", 100) + set("late", 600'000));
+  Start();
+  const std::string soon = WaitForChange("soon", ""), late = WaitForChange("late", "");
+  (*database)->Freeze();
+  EXPECT_THAT(WaitForRefusal("soon"), HasSubstr("the server doesn't answer in time"));
+  EXPECT_EQ(Active("soon"), soon);
+  EXPECT_GT(StatusOf("soon").confirmed_seconds(), 3);
+  EXPECT_EQ(StatusOf("late").refusal(), "") << "it may take ten minutes";
+  const auto began = std::chrono::steady_clock::now();
+  server_->Stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 5s);
+}
+
+TEST_F(ReferenceServerTest, HowOldTheLastConfirmedReadIsComesFromTheSourceNotFromTheLook) {
+  WriteConfig("",
+              "  - {name: units, csv: units.csv, key: unit, full_read_interval_ms: 3600000}\n"
+              "  - {name: codes, csv: codes.csv, key: code, full_read_interval_ms: 1000}\n");
+  Start();
+  WaitForChange("units", "");
+  WaitForChange("codes", "");
+  // Both are looked at all the time; one is read.
+  ASSERT_TRUE(WaitUntil(20s, [&] {
+    auto units = StatusOf("units"), codes = StatusOf("codes");
+    return units.confirmed_seconds() > 1.5 &&
+           codes.confirmed_seconds() < units.confirmed_seconds() && units.looked_seconds() < 1;
+  }));
+  EXPECT_EQ(StatusOf("codes").full_read_interval_seconds(), 1);
+  // A refused version confirms nothing, and stays to be seen when another was taken.
+  WriteText(path("codes.csv"), "code,title\n1,Theft\n1,Fraud\n");
+  WaitForRefusal("codes");
+  ASSERT_TRUE(WaitUntil(20s, [&] { return StatusOf("codes").confirmed_seconds() > 2.5; }));
+  WriteText(path("codes.csv"), "code,title\n1,Theft\n2,Fraud\n");
+  ASSERT_TRUE(WaitUntil(20s, [&] { return StatusOf("codes").confirmed_seconds() < 1; }));
+  EXPECT_EQ(StatusOf("codes").refusal(), "");
+  EXPECT_THAT(StatusOf("codes").last_refusal(), HasSubstr("this key stands in"));
+  EXPECT_GT(StatusOf("codes").last_refused_unix_ms(), 0);
 }
 
 TEST_F(ReferenceServerTest, SetsOfOneGroupChangeTogetherOrNotAtAll) {

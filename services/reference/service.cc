@@ -4,6 +4,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/reference/difference.h"
 #include "common/reference/guards.h"
 #include "common/reference/question.h"
 #include "common/rpc/status.h"
@@ -262,10 +263,13 @@ absl::Status Service::Answer(const v1::LookupRequest& request, v1::LookupRespons
   }
   auto view = catalog_.view();
   TablePtr table;
+  RowsPtr rows;
+  if (auto active = view->rows.find(request.set()); active != view->rows.end())
+    rows = active->second;
   if (auto active = view->tables.find(request.set()); active != view->tables.end())
     table = active->second;
   if (!request.id().empty() && (table == nullptr || table->id() != request.id())) {
-    SLUICE_ASSIGN_OR_RETURN(RowsPtr rows, catalog_.Find(request.set(), request.id()));
+    SLUICE_ASSIGN_OR_RETURN(rows, catalog_.Find(request.set(), request.id()));
     // With the other sets as they are now.
     std::map<std::string, RowsPtr> sets = view->rows;
     sets[request.set()] = rows;
@@ -275,14 +279,16 @@ absl::Status Service::Answer(const v1::LookupRequest& request, v1::LookupRespons
   if (table == nullptr)
     return absl::NotFoundError(base::StrCat("the set '", request.set(), "' has no version"));
   response.set_id(table->id());
+  const int64_t now_s = clock_.UnixMillis() / 1000;
   for (int i = 0; i < request.questions_size(); ++i) {
-    auto row = Ask(*table, request.questions(i), clock_.UnixMillis() / 1000);
+    auto row = Ask(*table, request.questions(i), now_s);
     if (!row.ok()) {
       return absl::InvalidArgumentError(
           base::StrCat("questions[", i, "]: ", base::View(row.status().message())));
     }
     v1::LookupResponse::Row& answer = *response.add_rows();
     answer.set_found(*row != enrichment::kNoRow);
+    if (request.explain()) answer.set_why(Why(*table, *rows, request.questions(i), *row, now_s));
     if (!answer.found()) continue;
     for (auto& [column, value] : RowTexts(*table, *row)) (*answer.mutable_values())[column] = value;
   }
@@ -295,6 +301,33 @@ grpc::Status Service::Lookup(grpc::ServerContext* context, const v1::LookupReque
       Allowed(CallerOf(*context), config::v1::Access::read, "Lookup", request->set(), *request);
   if (status.ok()) status = Answer(*request, *response);
   return Count("Lookup", status);
+}
+
+grpc::Status Service::Diff(grpc::ServerContext* context, const v1::DiffRequest* request,
+                           v1::DiffResponse* response) {
+  auto compare = [&]() -> absl::Status {
+    std::string old_id = request->old_id(), new_id = request->new_id();
+    if (new_id.empty()) {
+      auto view = catalog_.view();
+      auto active = view->rows.find(request->set());
+      if (active == view->rows.end())
+        return absl::NotFoundError(base::StrCat("the set '", request->set(), "' has no version"));
+      new_id = active->second->id();
+    }
+    if (old_id.empty()) old_id = catalog_.Before(request->set());
+    if (old_id.empty()) {
+      return absl::NotFoundError(base::StrCat("no version of the set '", request->set(),
+                                              "' was active before: name the old one"));
+    }
+    SLUICE_ASSIGN_OR_RETURN(RowsPtr before, catalog_.Find(request->set(), old_id));
+    SLUICE_ASSIGN_OR_RETURN(RowsPtr after, catalog_.Find(request->set(), new_id));
+    SLUICE_ASSIGN_OR_RETURN(*response, Difference(*before, *after));
+    return absl::OkStatus();
+  };
+  absl::Status status =
+      Allowed(CallerOf(*context), config::v1::Access::read, "Diff", request->set(), *request);
+  if (status.ok()) status = compare();
+  return Count("Diff", status);
 }
 
 grpc::Status Service::Load(grpc::ServerContext* context, const v1::LoadRequest* request,

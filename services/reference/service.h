@@ -61,6 +61,8 @@ class Service final : public v1::Reference::Service {
                      grpc::ServerWriter<v1::WatchResponse>* writer) override;
   grpc::Status Lookup(grpc::ServerContext* context, const v1::LookupRequest* request,
                       v1::LookupResponse* response) override;
+  grpc::Status Diff(grpc::ServerContext* context, const v1::DiffRequest* request,
+                    v1::DiffResponse* response) override;
   grpc::Status Load(grpc::ServerContext* context, const v1::LoadRequest* request,
                     v1::LoadResponse* response) override;
   grpc::Status Activate(grpc::ServerContext* context, const v1::ActivateRequest* request,

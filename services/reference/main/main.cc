@@ -1,7 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "common/base/secure_memory.h"
 #include "common/rpc/library.h"
@@ -9,6 +12,8 @@
 #include "services/reference/server.h"
 
 namespace {
+
+constexpr std::chrono::milliseconds kStopMax{4'500};
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sluice-reference: %s\n", std::string(status.message()).c_str());
@@ -49,6 +54,16 @@ int main(int argc, char** argv) {
       {{"http_port", (*server)->http_port()}, {"grpc_port", (*server)->grpc_port()}});
   int signal = 0;
   sigwait(&signals, &signal);
+  // Sources are told to end. One may be in the midst of what cannot be cut short: sorting millions
+  // of rows, a disk that hangs. What is on disk is whole at every moment, so that the process may
+  // end at any.
+  std::thread([] {
+    std::this_thread::sleep_for(kStopMax);
+    sluice::telemetry::Log(sluice::telemetry::Severity::kWarning, "stopped",
+                           {{"reason", "a set was still being read"}});
+    std::_Exit(0);
+  }).detach();
   (*server)->Stop();
-  return 0;
+  std::fflush(nullptr);
+  std::_Exit(0);
 }

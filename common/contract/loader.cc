@@ -7,14 +7,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_join.h"
 #include "buf/validate/validate.pb.h"
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/contract/plan_compiler.h"
@@ -52,18 +51,39 @@ class Problems : public pb::compiler::MultiFileErrorCollector {
 };
 
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
-  constexpr uintmax_t kBytesMax = 16 * 1024 * 1024;
-  std::error_code error;
-  uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) return absl::NotFoundError(base::StrCat(path.string(), ": can't be read"));
-  if (size > kBytesMax) {
-    return absl::InvalidArgumentError(base::StrCat(path.string(), ": larger than 16 MiB"));
+  constexpr size_t kBytesMax = 16 * 1024 * 1024;
+  return base::ReadFile(path.string(), kBytesMax);
+}
+
+// protobuf's parser calls itself for each level of braces, brackets and parentheses: a text with
+// very many would overflow the stack. 0: there are no more than kNestingMax; else the line where
+// there are.
+int LineOfTooDeepNesting(std::string_view text) {
+  constexpr int kNestingMax = 100;
+  int line = 1, depth = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '\n') {
+      ++line;
+    } else if (c == '"' || c == '\'') {
+      // A string ends on its line.
+      for (++at; at < text.size() && text[at] != c && text[at] != '\n'; ++at)
+        if (text[at] == '\\') ++at;
+      if (at < text.size() && text[at] == '\n') ++line;
+    } else if (c == '/' && at + 1 < text.size() && text[at + 1] == '/') {
+      at = std::min(text.find('\n', at), text.size()) - 1;
+    } else if (c == '/' && at + 1 < text.size() && text[at + 1] == '*') {
+      const size_t end = std::min(text.find("*/", at + 2), text.size());
+      line += static_cast<int>(std::count(text.begin() + static_cast<std::ptrdiff_t>(at),
+                                          text.begin() + static_cast<std::ptrdiff_t>(end), '\n'));
+      at = end + 1;
+    } else if (c == '{' || c == '(' || c == '[' || c == '<') {
+      if (++depth > kNestingMax) return line;
+    } else if (c == '}' || c == ')' || c == ']' || c == '>') {
+      --depth;
+    }
   }
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in) return absl::NotFoundError(base::StrCat(path.string(), ": can't be read"));
-  return text.str();
+  return 0;
 }
 
 // The options' descriptors must be linked in, whatever else is.
@@ -134,6 +154,11 @@ absl::StatusOr<std::unique_ptr<Contracts>> Contracts::LoadText(
 
 absl::StatusOr<std::unique_ptr<Contracts>> Contracts::Finish(std::shared_ptr<State> state) {
   LinkOptions();
+  for (const auto& [name, text] : state->tree.files_) {
+    if (int line = LineOfTooDeepNesting(text); line > 0)
+      state->problems.AddError(name, line - 1, 0, "is nested deeper than 100 levels");
+  }
+  if (!state->problems.empty()) return state->problems.ToStatus();
   state->sources = std::make_unique<pb::compiler::SourceTreeDescriptorDatabase>(&state->tree);
   state->sources->RecordErrorsTo(&state->problems);
   state->built_in =

@@ -1,8 +1,6 @@
 #include "common/kafka/security.h"
 
-#include <fstream>
-#include <iterator>
-
+#include "common/base/file.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -49,14 +47,13 @@ absl::Status Security::Check() const {
 }
 
 absl::StatusOr<std::string> ReadSecret(std::string_view key, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string secret(std::istreambuf_iterator<char>(file), {});
-  if (!file || secret.empty() || secret.size() > kSecretBytesMax) {
+  absl::StatusOr<std::string> read = base::ReadFile(path, kSecretBytesMax);
+  if (!read.ok())
+    return absl::InvalidArgumentError(base::StrCat(key, ": ", base::View(read.status().message())));
+  if (read->empty())
     return absl::InvalidArgumentError(
-        base::StrCat(key, ": ", path,
-                     " can't be read, is empty or larger than 64 KiB: does it exist, and may this "
-                     "user read it?"));
-  }
+        base::StrCat(key, ": ", path, ": cannot be used: it is empty"));
+  std::string secret = *std::move(read);
   while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
   return secret;
 }
@@ -101,9 +98,7 @@ FileWatch::FileWatch(std::vector<std::string> files) : files_(std::move(files)) 
 std::string FileWatch::Look() const {
   base::Sha256 all;
   for (const std::string& path : files_) {
-    std::ifstream file(path, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(file), {});
-    all.AddPart(text);
+    all.AddPart(base::ReadFile(path, kSecretBytesMax).value_or(""));
   }
   return all.Hex();
 }

@@ -9,9 +9,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/reference/lmdb_table.h"
@@ -72,11 +71,7 @@ absl::Status WriteFile(const std::string& path, absl::FunctionRef<absl::Status(T
 }
 
 absl::StatusOr<std::string> ReadWhole(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in) return absl::NotFoundError(base::StrCat(path, ": isn't there"));
-  return std::move(text).str();
+  return base::ReadFile(path, SIZE_MAX - 1);
 }
 
 }  // namespace

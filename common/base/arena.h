@@ -1,11 +1,14 @@
 // Memory for one batch: taken piece by piece, given back all at once, kept for the next batch.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/short_bytes.h"
@@ -13,7 +16,8 @@
 namespace sluice::base {
 
 // Bump allocator. What it hands out stays in place until Reset(); Reset() keeps the blocks, so that
-// a steady load allocates nothing. Not thread-safe.
+// a steady load allocates nothing. Blocks have few sizes, so that one that was made for a large
+// piece serves the next large piece, too. Not thread-safe.
 class Arena {
  public:
   explicit Arena(size_t block_bytes = 64 * 1024) : block_bytes_(block_bytes) {}
@@ -47,12 +51,44 @@ class Arena {
 
   void Reset() {
     current_ = 0;
+    used_before_ = 0;
     next_ = end_ = 0;
     if (!blocks_.empty()) Use(0);
   }
 
+  // Reset() that also gives back what is held beyond `keep_bytes`.
+  void Trim(size_t keep_bytes) {
+    while (!blocks_.empty() && capacity_ > keep_bytes) {
+      // The largest first: it was made for a piece that is rarely that large.
+      auto largest =
+          std::max_element(blocks_.begin(), blocks_.end(),
+                           [](const Block& a, const Block& b) { return a.size < b.size; });
+      capacity_ -= largest->size;
+      blocks_.erase(largest);
+    }
+    Reset();
+  }
+
+  // Where the arena ends now; what is handed out behind it is free again after RewindTo().
+  struct Mark {
+    size_t current = 0, used_before = 0;
+    uintptr_t next = 0, end = 0;
+  };
+  Mark mark() const { return {current_, used_before_, next_, end_}; }
+  void RewindTo(const Mark& mark) {
+    if (mark.end == 0) return Reset();
+    current_ = mark.current;
+    used_before_ = mark.used_before;
+    next_ = mark.next;
+    end_ = mark.end;
+  }
+
   // Bytes held, used or not.
   size_t capacity() const { return capacity_; }
+  // Bytes handed out since the last Reset(), and what was left over at the ends of blocks.
+  size_t used() const {
+    return end_ == 0 ? 0 : used_before_ + blocks_[current_].size - (end_ - next_);
+  }
 
  private:
   struct Block {
@@ -63,13 +99,17 @@ class Arena {
   char* AllocateFromNextBlock(size_t size, size_t alignment) {
     size_t needed = size + alignment;
     size_t index = blocks_.empty() || end_ == 0 ? current_ : current_ + 1;
-    while (index < blocks_.size() && blocks_[index].size < needed) ++index;
-    if (index >= blocks_.size()) {
-      size_t bytes = needed > block_bytes_ ? needed : block_bytes_;
+    if (end_ != 0) used_before_ += blocks_[current_].size;
+    // Those that are too small are left for the next chunk: the one that fits comes forward.
+    size_t fits = index;
+    while (fits < blocks_.size() && blocks_[fits].size < needed) ++fits;
+    if (fits >= blocks_.size()) {
+      size_t bytes = needed > block_bytes_ ? std::bit_ceil(needed) : block_bytes_;
       blocks_.push_back({std::make_unique_for_overwrite<char[]>(bytes), bytes});
       capacity_ += bytes;
-      index = blocks_.size() - 1;
+      fits = blocks_.size() - 1;
     }
+    std::swap(blocks_[index], blocks_[fits]);
     Use(index);
     return Allocate(size, alignment);
   }
@@ -85,6 +125,7 @@ class Arena {
   size_t current_ = 0;
   uintptr_t next_ = 0;
   uintptr_t end_ = 0;
+  size_t used_before_ = 0;  // bytes of the blocks before the current one
   size_t capacity_ = 0;
 };
 

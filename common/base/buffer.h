@@ -39,6 +39,13 @@ class Buffer {
 
   void Clear() { size_ = 0; }
   void Truncate(size_t size) { size_ = size; }
+  // Clear() that also gives the room back where it is more than `keep_bytes`.
+  void Trim(size_t keep_bytes) {
+    size_ = 0;
+    if (capacity_ <= keep_bytes) return;
+    bytes_.reset();
+    capacity_ = 0;
+  }
   size_t size() const { return size_; }
   size_t capacity() const { return capacity_; }
   char* data() { return bytes_.get(); }

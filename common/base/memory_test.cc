@@ -1,6 +1,7 @@
 // Arena, buffer and UTF-8: what every event's bytes go through.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -39,6 +40,39 @@ TEST(Arena, KeepsItsBlocksOverAReset) {
     fill();
   }
   EXPECT_EQ(arena.capacity(), held);
+}
+
+// Each batch's pieces are a little larger than the last one's.
+TEST(Arena, ABlockThatWasMadeForALargePieceServesTheNextOne) {
+  Arena arena;
+  size_t largest = 0;
+  for (size_t batch = 0; batch < 20; ++batch) {
+    for (size_t i = 0; i < 128; ++i) {
+      arena.Allocate(100);
+      arena.Allocate(100'000 + 2 * (batch * 128 + i));
+    }
+    largest = std::max(largest, arena.used());
+    arena.Reset();
+  }
+  EXPECT_LT(arena.capacity(), 40'000'000u);
+  EXPECT_GT(largest, 12'800'000u);
+}
+
+TEST(Arena, GivesBackWhatLargeBatchesTook) {
+  Arena arena(1000);
+  for (int i = 0; i < 100; ++i) arena.Allocate(10'000);
+  EXPECT_GE(arena.used(), 1'000'000u);
+  arena.Trim(50'000);
+  EXPECT_LE(arena.capacity(), 50'000u);
+  EXPECT_EQ(arena.used(), 0u);
+  arena.Allocate(500);
+  Arena::Mark mark = arena.mark();
+  std::string_view kept = arena.Copy("kept");
+  arena.RewindTo(mark);
+  for (int i = 0; i < 20; ++i) std::memset(arena.Allocate(400), 'x', 400);
+  EXPECT_NE(kept, "kept");
+  arena.RewindTo(mark);
+  EXPECT_EQ(arena.used(), 500u);
 }
 
 TEST(Buffer, GrowsAndKeepsItsRoomWhenCleared) {

@@ -112,9 +112,11 @@ enum class RepairKind : uint8_t {
   kTrimmed,
   kLocalTime,
   kEnumSpelling,
+  kByteOrderMark,  // before the whole event
 };
-inline constexpr int kRepairKinds = 6;
-// null_spelling, bool_spelling, number_in_string, trimmed, local_time, enum_spelling.
+inline constexpr int kRepairKinds = 7;
+// null_spelling, bool_spelling, number_in_string, trimmed, local_time, enum_spelling,
+// byte_order_mark.
 std::string_view RepairName(RepairKind kind);
 
 // Something untidy that the contract says how to read.
@@ -139,6 +141,10 @@ struct Event {
     unknown_fields = 0;
   }
 };
+
+// Whether two keys of a map that was read are the same value. Absent keys are none. `room` is the
+// caller's, so that it keeps its memory.
+bool HasEqualKeys(const Value& map, std::vector<Value>& room);
 
 // The path of a value for a Violation: the node's path with its list markers filled in with
 // `indexes` (one for each list on the way, outermost first; a map's entries count as a list),

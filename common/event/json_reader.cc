@@ -1,6 +1,7 @@
 #include "common/event/json_reader.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -82,6 +83,68 @@ bool IsSpelling(element value, const std::vector<std::string>& spellings) {
 }
 
 absl::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+// Room for an event's text; simdjson holds some 14 bytes for each.
+constexpr size_t kKeptBytesMax = 128 * 1024 + simdjson::SIMDJSON_PADDING;
+
+// Whether a number that from_chars finds out of range is too small rather than too large: its
+// decimal exponent, with the place of its first digit, is negative.
+bool IsTiny(std::string_view number) {
+  const size_t mark = number.find_first_of("eE");
+  std::string_view digits = number.substr(0, mark);
+  if (digits.starts_with('-')) digits.remove_prefix(1);
+  const size_t dot = std::min(digits.find('.'), digits.size());
+  const size_t first = digits.find_first_of("123456789");
+  // How far the first digit stands before the point; negative behind it.
+  const auto place = static_cast<int64_t>(dot) - static_cast<int64_t>(first);
+  int64_t exponent = 0;
+  if (mark != std::string_view::npos) {
+    std::string_view text = number.substr(mark + 1);
+    if (text.starts_with('+')) text.remove_prefix(1);
+    const bool negative = text.starts_with('-');
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
+    if (error == std::errc::result_out_of_range) return negative;
+  }
+  return exponent + place < 0;
+}
+
+// The text with each number that simdjson can't take in a form that it can: an integer of more than
+// 64 bits as the double that it is nearest to, and what is beyond every double as the largest one;
+// `clipped` says that there is one.
+std::string WithWideNumbers(std::string_view json, bool& clipped) {
+  constexpr std::string_view kNumber = "0123456789+-.eE";
+  std::string out;
+  out.reserve(json.size() + json.size() / 8);
+  bool in_string = false;
+  for (size_t at = 0; at < json.size();) {
+    const char c = json[at];
+    if (in_string || !(c == '-' || (c >= '0' && c <= '9'))) {
+      if (in_string && c == '\\' && at + 1 < json.size()) out += json[at++];
+      if (c == '"') in_string = !in_string;
+      out += json[at++];
+      continue;
+    }
+    const size_t end = std::min(json.find_first_not_of(kNumber, at), json.size());
+    std::string_view number = json.substr(at, end - at);
+    at = end;
+    double value;
+    auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+    const bool whole = stop == number.data() + number.size();
+    const bool negative = number[0] == '-';
+    if (whole && error == std::errc::result_out_of_range &&
+        number.find_first_of("123456789") != std::string_view::npos && !IsTiny(number)) {
+      clipped = true;
+      out += negative ? "-1.7976931348623157e308" : "1.7976931348623157e308";
+    } else {
+      out += number;
+      if (whole && error == std::errc() && number.find_first_of(".eE") == std::string_view::npos &&
+          number.size() > 18)
+        out += "e0";
+    }
+  }
+  return out;
+}
 
 std::string_view Trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n\f\v";
@@ -178,19 +241,15 @@ void JsonReader::Read(std::string_view json, base::Arena& arena, Event& event) {
   event_ = &event;
   if (json.empty()) return Fail("event.empty");
   if (json.size() > limits_.event_bytes_max) return Fail("event.too_large");
-  if (json.size() + simdjson::SIMDJSON_PADDING > padded_bytes_) {
-    padded_bytes_ = std::max<size_t>(2 * json.size(), 4096) + simdjson::SIMDJSON_PADDING;
-    padded_ = std::make_unique<char[]>(padded_bytes_);
-    size_t capacity = padded_bytes_ - simdjson::SIMDJSON_PADDING;
-    if (parser_.allocate(capacity, kDepthMax) != simdjson::SUCCESS) return Fail("event.too_large");
-  }
-  std::memcpy(padded_.get(), json.data(), json.size());
-  std::memset(padded_.get() + json.size(), 0, simdjson::SIMDJSON_PADDING);
+  used_before_ = arena.used();
+  clipped_ = too_large_parsed_ = false;
+  const bool has_mark = json.starts_with(kByteOrderMark);
+  if (has_mark) json.remove_prefix(kByteOrderMark.size());
   element root;
-  if (auto error = parser_.parse(padded_.get(), json.size(), false).get(root))
-    return Fail(RuleOf(error));
+  if (auto error = Parse(json, root)) return Fail(RuleOf(error));
   simdjson::dom::object object;
   if (root.get_object().get(object)) return Fail("json.not_object");
+  if (has_mark) Repaired(plan_->root(), RepairKind::kByteOrderMark);
 
   // The strings are moved to the arena in one go at the end: simdjson keeps them one after the
   // other, so each one's place there is known before. Its own bound on their bytes is the one to
@@ -203,7 +262,48 @@ void JsonReader::Read(std::string_view json, base::Arena& arena, Event& event) {
   keys_.clear();
   event.fields = NewRecord(plan_->root());
   ReadObject(0, object, event.fields);
+  if (too_large_parsed_) {
+    event.Clear();
+    return Fail("event.too_large_parsed");
+  }
   std::memcpy(kept_text_, parsed_text_, text_bytes_);
+}
+
+bool JsonReader::MakeRoom(size_t bytes) {
+  if (bytes + simdjson::SIMDJSON_PADDING <= padded_bytes_) return true;
+  padded_bytes_ = std::max<size_t>(std::bit_ceil(bytes), 4096) + simdjson::SIMDJSON_PADDING;
+  padded_ = std::make_unique<char[]>(padded_bytes_);
+  if (parser_.allocate(padded_bytes_ - simdjson::SIMDJSON_PADDING, kDepthMax) == simdjson::SUCCESS)
+    return true;
+  padded_bytes_ = 0;
+  return false;
+}
+
+simdjson::error_code JsonReader::Parse(std::string_view json, element& root) {
+  if (!MakeRoom(json.size())) return simdjson::CAPACITY;
+  std::memcpy(padded_.get(), json.data(), json.size());
+  std::memset(padded_.get() + json.size(), 0, simdjson::SIMDJSON_PADDING);
+  auto error = parser_.parse(padded_.get(), json.size(), false).get(root);
+  if (error != simdjson::NUMBER_ERROR) return error;
+  // simdjson refuses a document for a number that no 64-bit type holds, wherever it stands. Written
+  // as doubles, such numbers are read; one that is no number is refused this time, too.
+  std::string widened = WithWideNumbers(json, clipped_);
+  if (!MakeRoom(widened.size())) return simdjson::CAPACITY;
+  std::memcpy(padded_.get(), widened.data(), widened.size());
+  std::memset(padded_.get() + widened.size(), 0, simdjson::SIMDJSON_PADDING);
+  return parser_.parse(padded_.get(), widened.size(), false).get(root);
+}
+
+void JsonReader::Trim() {
+  if (padded_bytes_ <= kKeptBytesMax) return;
+  padded_.reset();
+  padded_bytes_ = 0;
+  parser_ = simdjson::dom::parser();
+}
+
+bool JsonReader::TooLargeParsed() {
+  if (arena_->used() - used_before_ > limits_.parsed_bytes_max) too_large_parsed_ = true;
+  return too_large_parsed_;
 }
 
 Value* JsonReader::NewRecord(const Node& message) {
@@ -334,9 +434,10 @@ void JsonReader::ReadList(const Node& node, uint32_t table, element value, Value
   if (count > limits_.list_items_max) return Violate("json.too_many_items", node);
   Value* items = arena_->AllocateArray<Value>(count);
   indexes_.push_back(0);
+  std::fill_n(items, count, Value());
   for (element item : array) {
+    if (TooLargeParsed()) break;
     Value& at = items[indexes_.back()];
-    at = Value();
     if (item.is_null()) {
       Violate("json.null_item", node);
     } else {
@@ -362,8 +463,10 @@ void JsonReader::ReadMap(const Node& node, element value, Value& out) {
   const Node& key_node = plan_->node(node.first_child);
   const Node& value_node = plan_->node(node.first_child + 1);
   Value* entries = arena_->AllocateArray<Value>(count);
+  std::fill_n(entries, count, Value());
   indexes_.push_back(0);
   for (auto field : object) {
+    if (TooLargeParsed()) break;
     Value* entry = arena_->AllocateArray<Value>(2);
     entry[0] = entry[1] = Value();
     ReadMapKey(key_node, field.key, entry[0]);
@@ -376,6 +479,9 @@ void JsonReader::ReadMap(const Node& node, element value, Value& out) {
   }
   indexes_.pop_back();
   out = Value::List(entries, static_cast<uint32_t>(count));
+  // Keys that differ as text, such as "1" and "01", may be one number.
+  if (key_node.type != Type::kString && !too_large_parsed_ && HasEqualKeys(out, map_keys_))
+    Violate("json.duplicate_key", node);
 }
 
 void JsonReader::ReadMapKey(const Node& node, std::string_view key, Value& out) {
@@ -423,8 +529,6 @@ void JsonReader::ReadOne(const Node& node, uint32_t table, element value, Value&
       return;
     case Type::kEnum:
       // A number that no value has is kept: the rule enum.defined_only says whether that's allowed.
-      if (type != element_type::INT64) break;
-      return SetInteger(node, value.get_int64().value_unsafe(), out);
     case Type::kInt32:
     case Type::kInt64:
     case Type::kUint32:
@@ -466,7 +570,15 @@ void JsonReader::ReadText(const Node& node, std::string_view text, Value& out) {
     }
     case Type::kEnum: {
       auto found = enums_[node.id].find(Key(text));
-      if (found == enums_[node.id].end()) return Violate("json.enum", node);
+      if (found == enums_[node.id].end()) {
+        // protobuf's mapping also takes a value's number in a string.
+        int32_t number;
+        auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (error != std::errc() || end != text.data() + text.size())
+          return Violate("json.enum", node);
+        out = Value::Int(number);
+        return;
+      }
       if (found->second.repair) Repaired(node, RepairKind::kEnumSpelling);
       out = Value::Int(found->second.number);
       return;
@@ -489,12 +601,22 @@ void JsonReader::ReadText(const Node& node, std::string_view text, Value& out) {
     case Type::kUint64:
       // protobuf's mapping writes these as strings; that is no repair.
       return ReadNumberText(node, text, out);
-    case Type::kInt32:
-    case Type::kUint32:
     case Type::kFloat:
     case Type::kDouble:
-      if (!node.read.number_in_string) return Violate("json.type", node);
+      // Its names for what JSON has no number for.
+      if (text == "NaN" || text == "Infinity" || text == "-Infinity") {
+        const double infinity = std::numeric_limits<double>::infinity();
+        out = Value::Double(text == "NaN"        ? std::numeric_limits<double>::quiet_NaN()
+                            : text == "Infinity" ? infinity
+                                                 : -infinity);
+        return;
+      }
+      [[fallthrough]];
+    case Type::kInt32:
+    case Type::kUint32:
+      // It takes a number in a string, too; a contract may say that this is to be counted.
       ReadNumberText(node, text, out);
+      if (!node.read.number_in_string) return;
       if (out.present()) Repaired(node, RepairKind::kNumberInString);
       return;
     case Type::kBool:
@@ -589,6 +711,8 @@ void JsonReader::SetUnsigned(const Node& node, uint64_t value, Value& out) {
 }
 
 void JsonReader::SetDouble(const Node& node, double value, Value& out) {
+  if (clipped_ && std::fabs(value) == std::numeric_limits<double>::max())
+    return Violate("json.range", node);
   if (node.type == Type::kFloat) {
     if (std::fabs(value) > std::numeric_limits<float>::max()) return Violate("json.range", node);
     value = static_cast<float>(value);

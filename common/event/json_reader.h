@@ -22,8 +22,9 @@ namespace sluice::event {
 // two readers that disagree on which one counts are a leak.
 //
 // Rules that an event can break here:
-//   event.empty, event.too_large, json.syntax (also: text after the end), json.utf8, json.depth,
-//   json.number (a number that no 64-bit type holds), json.not_object: of the whole event, alone;
+//   event.empty, event.too_large, event.too_large_parsed, json.syntax (also: text after the end),
+//   json.utf8, json.depth, json.number (a number that JSON doesn't allow, such as 01),
+//   json.not_object: of the whole event, alone;
 //   json.duplicate_key, json.type, json.range, json.enum, json.timestamp, json.duration,
 //   json.base64, json.null_item, json.nul (U+0000 in a text), json.oneof, json.too_many_items: of a
 //   field.
@@ -33,8 +34,13 @@ class JsonReader {
 
   // Reads one event. Values and paths live in `arena`. Violations are added to `event`;
   // `event.fields` stays null when the text isn't a JSON object. Fields that the contract doesn't
-  // know are counted, not kept.
+  // know are counted, not kept. A byte order mark before the text is a repair (RFC 8259, 8.1). A
+  // number that no 64-bit type holds is its nearest double, and breaks the range of a field that
+  // can't hold that; where no field reads it, it says nothing.
   void Read(std::string_view json, base::Arena& arena, Event& event);
+
+  // Gives back what large events took, where it is more than some 2 MiB.
+  void Trim();
 
  private:
   // What a key of one JSON object is read into.
@@ -62,6 +68,10 @@ class JsonReader {
     int32_t number;
     bool repair;
   };
+
+  simdjson::error_code Parse(std::string_view json, simdjson::dom::element& root);
+  bool MakeRoom(size_t bytes);
+  bool TooLargeParsed();
 
   uint32_t AddMessage(const contract::Node& message);
   void AddSource(uint32_t object, const std::vector<std::string>& source, size_t depth,
@@ -115,8 +125,12 @@ class JsonReader {
   char* kept_text_ = nullptr;          // and where they will stand in the arena
   size_t text_bytes_ = 0;              // up to the last one that is kept
   bool may_have_nul_ = false;
+  bool clipped_ = false;           // some number is the largest double in place of a larger one
+  size_t used_before_ = 0;         // of the arena
+  bool too_large_parsed_ = false;  // what follows isn't read
   std::vector<uint32_t> indexes_;  // of the lists that are open
   std::vector<std::string_view> keys_;
+  std::vector<Value> map_keys_;
 };
 
 }  // namespace sluice::event

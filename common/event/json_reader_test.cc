@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "common/base/strings.h"
 #include "common/contract/testing.h"
 
@@ -123,9 +126,87 @@ TEST_F(JsonReaderTest, RejectsWhatIsNoJsonObject) {
     EXPECT_THAT(Broken(bad), ElementsAre("json.syntax@")) << bad;
     EXPECT_EQ(event_.fields, nullptr);
   }
-  EXPECT_THAT(Broken(R"({"a":1e99999})"), ElementsAre("json.number@"));
+  for (std::string_view bad : {R"({"a":01})", R"({"a":1.})", R"({"a":-})", R"({"a":1e})",
+                               R"({"d":100000000000000000000,"a":01})"})
+    EXPECT_THAT(Broken(bad), ElementsAre("json.number@")) << bad;
   EXPECT_THAT(Broken(base::StrCat("{\"a\":", std::string(40, '['), std::string(40, ']'), "}")),
               ElementsAre("json.depth@"));
+}
+
+TEST_F(JsonReaderTest, NumbersBeyond64BitsDecideOnlyWhereAFieldReadsThem) {
+  EXPECT_THAT(
+      Broken(R"({"event_id":"\"1e999,","d":100000000000000000000,"f":-340000000000000000000000,
+    "x":{"y":[18446744073709551616,-99999999999999999999999,1e99999,-1e99999,1e-99999]}})"),
+      IsEmpty());
+  EXPECT_EQ(At("event_id").text(), "\"1e999,");
+  EXPECT_EQ(At("d").number, 1e20);
+  EXPECT_EQ(At("f").number, static_cast<float>(-3.4e23));
+  EXPECT_EQ(event_.unknown_fields, 1u);
+  EXPECT_THAT(
+      Broken(R"({"d":1e400,"i64":18446744073709551616,"u64":-100000000000000000000,"lat":2})"),
+      ElementsAre("json.range@d", "json.range@i64", "json.range@u64"));
+  EXPECT_THAT(Broken(R"({"d":0.0000000001e-99999,"f":-0.1e-500})"), IsEmpty()) << "nearly zero";
+  EXPECT_EQ(At("d").number, 0);
+  EXPECT_THAT(Broken(R"({"d":1.7976931348623157e308})"), IsEmpty());
+  EXPECT_THAT(Broken(R"({"event_id":1e999,"subject":1e999,"people":[1e999],"flag":1e999})"),
+              ElementsAre("json.type@event_id", "json.type@subject", "json.type@people[0]",
+                          "json.type@flag"));
+}
+
+TEST_F(JsonReaderTest, NumbersMayBeTextsAsProtobufsMappingHasThem) {
+  EXPECT_THAT(Broken(R"({"d":"1.5","f":"-2e3","i32":"7","u32":"1e3","colour":"4"})"), IsEmpty());
+  EXPECT_EQ(At("d").number, 1.5);
+  EXPECT_EQ(At("f").number, -2000);
+  EXPECT_EQ(At("i32").integer, 7);
+  EXPECT_EQ(At("u32").unsigned_integer, 1000u);
+  EXPECT_EQ(At("colour").integer, 4) << "whether a value has it is for enum.defined_only to say";
+  EXPECT_THAT(event_.repairs, IsEmpty());
+  EXPECT_THAT(Broken(R"({"d":"NaN","f":"-Infinity","place":{"lat":"Infinity"}})"), IsEmpty());
+  EXPECT_TRUE(std::isnan(At("d").number));
+  EXPECT_EQ(At("f").number, -std::numeric_limits<double>::infinity());
+  EXPECT_THAT(Broken(R"({"d":"nan","f":"","i32":"NaN","u32":" 1","colour":"4x"})"),
+              ElementsAre("json.type@d", "json.type@f", "json.type@i32", "json.type@u32",
+                          "json.enum@colour"));
+}
+
+TEST_F(JsonReaderTest, AByteOrderMarkIsReadAndCounted) {
+  EXPECT_THAT(Repairs("\xEF\xBB\xBF{\"event_id\":\"a\"}"), ElementsAre("byte_order_mark@"));
+  EXPECT_THAT(event_.violations, IsEmpty());
+  EXPECT_EQ(At("event_id").text(), "a");
+  EXPECT_THAT(Broken("\xEF\xBB\xBF"), ElementsAre("event.empty@"));
+  EXPECT_THAT(Broken("\xEF\xBB\xBF\xEF\xBB\xBF{}"), ElementsAre("json.syntax@"));
+}
+
+TEST_F(JsonReaderTest, MapKeysThatAreOneNumberAreDuplicates) {
+  for (std::string_view keys : {R"("1":{},"01":{})", R"("0":{},"-0":{})", R"("5":{},"5.0":{})",
+                                R"("10":{},"7":{},"1e1":{})"}) {
+    std::vector<std::string> broken = Broken(base::StrCat("{\"by_id\":{", keys, "}}"));
+    EXPECT_THAT(broken, ElementsAre("json.duplicate_key@by_id")) << keys;
+  }
+  EXPECT_THAT(Broken(R"({"by_id":{"1":{},"2":{}},"counts":{"1":1,"01":1}})"), IsEmpty());
+}
+
+// A list of small messages takes many times its own bytes.
+TEST_F(JsonReaderTest, WhatAnEventTakesIsBounded) {
+  JsonReader reader(plan_, {.event_bytes_max = 1'000'000, .parsed_bytes_max = 1'000'000});
+  auto read = [&](int people) {
+    std::string json = R"({"x":1,"x":1,"people":[{})";
+    for (int i = 0; i < people; ++i) json += ",{\"aliases\":[\"a\"]}";
+    arena_.Reset();
+    event_.Clear();
+    reader.Read(json + "]}", arena_, event_);
+    return arena_.used();
+  };
+  read(5'000);
+  EXPECT_NE(event_.fields, nullptr);
+  EXPECT_LT(read(9'990), 1'500'000u);
+  EXPECT_EQ(event_.fields, nullptr);
+  ASSERT_EQ(event_.violations.size(), 1u);
+  EXPECT_EQ(event_.violations[0].rule, "event.too_large_parsed");
+  EXPECT_EQ(event_.unknown_fields, 0u);
+  reader.Trim();
+  read(1);
+  EXPECT_EQ(event_.violations.size(), 1u) << "the double key";
 }
 
 TEST_F(JsonReaderTest, RejectsDuplicateKeysWhereverTheyStand) {
@@ -154,7 +235,7 @@ TEST_F(JsonReaderTest, NamesTheFieldOfAWrongValueAndReadsOn) {
   EXPECT_THAT(
       Broken(
           R"({"event_id":1,"at":"yesterday","took":"1","i32":2147483648,"i64":"x","u32":-1,"u64":1.5,"f":1e39,
-    "d":"1.5","raw":"*","colour":"blue","flag":"maybe","subject":[],"people":[{"deep":{"n":"x"}},null],"counts":{"a":"b"},
+    "d":"1,5","raw":"*","colour":"blue","flag":"maybe","subject":[],"people":[{"deep":{"n":"x"}},null],"counts":{"a":"b"},
     "place":7,"left":"a","right":"b"})"),
       ElementsAre("json.type@event_id", "json.timestamp@at", "json.duration@took", "json.range@i32",
                   "json.type@i64", "json.range@u32", "json.type@u64", "json.range@f", "json.type@d",

@@ -19,7 +19,8 @@ using google::protobuf::FieldDescriptor;
 
 // Tags and lengths are of 32 bits; protobuf's own library refuses longer forms of them.
 constexpr ptrdiff_t kLengthBytesMax = 5;
-constexpr uint8_t kVarintWire = 0, kFixed64Wire = 1, kBytesWire = 2, kFixed32Wire = 5;
+constexpr uint8_t kVarintWire = 0, kFixed64Wire = 1, kBytesWire = 2, kGroupWire = 3,
+                  kGroupEndWire = 4, kFixed32Wire = 5;
 
 std::string_view Trimmed(std::string_view text) {
   constexpr std::string_view kSpace = " \t\n\r\f\v";
@@ -36,20 +37,6 @@ bool ReadFixed(const char*& at, const char* end, T& value) {
   std::memcpy(&value, at, sizeof(T));
   at += sizeof(T);
   return true;
-}
-
-// An order of map keys: they are all of one kind.
-bool KeyLess(const Value& a, const Value& b) {
-  switch (a.kind) {
-    case ValueKind::kText:
-      return a.text() < b.text();
-    case ValueKind::kUint:
-      return a.unsigned_integer < b.unsigned_integer;
-    case ValueKind::kBool:
-      return a.boolean < b.boolean;
-    default:
-      return a.integer < b.integer;
-  }
 }
 
 }  // namespace
@@ -99,10 +86,13 @@ void ProtobufReader::Read(std::string_view bytes, base::Arena& arena, Event& eve
   if (bytes.empty()) return event.violations.push_back({"event.empty", ""});
   if (bytes.size() > limits_.event_bytes_max)
     return event.violations.push_back({"event.too_large", ""});
+  used_before_ = arena.used();
   Value* record = NewRecord(plan_->root());
   if (ReadMessage(plan_->root(), bytes, record, 1)) {
     event.fields = record;
   } else {
+    event.unknown_fields = 0;
+    event.repairs.clear();
     event.violations.clear();
     event.violations.push_back({failure_, ""});
   }
@@ -111,6 +101,8 @@ void ProtobufReader::Read(std::string_view bytes, base::Arena& arena, Event& eve
 bool ProtobufReader::ReadMessage(const Node& message, std::string_view bytes, Value* record,
                                  int depth) {
   if (depth > kDepthMax) return Malformed("protobuf.depth");
+  if (arena_->used() - used_before_ > limits_.parsed_bytes_max)
+    return Malformed("event.too_large_parsed");
   // A list's items may stand anywhere in the message: they are counted before they are read.
   auto* counts = arena_->AllocateArray<uint32_t>(message.child_count);
   std::fill_n(counts, message.child_count, 0);
@@ -279,11 +271,13 @@ void ProtobufReader::SetNumber(const Node& node, uint64_t bits, Value& out) {
   auto number = static_cast<int64_t>(bits);
   switch (node.type) {
     case Type::kBool:
-      if (bits > 1) break;
-      out = Value::Bool(bits == 1);
+      // Every number but zero is true, as protobuf's libraries read it.
+      out = Value::Bool(bits != 0);
       return;
     case Type::kInt32:
     case Type::kEnum:
+      // Some libraries write a negative number's 32 bits alone, in five bytes.
+      if (bits >> 32 == 0) number = static_cast<int32_t>(static_cast<uint32_t>(bits));
       if (number < std::numeric_limits<int32_t>::min() ||
           number > std::numeric_limits<int32_t>::max())
         break;
@@ -408,13 +402,7 @@ bool ProtobufReader::ReadEntry(const Node& map, Input& in, Value& out, int depth
 }
 
 void ProtobufReader::CheckKeys(const Node& map, const Value& list) {
-  if (!list.present()) return;
-  keys_.clear();
-  for (uint32_t i = 0; i < list.size; ++i) keys_.push_back(list.values[i].values[0]);
-  std::sort(keys_.begin(), keys_.end(), KeyLess);
-  auto same = [](const Value& a, const Value& b) { return !KeyLess(a, b) && !KeyLess(b, a); };
-  if (std::adjacent_find(keys_.begin(), keys_.end(), same) != keys_.end())
-    Violate("protobuf.duplicate_key", map);
+  if (HasEqualKeys(list, keys_)) Violate("protobuf.duplicate_key", map);
 }
 
 void ProtobufReader::CheckOneofs(const Node& message, const Value* record) {
@@ -487,22 +475,43 @@ bool ProtobufReader::ReadBytes(Input& in, std::string_view& bytes) {
   return true;
 }
 
-// Groups (wire types 3 and 4) are no part of proto3.
+// A group (wire types 3 and 4; proto2's, and editions') is skipped with all that is in it. Its end
+// names the field that its beginning names.
 bool ProtobufReader::Skip(Input& in, Tag tag) {
-  uint64_t bits;
-  uint32_t half;
-  std::string_view bytes;
-  switch (tag.wire) {
-    case kVarintWire:
-      return ReadVarint(in, bits);
-    case kFixed64Wire:
-      return ReadFixed(in.at, in.end, bits);
-    case kBytesWire:
-      return ReadBytes(in, bytes);
-    case kFixed32Wire:
-      return ReadFixed(in.at, in.end, half);
-    default:
-      return false;
+  int32_t open[kDepthMax];
+  int depth = 0;
+  while (true) {
+    uint64_t bits;
+    uint32_t half;
+    std::string_view bytes;
+    bool read = false;
+    switch (tag.wire) {
+      case kVarintWire:
+        read = ReadVarint(in, bits);
+        break;
+      case kFixed64Wire:
+        read = ReadFixed(in.at, in.end, bits);
+        break;
+      case kBytesWire:
+        read = ReadBytes(in, bytes);
+        break;
+      case kFixed32Wire:
+        read = ReadFixed(in.at, in.end, half);
+        break;
+      case kGroupWire:
+        read = depth < kDepthMax;
+        if (read) open[depth++] = tag.number;
+        break;
+      case kGroupEndWire:
+        read = depth > 0 && open[depth - 1] == tag.number;
+        --depth;
+        break;
+      default:
+        break;
+    }
+    if (!read) return false;
+    if (depth == 0) return true;
+    if (!ReadTag(in, tag)) return false;
   }
 }
 

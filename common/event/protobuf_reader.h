@@ -14,8 +14,9 @@
 namespace sluice::event {
 
 // Stricter than protobuf's own parsers where two of them may differ: a singular field or map key
-// that comes twice, and a number outside its field's type, break the contract. Allocates nothing
-// per event in the steady state. Single-threaded.
+// that comes twice, and a number outside its field's type, break the contract. What every library
+// reads is read: -1 of 32 bits in five bytes, true as any number but zero, groups among the fields
+// that the contract doesn't know. Allocates nothing per event in the steady state. Single-threaded.
 class ProtobufReader {
  public:
   explicit ProtobufReader(std::shared_ptr<const contract::Plan> plan, Limits limits = {});
@@ -78,6 +79,7 @@ class ProtobufReader {
   base::Arena* arena_ = nullptr;
   Event* event_ = nullptr;
   std::string_view failure_;
+  size_t used_before_ = 0;         // of the arena
   std::vector<uint32_t> indexes_;  // of the lists that are open
   std::vector<Value> keys_;
 };

@@ -161,10 +161,10 @@ TEST_F(ProtobufReaderTest, NamesFieldAndRuleOfABadValue) {
   EXPECT_THAT(Violations(), ElementsAre("id:protobuf.nul"));
   Read(std::string("\x08\x01", 2));
   EXPECT_THAT(Violations(), ElementsAre("id:protobuf.wire_type"));
-  Read(std::string("\x18\xFF\xFF\xFF\xFF\x0F", 6));
+  Read(std::string("\x18\xFF\xFF\xFF\xFF\x1F", 6));
   EXPECT_THAT(Violations(), ElementsAre("i32:protobuf.range"));
-  Read(std::string("\x78\x02", 2));
-  EXPECT_THAT(Violations(), ElementsAre("flag:protobuf.range"));
+  Read(std::string("\x0B\x0C", 2));
+  EXPECT_THAT(Violations(), ElementsAre("id:protobuf.wire_type")) << "a group";
   Read(std::string("\x12\x02\x10\xFF", 4));
   EXPECT_THAT(Violations(), ElementsAre(":protobuf.malformed"));
   Read(std::string("\x12\x06\x10\x80\x94\xEB\xDC\x03", 8));
@@ -176,7 +176,7 @@ TEST_F(ProtobufReaderTest, NamesFieldAndRuleOfABadValue) {
 TEST_F(ProtobufReaderTest, RefusesWhatIsNotProtobuf) {
   for (std::string_view bytes :
        {std::string_view("\x0A", 1), std::string_view("\x0A\x05\x61", 3),
-        std::string_view("\x00", 1), std::string_view("\x0B\x0C", 2),
+        std::string_view("\x00", 1), std::string_view("\x0B\x14", 2),
         std::string_view("\x18\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F", 11),
         std::string_view("\x9A\x01\x02\x0A\x09", 5), std::string_view("{\"id\":1}", 8)}) {
     Read(std::string(bytes));
@@ -191,6 +191,47 @@ TEST_F(ProtobufReaderTest, CountsUnknownFieldsAndDropsThem) {
   Read(Bytes(R"({"id":"a"})") + std::string("\xC0\x3E\x01\xCA\x3E\x02hi\xCD\x3E\1\2\3\4", 14));
   EXPECT_THAT(Violations(), IsEmpty());
   EXPECT_EQ(event_.unknown_fields, 3u);
+}
+
+TEST_F(ProtobufReaderTest, ReadsThe32BitsThatSomeLibrariesWriteOfANegativeNumber) {
+  Read(std::string("\x18\xFF\xFF\xFF\xFF\x0F\x78\x02\x88\x01\xFE\xFF\xFF\xFF\x0F", 15));
+  EXPECT_THAT(Violations(), IsEmpty());
+  EXPECT_EQ(At("i32").integer, -1);
+  EXPECT_TRUE(At("flag").boolean) << "2";
+  EXPECT_EQ(At("kind").integer, -2);
+}
+
+TEST_F(ProtobufReaderTest, SkipsUnknownGroupsWithAllThatIsInThem) {
+  const std::string id = Bytes(R"({"id":"a"})");
+  // 100 { 1: 5, 101 { 2: "hi" }, 3: fixed32, 4: fixed64 }
+  Read(id +
+       std::string("\xA3\x06\x08\x05\xAB\x06\x12\x02hi\xAC\x06\x1D\1\2\3\4\x21\1\2\3\4\5\6\7\x08"
+                   "\xA4\x06",
+                   28));
+  EXPECT_THAT(Violations(), IsEmpty());
+  EXPECT_EQ(event_.unknown_fields, 1u);
+  EXPECT_EQ(At("id").text(), "a");
+  for (std::string_view bad : {"\xA3\x06\x08\x05", "\xA3\x06\xAC\x06", "\xA4\x06",
+                               "\xA3\x06\xAB\x06\xA4\x06\xAC\x06", "\xA3\x06\x0F\xA4\x06"}) {
+    Read(id + std::string(bad));
+    EXPECT_EQ(event_.fields, nullptr);
+    EXPECT_THAT(Violations(), ElementsAre(":protobuf.malformed"));
+  }
+  std::string deep;
+  for (int i = 0; i < 100'000; ++i) deep += "\xA3\x06";
+  Read(deep);
+  EXPECT_EQ(event_.fields, nullptr);
+}
+
+TEST_F(ProtobufReaderTest, BoundsWhatAnEventTakes) {
+  ProtobufReader reader(plan_, {.parsed_bytes_max = 100'000});
+  std::string bytes;
+  for (int i = 0; i < 9'000; ++i) bytes += std::string("\xA2\x01\x02\x12\x00", 5);
+  event_.Clear();
+  arena_.Reset();
+  reader.Read(bytes, arena_, event_);
+  EXPECT_EQ(event_.fields, nullptr);
+  EXPECT_THAT(Violations(), ElementsAre(":event.too_large_parsed"));
 }
 
 TEST_F(ProtobufReaderTest, BoundsListsAndSize) {

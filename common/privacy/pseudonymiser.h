@@ -79,6 +79,31 @@ class PseudonymBatch {
     return targets_.size() - 1;
   }
 
+  // Where the batch ends, so that what is added behind it can be taken back.
+  struct Mark {
+    size_t bytes = 0, values = 0, targets = 0, texts = 0;
+  };
+  Mark mark() const { return {bytes_.size(), values_.size(), targets_.size(), texts_}; }
+  void TakeBack(const Mark& mark) {
+    bytes_.resize(mark.bytes);
+    values_.resize(mark.values);
+    targets_.resize(mark.targets);
+    texts_ = mark.texts;
+  }
+  // Bytes that it holds what it has in.
+  size_t used_bytes() const {
+    return bytes_.size() + values_.size() * sizeof(Value) + targets_.size() * sizeof(Target);
+  }
+  // Clear() that also gives the memory back where it is more than `keep_bytes`.
+  void Trim(size_t keep_bytes) {
+    Clear();
+    if (bytes_.capacity() + values_.capacity() * sizeof(Value) +
+            targets_.capacity() * sizeof(Target) <=
+        keep_bytes)
+      return;
+    *this = PseudonymBatch();
+  }
+
   struct Value {
     IdentifierKind kind;
     uint32_t end;  // in bytes(); a value begins where the one before ends

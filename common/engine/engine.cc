@@ -31,26 +31,46 @@ event::Limits LimitsOf(const Pipeline& pipeline) {
   if (int32_t bytes = pipeline.config().input().event_bytes_max(); bytes > 0) {
     limits.event_bytes_max = static_cast<size_t>(bytes);
   }
+  if (int32_t bytes = pipeline.config().input().parsed_bytes_max(); bytes > 0) {
+    limits.parsed_bytes_max = static_cast<size_t>(bytes);
+  }
   return limits;
 }
 
-// Where a message stands in its file, as a schema registry's frame says it: the number of indexes
-// and the indexes, from the outermost message on, as zigzag varints; a single zero byte for the
-// first message.
-std::string MessageIndexOf(const google::protobuf::Descriptor& message) {
+// Where a message stands in its file: its index and those of the messages around it, from the
+// outermost on.
+std::vector<int> MessageIndexOf(const google::protobuf::Descriptor& message) {
   std::vector<int> indexes;
   for (const auto* at = &message; at != nullptr; at = at->containing_type())
     indexes.insert(indexes.begin(), at->index());
-  std::string out;
-  auto append = [&out](size_t number) {
-    size_t zigzag = number << 1;
-    for (; zigzag >= 0x80; zigzag >>= 7) out.push_back(static_cast<char>(zigzag | 0x80));
-    out.push_back(static_cast<char>(zigzag));
-  };
-  if (indexes == std::vector<int>{0}) return std::string(1, '\0');
-  append(indexes.size());
-  for (int index : indexes) append(static_cast<size_t>(index));
-  return out;
+  return indexes;
+}
+
+// A zigzag varint, as a frame has them; nullopt: there is none, or none that counts messages.
+std::optional<uint32_t> TakeZigzag(std::string_view& bytes) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < std::min<size_t>(bytes.size(), 5); ++i) {
+    const auto byte = static_cast<uint8_t>(bytes[i]);
+    bits |= uint64_t{byte & 0x7Fu} << (7 * i);
+    if ((byte & 0x80) != 0) continue;
+    bytes.remove_prefix(i + 1);
+    if ((bits & 1) != 0 || bits >> 32 != 0) return std::nullopt;
+    return static_cast<uint32_t>(bits >> 1);
+  }
+  return std::nullopt;
+}
+
+// Takes the indexes off the frame: how many they are, and they, as zigzag varints. A count of zero
+// stands for the file's first message, whose long form is a count of one and the index zero.
+bool TakeMessageIndex(const std::vector<int>& expected, std::string_view& bytes) {
+  std::optional<uint32_t> count = TakeZigzag(bytes);
+  if (!count) return false;
+  if (*count == 0) return expected.size() == 1 && expected[0] == 0;
+  if (*count != expected.size()) return false;
+  for (int index : expected) {
+    if (TakeZigzag(bytes) != static_cast<uint32_t>(index)) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -127,17 +147,102 @@ absl::Status Engine::Process(std::span<const InputRecord> records, OutcomeSink& 
   return Write(sink);
 }
 
-void Engine::Read(std::span<const InputRecord> records) {
+void Engine::Read(std::span<const InputRecord> records, std::span<const size_t> condemned,
+                  bool alone) {
   records_ = records;
+  alone_ = alone;
+  wait_.reset();
+  defects_.assign(records.size(), 0);
+  for (size_t record : condemned) defects_[record] = 1;
+  pieces_.clear();
+  size_t begin = 0;
+  do {
+    const size_t end = ReadPiece(begin, records.size(), /*bounded=*/true);
+    piece_ = pieces_.size();
+    Piece& piece = pieces_.emplace_back();
+    piece.begin = begin;
+    piece.end = end;
+    begin = end;
+  } while (begin < records.size());
+}
+
+size_t Engine::ReadPiece(size_t begin, size_t end, bool bounded) {
   arena_.Reset();
   batch_.Clear();
   first_targets_.clear();
   rows_.clear();
-  wait_.reset();
   texts_.clear();
   found_.clear();
-  if (entries_.size() < records.size()) entries_.resize(records.size());
-  for (size_t i = 0; i < records.size(); ++i) ReadOne(records[i], entries_[i]);
+  if (entries_.size() < end - begin) entries_.resize(end - begin);
+  for (size_t i = begin; i < end; ++i) {
+    if (bounded && i > begin && (alone_ || arena_.used() + batch_.used_bytes() > kPieceBytesMax)) {
+      Show(nullptr);
+      return i;
+    }
+    Entry& entry = entries_[i - begin];
+    entry.first_row = rows_.size();
+    entry.first_text = texts_.size();
+    entry.first_found = found_.size();
+    entry.first_identifier = static_cast<uint32_t>(first_targets_.size());
+    entry.asked = batch_.mark();
+    Show(&records_[i]);
+    if (defects_[i] != 0) {
+      MarkDefect(records_[i], entry);
+      continue;
+    }
+    try {
+      ReadOne(records_[i], entry);
+    } catch (...) {
+      defects_[i] = 1;
+      MarkDefect(records_[i], entry);
+    }
+  }
+  Show(nullptr);
+  return end;
+}
+
+void Engine::Reread(size_t piece) {
+  if (piece_ == piece) return;
+  piece_ = piece;
+  ReadPiece(pieces_[piece].begin, pieces_[piece].end, /*bounded=*/false);
+}
+
+// What the event asked for and what was found in it: of one that goes to quarantine, nothing is
+// asked of those who hold the keys.
+void Engine::TakeBack(const Entry& entry) {
+  batch_.TakeBack(entry.asked);
+  first_targets_.resize(entry.first_identifier);
+  texts_.resize(entry.first_text);
+  found_.erase(found_.begin() + static_cast<std::ptrdiff_t>(entry.first_found), found_.end());
+}
+
+void Engine::MarkDefect(const InputRecord& record, Entry& entry) {
+  TakeBack(entry);
+  rows_.resize(entry.first_row);
+  indexes_.clear();
+  entry.event.Clear();
+  entry.event.violations.push_back({kDefect, ""});
+  entry.fate = Fate::kQuarantined;
+  entry.text_count = 0;
+  entry.position = Position(record);
+}
+
+void Engine::NewBatch() {
+  // What large events took: a steady load of small ones never comes here.
+  constexpr size_t kKeptBytesMax = 4 * 1024 * 1024;
+  sealer_.NewBatch();
+  pseudonymiser_.NewBatch();
+  records_ = {};
+  pieces_.clear();
+  if (arena_.capacity() > kKeptBytesMax) arena_.Trim(kKeptBytesMax);
+  out_.Trim(kKeptBytesMax);
+  batch_.Trim(kKeptBytesMax);
+  json_reader_.Trim();
+  if (answer_.blocks.capacity() * sizeof(privacy::PseudonymBlock) + answer_.texts.capacity() +
+          answer_.text_ends.capacity() * sizeof(uint32_t) >
+      kKeptBytesMax)
+    answer_ = {};
+  if (found_.capacity() * sizeof(Found) > kKeptBytesMax) std::vector<Found>().swap(found_);
 }
 
 void Engine::ReadOne(const InputRecord& record, Entry& entry) {
@@ -145,9 +250,6 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   entry.fate = Fate::kClean;
   entry.has_time = false;
   entry.identifier_count = 0;
-  entry.first_identifier = static_cast<uint32_t>(first_targets_.size());
-  entry.first_row = rows_.size();
-  entry.first_text = texts_.size();
   entry.text_count = 0;
   entry.position = Position(record);
 
@@ -175,11 +277,14 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
       scrubber_.NextEvent(entry.has_time ? event::CivilFromDays(day).year : 0);
     }
     CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
-    FindInTexts(entry);
+    // Nobody gets the texts of an event that is broken already.
+    if (entry.event.violations.empty()) FindInTexts(entry);
     Join(record, entry);
   }
   if (!entry.event.violations.empty()) {
     entry.fate = Fate::kQuarantined;
+    entry.text_count = 0;
+    TakeBack(entry);
   } else if (!position_domains_.empty()) {
     entry.position_target =
         batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
@@ -216,11 +321,10 @@ bool Engine::Unframe(std::string_view& value, event::Event& event) const {
   }
   value.remove_prefix(5);
   if (pipeline_->config().input().format() != config::v1::protobuf) return true;
-  if (!value.starts_with(message_index_)) {
+  if (!TakeMessageIndex(message_index_, value)) {
     event.violations.push_back({"framing.message_index", ""});
     return false;
   }
-  value.remove_prefix(message_index_.size());
   return true;
 }
 
@@ -281,6 +385,10 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   }
   size_t before = batch_.bytes().size();
   bool valid = privacy::AppendCanonical(node.classification.identifier, text, batch_.bytes());
+  if (batch_.bytes().size() - before > kCanonicalBytesMax) {
+    batch_.bytes().resize(before);
+    return Violate(entry, "sluice.identifier_too_long", node.id);
+  }
   if (valid && identifier.role == IdentifierNode::Role::kNumber) {
     scrubber_.AddNumber(node.classification.identifier,
                         std::string_view(batch_.bytes()).substr(before));
@@ -325,6 +433,8 @@ void Engine::FindInTexts(Entry& entry) {
       Found& found = found_.emplace_back(Found{finding, std::nullopt});
       std::string_view canonical = scrubber_.canonical(finding);
       if (canonical.empty() || requests.empty() || requests[finding.kind].empty()) continue;
+      // Nobody's identifier is that long: it becomes a placeholder.
+      if (canonical.size() > kCanonicalBytesMax) continue;
       found.target = batch_.targets().size();
       size_t begin = batch_.bytes().size();
       batch_.bytes() += canonical;
@@ -441,42 +551,105 @@ void Engine::Violate(Entry& entry, std::string_view rule, contract::NodeId node)
 }
 
 absl::Status Engine::Pseudonymise() {
-  if (batch_.targets().empty()) return absl::OkStatus();
-  SLUICE_RETURN_IF_ERROR(pseudonymiser_.Pseudonymise(batch_, answer_));
+  for (size_t at = 0; at < pieces_.size();) {
+    Reread(at);
+    if (!batch_.targets().empty()) {
+      const Piece& piece = pieces_[at];
+      Show(piece.end - piece.begin == 1 ? &records_[piece.begin] : nullptr);
+      try {
+        absl::Status made = pseudonymiser_.Pseudonymise(batch_, answer_);
+        Show(nullptr);
+        SLUICE_RETURN_IF_ERROR(made);
+      } catch (...) {
+        Show(nullptr);
+        answer_.Clear();
+        Divide(at);
+        continue;
+      }
+    }
+    if (pieces_.size() == 1) break;
+    std::swap(pieces_[at].answer, answer_);
+    ++at;
+  }
+  SetPrefixes();
+  return absl::OkStatus();
+}
+
+// After an exception that any event of the piece may be the cause of.
+void Engine::Divide(size_t at) {
+  const size_t begin = pieces_[at].begin, end = pieces_[at].end;
+  piece_ = SIZE_MAX;
+  if (end - begin == 1) {
+    defects_[begin] = 1;
+    return;
+  }
+  Piece second;
+  second.begin = pieces_[at].end = begin + (end - begin) / 2;
+  second.end = end;
+  pieces_.insert(pieces_.begin() + static_cast<std::ptrdiff_t>(at) + 1, std::move(second));
+}
+
+void Engine::SetPrefixes() {
   prefixes_.resize(answer_.domains.size());
   for (size_t i = 0; i < prefixes_.size(); ++i) {
     const privacy::DomainEpoch& domain = answer_.domains[i];
     prefixes_[i].clear();
     base::StrAppend(prefixes_[i], domain.label, domain.epoch, '-');
   }
-  return absl::OkStatus();
 }
 
 absl::Status Engine::Write(OutcomeSink& sink) {
-  for (size_t i = 0; i < records_.size(); ++i) {
-    SLUICE_RETURN_IF_ERROR(WriteOne(records_[i], entries_[i], sink));
+  for (size_t at = 0; at < pieces_.size(); ++at) {
+    Reread(at);
+    if (pieces_.size() > 1) {
+      std::swap(pieces_[at].answer, answer_);
+      SetPrefixes();
+    }
+    const base::Arena::Mark mark = arena_.mark();
+    for (size_t i = pieces_[at].begin; i < pieces_[at].end; ++i) {
+      // What the event before was written with.
+      arena_.RewindTo(mark);
+      Show(&records_[i]);
+      absl::Status written = WriteOne(records_[i], entries_[i - pieces_[at].begin], sink);
+      Show(nullptr);
+      SLUICE_RETURN_IF_ERROR(written);
+    }
+    if (pieces_.size() > 1) pieces_[at].answer = {};
   }
   return absl::OkStatus();
 }
 
-absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink) {
+bool Engine::PrepareAll(const InputRecord& record, Entry& entry, OutcomeSink& sink) {
   const auto& streams = pipeline_->streams();
+  out_.Clear();
+  map_keys_.clear();
+  for (size_t i = 0; i < streams.size(); ++i) {
+    prepared_[i].record.stream = i;
+    if (!Prepare(record, entry, streams[i], prepared_[i])) return false;
+  }
+  bool fits = true;
+  for (Prepared& prepared : prepared_) {
+    prepared.record.value = out_.view().substr(prepared.begin, prepared.end - prepared.begin);
+    if (sink.Fits(prepared.record)) continue;
+    entry.event.violations.push_back({"sluice.output_too_large", ""});
+    fits = false;
+    break;
+  }
+  return fits;
+}
+
+absl::Status Engine::WriteOne(const InputRecord& record, Entry& entry, OutcomeSink& sink) {
   if (entry.fate == Fate::kClean) {
-    out_.Clear();
-    map_keys_.clear();
-    bool treated = true;
-    for (size_t i = 0; i < streams.size() && treated; ++i) {
-      prepared_[i].record.stream = i;
-      treated = Prepare(record, entry, streams[i], prepared_[i]);
+    try {
+      if (!PrepareAll(record, entry, sink)) entry.fate = Fate::kQuarantined;
+    } catch (...) {
+      // Not MarkDefect: what other events of the piece asked for stays.
+      defects_[static_cast<size_t>(&record - records_.data())] = 1;
+      indexes_.clear();
+      entry.event.Clear();
+      entry.event.violations.push_back({kDefect, ""});
+      entry.fate = Fate::kQuarantined;
     }
-    for (size_t i = 0; i < streams.size() && treated; ++i) {
-      Prepared& prepared = prepared_[i];
-      prepared.record.value = out_.view().substr(prepared.begin, prepared.end - prepared.begin);
-      if (sink.Fits(prepared.record)) continue;
-      entry.event.violations.push_back({"sluice.output_too_large", ""});
-      treated = false;
-    }
-    if (!treated) entry.fate = Fate::kQuarantined;
   }
   ++tally_.in;
   tally_.unknown_fields += entry.event.unknown_fields;
@@ -636,10 +809,15 @@ absl::Status Engine::Quarantine(const InputRecord& record, Entry& entry, Outcome
   if (record.key) payload.set_key(record.key->data(), record.key->size());
   if (record.value) payload.set_value(record.value->data(), record.value->size());
   std::string sealed;
-  SLUICE_RETURN_IF_ERROR(sealer_.Seal(entry.position, payload.SerializeAsString(), sealed));
+  bool is_sealed = true;
+  try {
+    SLUICE_RETURN_IF_ERROR(sealer_.Seal(entry.position, payload.SerializeAsString(), sealed));
+  } catch (...) {
+    is_sealed = false;
+  }
   QuarantineRecord quarantined{entry.position, std::string_view(sealed), headers,
                                entry.event.violations};
-  if (!sink.Fits(quarantined)) {
+  if (!is_sealed || !sink.Fits(quarantined)) {
     // Nothing is lost: the raw record stands where the reference says, for as long as its topic
     // keeps it.
     quarantined.value = std::nullopt;

@@ -2,7 +2,9 @@
 // bytes.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,16 +29,33 @@ namespace sluice::engine {
 // The work on a chunk has three steps, so that its owner can time them and the second may go over a
 // network: Read -> Pseudonymise -> Write. Only Write hands anything to the sink, so that a chunk
 // whose pseudonyms can't be had leaves nothing behind.
+//
+// What a chunk's events take once they are read is bounded: a chunk that takes more than
+// kPieceBytesMax is worked on in pieces, each of which is read again for each step.
+//
+// An exception while an event is worked on sends that event to quarantine, by the rule kDefect, and
+// the others go on; where a whole piece was at work, the piece is divided until the event is found.
+// What the exception says goes nowhere: it may hold a value.
 class Engine {
  public:
+  // A defect of this program that the event brings out.
+  static constexpr std::string_view kDefect = "sluice.defect";
+  static constexpr size_t kPieceBytesMax = 8 * 1024 * 1024;
+  // An identifier's canonical form; beyond, rule sluice.identifier_too_long. Keys that are asked
+  // for over a network get it in one request.
+  static constexpr size_t kCanonicalBytesMax = 256 * 1024;
+
   // Pseudonymiser and sealer outlive the engine and are its alone. An error names a domain that
   // isn't there.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(std::shared_ptr<const Pipeline> pipeline,
                                                         privacy::Pseudonymiser& pseudonymiser,
                                                         privacy::Sealer& sealer);
 
-  // Parses, checks and joins. The records must stay until Write.
-  void Read(std::span<const InputRecord> records);
+  // Parses, checks and joins. The records must stay until Write. Those whose indexes are in
+  // `condemned` are not looked at: they go to quarantine as defects. `alone`: each step works on
+  // one record at a time, and at_work says which.
+  void Read(std::span<const InputRecord> records, std::span<const size_t> condemned = {},
+            bool alone = false);
   // Rows that are missing and that some event of the chunk is to wait for.
   struct Wait {
     std::string_view set;    // of one of them
@@ -54,20 +73,26 @@ class Engine {
   absl::Status Process(std::span<const InputRecord> records, OutcomeSink& sink);
 
   // The next quarantine records are sealed under another key, and pseudonyms may be of newer
-  // epochs. Call it at every batch border.
-  void NewBatch() {
-    sealer_.NewBatch();
-    pseudonymiser_.NewBatch();
-  }
+  // epochs; memory that a batch of large events took is given back. Call it at every batch border;
+  // what Read and Write pointed to is gone.
+  void NewBatch();
 
+  // Of the chunk at hand: events that are known to be defects. After Write, all that are.
+  size_t defects() const {
+    return static_cast<size_t>(std::count(defects_.begin(), defects_.end(), 1));
+  }
   // What Write has done since the tally was last cleared; the owner clears it.
   Tally& tally() { return tally_; }
-  // Of the chunk at hand, by record.
+  // Of the piece at hand, by record: of the whole chunk, where that is one piece.
   const event::Event& event(size_t record) const { return entries_[record].event; }
   // Bytes that are held for the chunk.
   size_t memory_bytes() const {
     return arena_.capacity() + out_.capacity() + batch_.bytes().capacity();
   }
+  // Where the record stands that is being worked on, for whoever has to say what the program died
+  // of; null between records, and while keys are asked for several. The place outlives the engine.
+  using AtWork = std::atomic<const InputRecord*>;
+  void ShowWork(AtWork* at_work) { at_work_ = at_work; }
 
  private:
   enum class Fate : uint8_t { kClean, kQuarantined, kSuppressed };
@@ -83,6 +108,8 @@ class Engine {
     size_t first_row = 0;   // in rows_, one for each join
     size_t first_text = 0;  // in texts_
     size_t text_count = 0;
+    size_t first_found = 0;               // in found_
+    privacy::PseudonymBatch::Mark asked;  // where the batch was before it
   };
   // A stream's record of the event that is being written.
   struct Prepared {
@@ -109,7 +136,23 @@ class Engine {
   Engine(std::shared_ptr<const Pipeline> pipeline, privacy::Pseudonymiser& pseudonymiser,
          privacy::Sealer& sealer);
 
+  // Records that are worked on together, from `begin` to `end` of the chunk.
+  struct Piece {
+    size_t begin = 0, end = 0;
+    privacy::PseudonymAnswer answer;  // where there are several pieces
+  };
+  // Reads from `begin` to `end`, or, where it is `bounded`, as much as one piece may take; returns
+  // its end.
+  size_t ReadPiece(size_t begin, size_t end, bool bounded);
+  void Show(const InputRecord* record) { at_work_->store(record, std::memory_order_relaxed); }
+  void Reread(size_t piece);
   void ReadOne(const InputRecord& record, Entry& entry);
+  void TakeBack(const Entry& entry);
+  void MarkDefect(const InputRecord& record, Entry& entry);
+  // Whether it is clean in all streams; otherwise it says why not.
+  bool PrepareAll(const InputRecord& record, Entry& entry, OutcomeSink& sink);
+  void SetPrefixes();
+  void Divide(size_t piece);
   std::string_view Position(const InputRecord& record);
   bool Unframe(std::string_view& value, event::Event& event) const;
   void CollectIdentifiers(const IdentifierNode& parent, event::Value* record, Entry& entry);
@@ -173,7 +216,7 @@ class Engine {
   privacy::Sealer& sealer_;
   event::JsonReader json_reader_;
   event::ProtobufReader protobuf_reader_;
-  const std::string message_index_;  // of a schema registry's frame for protobuf
+  const std::vector<int> message_index_;  // of a schema registry's frame for protobuf
 
   // By the pipeline's indexes, as the pseudonymiser numbers them.
   std::vector<uint16_t> domains_;
@@ -185,6 +228,12 @@ class Engine {
 
   // The chunk at hand.
   std::span<const InputRecord> records_;
+  std::vector<Piece> pieces_;
+  size_t piece_ = 0;              // the one that entries_ and all below are of
+  std::vector<uint8_t> defects_;  // by record
+  bool alone_ = false;
+  AtWork no_work_ = nullptr;
+  AtWork* at_work_ = &no_work_;
   std::vector<Entry> entries_;
   base::Arena arena_;
   privacy::PseudonymBatch batch_;

@@ -8,7 +8,9 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <new>
 #include <set>
+#include <stdexcept>
 
 #include "common/base/strings.h"
 #include "common/base/testing.h"
@@ -150,9 +152,7 @@ class EngineTest : public ::testing::Test {
   void Make(config::v1::Pipeline config) {
     auto pipeline = Pipeline::Compile(Options(std::move(config)));
     ASSERT_TRUE(pipeline.ok()) << pipeline.status();
-    // Without check bytes: the pseudonyms below are those of keyrings of before there were any.
-    auto keyring =
-        privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_, 0, 0);
+    auto keyring = privacy::Keyring::Create({{"intelligence", "int"}, {"public", "pub"}}, random_);
     pseudonymiser_ = *privacy::LocalPseudonymiser::Create(*keyring);
     keys_ = *privacy::NewSealingKeys(random_);
     sealer_ = *privacy::Sealer::Create(keys_.public_pem, random_);
@@ -191,6 +191,142 @@ class EngineTest : public ::testing::Test {
   std::unique_ptr<privacy::Sealer> sealer_;
   std::unique_ptr<Engine> engine_;
 };
+
+// Throws for batches that hold a value; keeps what it was asked for.
+class Breaking final : public privacy::Pseudonymiser {
+ public:
+  explicit Breaking(privacy::Pseudonymiser& sound) : sound_(sound) {}
+  absl::StatusOr<uint16_t> Domain(std::string_view name) override { return sound_.Domain(name); }
+  absl::Status Pseudonymise(const privacy::PseudonymBatch& batch,
+                            privacy::PseudonymAnswer& answer) override {
+    asked_ += batch.bytes();
+    largest_ = std::max(largest_, batch.used_bytes());
+    if (batch.bytes().find("broken") != std::string::npos) throw std::out_of_range("broken");
+    return sound_.Pseudonymise(batch, answer);
+  }
+  std::string asked_;
+  size_t largest_ = 0;
+
+ private:
+  privacy::Pseudonymiser& sound_;
+};
+
+class EngineDefects : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    breaking_ = std::make_unique<Breaking>(*pseudonymiser_);
+    engine_ = *Engine::Create(*Pipeline::Compile(Options(ParsePipeline(kPipeline))), *breaking_,
+                              *sealer_);
+  }
+  static std::string Named(std::string_view name) {
+    std::string event(kEvent);
+    return event.replace(event.find("Ann Archer"), 10, name);
+  }
+  std::unique_ptr<Breaking> breaking_;
+};
+
+TEST_F(EngineDefects, AnExceptionSendsItsEventToQuarantineAndTheOthersGoOn) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 20; ++i) texts.push_back(Named(i == 3 || i == 11 ? "broken" : "Ann Archer"));
+  std::vector<InputRecord> records;
+  for (size_t i = 0; i < texts.size(); ++i)
+    records.push_back(Record(texts[i], static_cast<int64_t>(i)));
+  Collected out = Run(records);
+  ASSERT_EQ(out.quarantined.size(), 2u);
+  EXPECT_EQ(out.quarantined[0].header("sluice-src"), "raw.e/3/3");
+  EXPECT_EQ(out.quarantined[1].header("sluice-src"), "raw.e/3/11");
+  for (const Collected::Record& record : out.quarantined) {
+    EXPECT_EQ(record.header("sluice-reason"), "sluice.defect");
+    EXPECT_EQ(record.header("sluice-path"), ".");
+  }
+  EXPECT_EQ(engine_->tally().violations["sluice.defect"], 2u);
+  EXPECT_EQ(engine_->tally().in, 20u);
+  ASSERT_EQ(out.clean.size(), 36u);
+  // The others' pseudonyms are the ones that they have in a sound chunk.
+  Collected sound = Run({Record(kEvent, 0)});
+  for (size_t i = 0; i < out.clean.size(); i += 2) {
+    EXPECT_EQ(out.clean[i].value, sound.clean[0].value);
+    EXPECT_EQ(out.clean[i + 1].value, sound.clean[1].value);
+  }
+}
+
+TEST_F(EngineDefects, WhatIsCondemnedIsNotLookedAt) {
+  std::vector<InputRecord> records = {Record(kEvent, 1), Record(Named("unseen"), 2)};
+  std::string text = Named("unseen");
+  records[1].value = text;
+  const size_t condemned[] = {1};
+  Collected out;
+  engine_->Read(records, condemned);
+  ASSERT_TRUE(engine_->Pseudonymise().ok());
+  ASSERT_TRUE(engine_->Write(out).ok());
+  EXPECT_EQ(out.clean.size(), 2u);
+  ASSERT_EQ(out.quarantined.size(), 1u);
+  EXPECT_EQ(out.quarantined[0].header("sluice-reason"), "sluice.defect");
+  EXPECT_THAT(breaking_->asked_, Not(HasSubstr("unseen")));
+}
+
+TEST_F(EngineDefects, AnEventThatBrokeItsContractAsksForNothing) {
+  std::string broken = Named("unasked");
+  broken.replace(broken.find("\"arrest\""), 8, "\"flown\"");
+  Collected out = Run({Record(kEvent, 1), Record(broken, 2), Record(kEvent, 3)});
+  EXPECT_EQ(out.clean.size(), 4u);
+  EXPECT_EQ(out.quarantined.size(), 1u);
+  EXPECT_THAT(breaking_->asked_, Not(HasSubstr("unasked")));
+  EXPECT_EQ(out.clean[2].value, out.clean[0].value);
+}
+
+// U+FDFA is eleven times as long in its canonical form.
+TEST_F(EngineDefects, AnIdentifierThatIsTooLongIsItsEventsFault) {
+  std::string name;
+  for (int i = 0; i < 40'000; ++i) name += "\xEF\xB7\xBA";
+  EXPECT_EQ(ReasonOf(Named(name)), "sluice.identifier_too_long@subject.name");
+  EXPECT_EQ(breaking_->asked_, "");
+}
+
+// 60 events that each take some 3 MB: more than one piece may.
+TEST_F(EngineDefects, AChunkThatTakesTooMuchIsWorkedOnInPieces) {
+  std::string others;
+  for (int i = 0; i < 9'000; ++i) others += ",{\"phone\":\"07700900123\"}";
+  std::string large(kEvent);
+  large.replace(large.find("\"others\":[") + 10, 0, "{}" + others + ",");
+  std::vector<InputRecord> records;
+  for (int i = 0; i < 60; ++i)
+    records.push_back(Record(i % 7 == 6 ? std::string_view("{}") : std::string_view(large), i));
+  Collected out = Run(records);
+  EXPECT_EQ(out.clean.size() + 2 * out.quarantined.size(), 120u);
+  ASSERT_EQ(out.quarantined.size(), 8u) << out.quarantined[0].header("sluice-reason");
+  EXPECT_LT(engine_->memory_bytes(), 3 * Engine::kPieceBytesMax);
+  EXPECT_LT(breaking_->largest_, Engine::kPieceBytesMax + 2'000'000);
+  EXPECT_EQ(engine_->tally().in, 60u);
+  Collected one = Run({Record(large, 0)});
+  for (size_t i = 0; i < out.clean.size(); i += 2)
+    ASSERT_EQ(out.clean[i].value, one.clean[0].value);
+  engine_->NewBatch();
+  EXPECT_LT(engine_->memory_bytes(), 3 * 4'194'304u) << "what each part keeps";
+}
+
+TEST_F(EngineTest, AnExceptionWhileARecordIsWrittenIsItsOwn) {
+  struct Throwing final : OutcomeSink {
+    absl::Status Clean(const InputRecord&, const CleanRecord&) override { return ++clean, Ok(); }
+    absl::Status Quarantined(const InputRecord&, const QuarantineRecord& r) override {
+      reason = r.violations[0].rule;
+      return Ok();
+    }
+    void Suppressed(const InputRecord&) override {}
+    bool Fits(const CleanRecord& r) const override {
+      return r.stream == 0 || r.value.find("AG") != std::string_view::npos ? true
+                                                                           : throw std::bad_alloc();
+    }
+    static absl::Status Ok() { return absl::OkStatus(); }
+    int clean = 0;
+    std::string reason;
+  } sink;
+  InputRecord record = Record(kEvent);
+  ASSERT_TRUE(engine_->Process({&record, 1}, sink).ok());
+  EXPECT_EQ(sink.clean, 0) << "no stream has it";
+  EXPECT_EQ(sink.reason, "sluice.defect");
+}
 
 TEST_F(EngineTest, JoinsAreCountedByWhetherTheyFoundTheirRow) {
   std::string elsewhere(kEvent), broken(kEvent);
@@ -505,7 +641,12 @@ TEST_F(EngineTest, FramedProtobufMustNameTheContractsMessage) {
   Make(config);
   std::string frame("\0\0\0\1\2", 5), event = Binary(kEvent);
   EXPECT_EQ(Run(frame + std::string(1, '\0') + event).clean.size(), 2u);
+  EXPECT_EQ(Run(frame + std::string("\2\0", 2) + event).clean.size(), 2u) << "its long form";
   EXPECT_EQ(ReasonOf(frame + std::string("\2\2", 2) + event), "framing.message_index@.");
+  for (std::string_view index :
+       {std::string_view("\2", 1), std::string_view("\1", 1), std::string_view("\4\0\0", 3),
+        std::string_view("\x80\x80\x80\x80\x80\0", 6)})
+    EXPECT_EQ(ReasonOf(frame + std::string(index)), "framing.message_index@.");
   EXPECT_EQ(ReasonOf(frame), "framing.message_index@.");
   EXPECT_EQ(ReasonOf(std::string("\0\0\0\1\3\0", 6) + event), "framing.schema_id@.");
   EXPECT_EQ(ReasonOf(event), "framing.missing@.");

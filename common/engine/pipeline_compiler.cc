@@ -227,6 +227,10 @@ class PipelineCompiler {
     if (bytes < 0 || bytes > 64 * 1024 * 1024) {
       Error("pipeline.input.event_bytes_max", "must be 1 to 67,108,864");
     }
+    int32_t parsed = config_.input().parsed_bytes_max();
+    if (parsed != 0 && (parsed < 65'536 || parsed > 1'073'741'824)) {
+      Error("pipeline.input.parsed_bytes_max", "must be 65,536 to 1,073,741,824");
+    }
   }
 
   void CheckTopics() {

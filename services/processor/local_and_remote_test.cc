@@ -164,6 +164,28 @@ TEST_F(LocalAndRemoteTest, MakeTheSameRecords) {
   EXPECT_GT(service_.calls(), 0);
 }
 
+// U+FDFA is eleven times as long in its canonical form: what fits into an event may not fit into a
+// request.
+TEST_F(LocalAndRemoteTest, GiveTheSameVerdictOnTheLongestValues) {
+  demo::Generator generator(3);
+  const std::string event = generator.Next();
+  const std::string place = "\"warrant_no\":\"";
+  ASSERT_NE(event.find(place), std::string::npos);
+  std::vector<std::string> events;
+  for (int letters : {1, 1'000, 7'000, 8'000, 140'000}) {
+    std::string longest;
+    for (int i = 0; i < letters; ++i) longest += "\xEF\xB7\xBA";
+    for (int copy = 0; copy < 3; ++copy) {
+      events.push_back(event);
+      events.back().insert(event.find(place) + place.size(), longest);
+    }
+  }
+  std::vector<std::string> local = Run(*local_, events), remote = Run(*remote_, events);
+  ASSERT_EQ(local.size(), remote.size());
+  for (size_t i = 0; i < local.size(); ++i) EXPECT_TRUE(local[i] == remote[i]) << i;
+  EXPECT_TRUE(local.back().starts_with("quarantine|"));
+}
+
 TEST_F(LocalAndRemoteTest, HandNothingOverWhileTheKeysAreAway) {
   auto keyed = KeyedEngine::Create(*remote_, random_);
   ASSERT_TRUE(keyed.ok());

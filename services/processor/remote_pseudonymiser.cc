@@ -26,6 +26,9 @@ constexpr uint32_t kScoped = 128;
 constexpr size_t kBlockBytes = sizeof(privacy::PseudonymBlock);
 // AES-SIV's tag.
 constexpr size_t kEncryptedBytesMin = 16;
+constexpr size_t kTextEndBytesMax = 5;
+// Values that many streams want enciphered: gRPC takes no message beyond 4 MiB.
+constexpr size_t kAnswerBytesMax = 2 * 1024 * 1024;
 // So many batches in a row without any answer in time, and the connection is given up.
 constexpr int kTimeoutsMax = 2;
 
@@ -221,7 +224,8 @@ absl::Status RemotePseudonymiser::Cut(const privacy::PseudonymBatch& batch) {
   call_count_ = 0;
   Call* call = nullptr;
   size_t begin = 0, target = 0;
-  bool counts = false;  // some value of the call hasn't exactly one target
+  size_t answer_bytes = 0;  // that the call's answer has at most
+  bool counts = false;      // some value of the call hasn't exactly one target
   auto end_call = [&] {
     if (call != nullptr && !counts) call->request.clear_target_counts();
   };
@@ -235,15 +239,23 @@ absl::Status RemotePseudonymiser::Cut(const privacy::PseudonymBatch& batch) {
     if (wanted == 0) continue;  // nobody asks for it
     if (wanted > kTargetsPerValueMax || static_cast<uint32_t>(value.kind) >= kScoped)
       return absl::InvalidArgumentError("a batch has a value that no request can hold");
+    size_t answered = 0;
+    for (size_t at = first; at < target; ++at) {
+      answered += kBlockBytes + kTextEndBytesMax;
+      if (targets[at].form != privacy::Form::kBlock) answered += bytes.size() + kEncryptedBytesMin;
+    }
     if (call == nullptr || call->values() >= options.values_per_call ||
-        call->request.values().size() + bytes.size() > options.bytes_per_call) {
+        call->request.values().size() + bytes.size() > options.bytes_per_call ||
+        answer_bytes + answered > kAnswerBytesMax) {
       end_call();
       call = &CallAt(call_count_++);
       call->request.Clear();
       call->targets = 0;
       call->has_texts = false;
       counts = false;
+      answer_bytes = 0;
     }
+    answer_bytes += answered;
     call->request.mutable_values()->append(bytes);
     call->request.add_ends(static_cast<uint32_t>(call->request.values().size()));
     call->request.mutable_kinds()->push_back(

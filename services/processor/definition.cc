@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/file.h"
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
 #include "common/contract/loader.h"
@@ -83,6 +82,9 @@ class Loader {
       CheckProcessor();
     }
     LoadPipeline();
+    // Whoever loads a definition uses its pipeline: without a reason for its absence there is one.
+    if (problems_.empty() && definition_.pipeline == nullptr && definition_.joined.waiting.empty())
+      Problem(kPipeline, "cannot be compiled");
     if (!problems_.empty()) {
       return absl::InvalidArgumentError(absl::StrJoin(problems_, "\n"));
     }
@@ -173,6 +175,8 @@ class Loader {
     CheckReference();
     if (config().contracts().empty())
       Problem("contracts", "name at least one folder with .proto files");
+    if (!config().deaths_folder().empty())
+      config().set_deaths_folder(definition_.Resolve(config().deaths_folder()));
     if (!config().listen().has_tls() && !config().listen().callers().empty()) {
       Problem("listen.callers", "callers are known by their certificates: set listen.tls");
     }
@@ -260,7 +264,15 @@ class Loader {
   void LoadPipeline() {
     engine::Pipeline::Options options;
     LoadSets(options);
-    if (config().contracts().empty()) return;
+    if (config().contracts().empty()) {
+      if (definition_.pipeline_only) {
+        problems_.push_back(base::StrCat(
+            definition_.config_file,
+            ": this file holds a pipeline alone, and nothing says where "
+            "its contract is: add --contracts FOLDER, the folder with the .proto files"));
+      }
+      return;
+    }
     std::vector<std::string> paths;
     for (const std::string& path : config().contracts()) paths.push_back(definition_.Resolve(path));
     auto contracts = contract::Contracts::Load(paths);
@@ -410,12 +422,6 @@ absl::StatusOr<std::shared_ptr<const engine::Pipeline>> CompilePipeline(
   return engine::Pipeline::Compile(std::move(options));
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  if (!in) return absl::NotFoundError(base::StrCat(path, ": can't be read"));
-  return text.str();
-}
+absl::StatusOr<std::string> ReadFile(const std::string& path) { return base::ReadFile(path); }
 
 }  // namespace sluice::processor

@@ -3,10 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <set>
 
 #include "common/base/strings.h"
@@ -373,6 +377,63 @@ TEST_F(EditionsTest, AWorkerWithoutAnEditionOrBlockedWaitsAndProducesNothing) {
   slot.Block(std::nullopt);
   EXPECT_TRUE(absl::IsUnavailable(transform.Process({&record, 1}, records)));
   EXPECT_THAT(records.values, ElementsAre());
+}
+
+// An Output that brings the process down at one event, wherever its chunk is.
+class Deadly final : public stream::Output {
+ public:
+  absl::Status Produce(const stream::OutputRecord& record) override {
+    if (record.value && record.value->find("deadly") != std::string_view::npos) raise(SIGSEGV);
+    for (const auto& header : record.headers)
+      if (header.name == "sluice-reason") reasons.emplace_back(header.value);
+    ++records;
+    return absl::OkStatus();
+  }
+  size_t record_bytes_max(size_t) const override { return 1 << 20; }
+  int records = 0;
+  std::vector<std::string> reasons;
+};
+
+TEST_F(EditionsTest, AnEventUnderWhichTheProcessDiedTwiceGoesToQuarantine) {
+  const std::string notes = folder_->path() + "/notes";
+  std::vector<std::string> events(20, kEvent);
+  events[13] = Replaced(kEvent, "\"legislation\":\"x\"", "\"legislation\":\"deadly\"");
+  std::vector<base::InputRecord> records(events.size());
+  for (size_t i = 0; i < events.size(); ++i) {
+    records[i].topic = "raw.stops";
+    records[i].offset = static_cast<int64_t>(100 + i);
+    records[i].value = events[i];
+  }
+  // Each process begins anew, as a container does.
+  auto run = [&](const std::function<void(const Deadly&, EngineTransform&)>& ended) {
+    pid_t child = fork();
+    if (child == 0) {
+      Start();
+      auto deaths = Deaths::Open(notes);
+      EngineTransform transform(editions_->current().setup->config.pipeline(), *slots_[0], clock_,
+                                *probe_, nullptr, deaths->get());
+      Deadly output;
+      if (!transform.Process(records, output).ok()) _exit(2);
+      ended(output, transform);
+      _exit(HasFailure() ? 3 : 0);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  };
+  auto never = [](const Deadly&, EngineTransform&) { FAIL(); };
+  EXPECT_EQ(run(never), -SIGSEGV);
+  EXPECT_EQ(ReadText(notes + "/deaths"), "raw.stops 0 100 119\n");
+  EXPECT_EQ(run(never), -SIGSEGV);
+  EXPECT_THAT(ReadText(notes + "/deaths"), HasSubstr("raw.stops 0 113 113\n"));
+  EXPECT_EQ(run([&](const Deadly& output, EngineTransform& transform) {
+              EXPECT_EQ(output.records, 19 * 2 + 1);
+              EXPECT_THAT(output.reasons, ElementsAre("sluice.defect"));
+              EXPECT_NE(ReadText(notes + "/deaths"), "") << "not committed yet";
+              transform.Committed();
+            }),
+            0);
+  EXPECT_EQ(ReadText(notes + "/deaths"), "");
 }
 
 TEST_F(EditionsTest, WhatWasReplacedIsDestroyedByTheThreadThatMadeIt) {

@@ -25,9 +25,17 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
                                       stream::Output& output) {
   if (!open_) SLUICE_RETURN_IF_ERROR(TakeEdition());
   auto start = clock_.Now();
+  SLUICE_RETURN_IF_ERROR(defects_.Check(start));
   SLUICE_RETURN_IF_ERROR(Divide(records));
   output_ = &output;
-  for (const Part& part : parts_) part.edition->keyed.engine->Read(part.records);
+  const bool alone = Judge(records);
+  std::optional<Deaths::AtWork> at_work;
+  if (deaths_ != nullptr) at_work.emplace(records, alone, at_work_);
+  for (Part& part : parts_) {
+    engine::Engine& engine = *part.edition->keyed.engine;
+    engine.ShowWork(&at_work_);
+    engine.Read(part.records, CondemnedOf(part), alone);
+  }
   SLUICE_RETURN_IF_ERROR(WaitForRows());
   auto read = clock_.Now();
   for (const Part& part : parts_)
@@ -42,6 +50,10 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 1, output));
   for (const Part& part : parts_) SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Write(*this));
   auto written = clock_.Now();
+  size_t defects = 0;
+  for (const Part& part : parts_) defects += part.edition->keyed.engine->defects();
+  defects_.Add(written, records.size(), defects);
+  if (alone) passed_.insert(passed_.end(), suspects_.begin(), suspects_.end());
   for (const base::InputRecord& record : records) {
     if (record.timestamp_ms >= 0) timestamps_ms_.push_back(record.timestamp_ms);
   }
@@ -49,6 +61,32 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   probe_.Stage(Probe::kPseudonymise, pseudonymised - read);
   probe_.Stage(Probe::kWrite, written - pseudonymised);
   return absl::OkStatus();
+}
+
+// Whether one of the records is to be worked on alone; then suspects_ says which.
+bool EngineTransform::Judge(std::span<const base::InputRecord> records) {
+  suspects_.clear();
+  if (deaths_ == nullptr || deaths_->notes() == 0) return false;
+  for (const base::InputRecord& record : records) {
+    const Deaths::Verdict verdict = deaths_->Judge(record);
+    if (verdict == Deaths::Verdict::kSound) continue;
+    suspects_.push_back({std::string(record.topic), record.partition, record.offset,
+                         verdict == Deaths::Verdict::kCondemned});
+  }
+  return !suspects_.empty();
+}
+
+std::span<const size_t> EngineTransform::CondemnedOf(const Part& part) {
+  condemned_.clear();
+  for (size_t i = 0; i < part.records.size() && !suspects_.empty(); ++i) {
+    const base::InputRecord& record = part.records[i];
+    if (std::any_of(suspects_.begin(), suspects_.end(), [&](const Suspect& suspect) {
+          return suspect.condemned && suspect.offset == record.offset &&
+                 suspect.partition == record.partition;
+        }))
+      condemned_.push_back(i);
+  }
+  return condemned_;
 }
 
 absl::Status EngineTransform::TakeEdition() {
@@ -169,6 +207,8 @@ void EngineTransform::Committed() {
                   std::exchange(timestamps_ms, {}), clock_.UnixMillis());
   }
   if (pins_ != nullptr) pins_->Committed();
+  for (const Suspect& suspect : passed_)
+    deaths_->Passed(suspect.topic, suspect.partition, suspect.offset + 1);
   Clear();
 }
 
@@ -180,6 +220,7 @@ void EngineTransform::Discarded() {
 
 void EngineTransform::Clear() {
   open_ = false;
+  passed_.clear();
   timestamps_ms_.clear();
   for (WorkerEdition* used : used_) {
     used->keyed.engine->tally().Clear();

@@ -12,6 +12,8 @@
 #include "common/base/clock.h"
 #include "common/engine/engine.h"
 #include "common/stream/transform.h"
+#include "services/processor/deaths.h"
+#include "services/processor/defect_gate.h"
 #include "services/processor/edition.h"
 #include "services/processor/pins.h"
 #include "services/processor/probe.h"
@@ -42,13 +44,15 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
  public:
   // All outlive the transform. The topics that `config` names stay the same in every edition.
   // `pins` may be null; their topic is the one behind the quarantine's.
+  // `deaths` may be null: then nothing is noted when the process dies.
   EngineTransform(const config::v1::Pipeline& config, EditionSlot& slot, const base::Clock& clock,
-                  Probe& probe, std::unique_ptr<Pins> pins = nullptr)
+                  Probe& probe, std::unique_ptr<Pins> pins = nullptr, Deaths* deaths = nullptr)
       : quarantine_topic_(static_cast<size_t>(config.streams_size())),
         slot_(slot),
         clock_(clock),
         probe_(probe),
-        pins_(std::move(pins)) {}
+        pins_(std::move(pins)),
+        deaths_(deaths) {}
 
   absl::Status Process(std::span<const base::InputRecord> records, stream::Output& output) override;
   void Assigned() override;
@@ -74,6 +78,15 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
     VersionIds ids;
     int idle_transactions = 0;
   };
+  // A record of the chunk that the process died at before.
+  struct Suspect {
+    std::string topic;
+    int32_t partition = 0;
+    int64_t offset = 0;
+    bool condemned = false;
+  };
+  bool Judge(std::span<const base::InputRecord> records);
+  std::span<const size_t> CondemnedOf(const Part& part);
   absl::Status TakeEdition();
   absl::Status Divide(std::span<const base::InputRecord> records);
   absl::Status AddPart(std::shared_ptr<const VersionIds> ids,
@@ -95,6 +108,12 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   const base::Clock& clock_;
   Probe& probe_;
   const std::unique_ptr<Pins> pins_;
+  Deaths* const deaths_;
+  engine::Engine::AtWork at_work_ = nullptr;
+  DefectGate defects_;
+  std::vector<Suspect> suspects_;  // of the chunk at hand
+  std::vector<size_t> condemned_;  // of the part at hand
+  std::vector<Suspect> passed_;    // in the open transaction
   std::unique_ptr<WorkerEdition> running_;
   Pins::Newest newest_;  // what running_ joins
   std::vector<Older> older_;

@@ -3,6 +3,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/rpc/tls_pair.h"
+#include "common/telemetry/log.h"
 #include "services/brokers/connection.h"
 
 namespace sluice::processor {
@@ -65,6 +66,20 @@ Processor::~Processor() {
 
 absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   auto processor = std::unique_ptr<Processor>(new Processor(std::move(setup)));
+  if (const std::string& folder = processor->config_.deaths_folder(); !folder.empty()) {
+    auto deaths = Deaths::Open(folder);
+    if (!deaths.ok())
+      return absl::Status(deaths.status().code(),
+                          base::StrCat("deaths_folder: ", base::View(deaths.status().message())));
+    processor->deaths_ = *std::move(deaths);
+    if (size_t notes = processor->deaths_->notes(); notes > 0) {
+      telemetry::Log(telemetry::Severity::kWarning, "deaths_noted",
+                     {{"notes", notes},
+                      {"text",
+                       "this process died while it worked on events; it works on those "
+                       "events one at a time"}});
+    }
+  }
   int workers = Or(processor->config_.workers(), 1);
   for (int i = 0; i < workers; ++i)
     SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
@@ -126,8 +141,8 @@ absl::Status Processor::AddWorker(size_t index) {
         Pins::Options{PinningGroup(config_), config_.pipeline().input().topic(), control},
         *control_, probe_);
   }
-  worker->transform = std::make_unique<EngineTransform>(config_.pipeline(), editions_->AddWorker(),
-                                                        clock_, probe_, std::move(pins));
+  worker->transform = std::make_unique<EngineTransform>(
+      config_.pipeline(), editions_->AddWorker(), clock_, probe_, std::move(pins), deaths_.get());
   worker->probe = std::make_unique<WorkerProbe>(probe_, index, [this] { UpdateHealth(); });
 
   stream::DriverOptions driver;

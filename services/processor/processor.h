@@ -69,6 +69,7 @@ class Processor final : public Controls {
   base::SystemRandom random_;
   telemetry::Registry registry_;
   Probe probe_;
+  std::unique_ptr<Deaths> deaths_;       // null: no folder for them is given
   std::unique_ptr<ControlLog> control_;  // null: there is no control topic
   std::unique_ptr<Editions> editions_;
   std::vector<std::unique_ptr<Worker>> workers_;

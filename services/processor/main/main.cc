@@ -10,6 +10,12 @@
 #include "common/telemetry/log.h"
 #include "services/processor/processor.h"
 
+// Read by jemalloc, where the program is linked with it: what a burst of large events took goes back
+// to the system within seconds, also while no events come.
+extern "C" {
+const char* malloc_conf = "background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0";
+}
+
 namespace {
 
 int Fail(const absl::Status& status) {

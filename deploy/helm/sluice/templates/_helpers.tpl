@@ -234,7 +234,7 @@ resources: {requests: {storage: {{ .size }}}}
 {{- with include "sluice.kafkaSecurity" . | fromYaml }}{{ $_ := set $kafka "security" . }}{{ end -}}
 {{- $listen := include "sluice.listen" .root | fromYaml -}}
 {{- if and (eq (include "sluice.tls" .root) "true") $values.certificates.operators }}{{ $_ := set $listen "callers" $values.certificates.operators }}{{ end -}}
-{{- $config := dict "kafka" $kafka "contracts" $contracts "pipeline" $pipeline "listen" $listen "workers" (int (default $values.processor.workers $own.workers)) "drain_timeout_ms" (include "sluice.drainMs" .root | int) -}}
+{{- $config := dict "kafka" $kafka "contracts" $contracts "pipeline" $pipeline "listen" $listen "workers" (int (default $values.processor.workers $own.workers)) "drain_timeout_ms" (include "sluice.drainMs" .root | int) "deaths_folder" "/var/lib/sluice-deaths" -}}
 {{- if $values.pseudonymiser.enabled -}}
 {{- $_ := set $config "pseudonymiser" (dict "remote" (include "sluice.remote" (dict "root" .root "component" "pseudonymiser") | fromYaml)) -}}
 {{- else -}}

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
+#include <new>
 
 #include "common/base/strings.h"
 #include "common/config/nearest.h"
@@ -151,7 +153,16 @@ int Program::Run(std::vector<std::string> arguments) {
                  .colour = colour_ == "always" || (colour_ == "auto" && wanted),
                  .live = terminal_.err,
                  .screen = terminal_.out});
-  absl::StatusOr<ExitCode> ended = chosen_(output);
+  absl::StatusOr<ExitCode> ended = ExitCode::kInternal;
+  try {
+    ended = chosen_(output);
+  } catch (const std::bad_alloc&) {
+    ended = absl::InternalError("there is not enough memory for this input");
+  } catch (const std::exception&) {
+    // Its text may hold a value of an event.
+    ended = absl::InternalError(
+        "a defect of sluicectl: it could not handle this input; please report the call");
+  }
   out_.flush();
   if (ended.ok() && !out_) {
     ended = absl::InternalError("what was to be written couldn't be: is the disk full?");

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <optional>
 
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/pseudonym.h"
@@ -22,9 +23,9 @@ absl::Status ForEachLine(const std::string& file, Output& output,
                          absl::FunctionRef<absl::Status(const std::string& line)> work) {
   std::ifstream opened;
   if (file != "-") {
+    SLUICE_RETURN_IF_ERROR(base::CheckReadable(file));
     opened.open(file, std::ios::binary);
-    if (!opened.is_open())
-      return absl::NotFoundError(StrCat(file, ": can't be read: does it exist?"));
+    if (!opened.is_open()) return absl::NotFoundError(StrCat(file, ": cannot be read"));
   }
   std::istream& in = file == "-" ? output.in() : opened;
   for (std::string line; std::getline(in, line);) {

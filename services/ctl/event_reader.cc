@@ -117,7 +117,7 @@ class CsvReader final : public EventReader {
       ++count;
     }
     for (size_t i = 0; i < count; ++i) chunk.events.push_back(chunk_[i].json);
-    return absl::OkStatus();
+    return rows_->status();
   }
 
  private:
@@ -136,8 +136,8 @@ absl::StatusOr<std::unique_ptr<EventReader>> EventReader::Csv(std::istream& in,
                                                               RowOptions rows) {
   auto reader = RowReader::Create(in, std::move(rows));
   if (!reader.ok()) {
-    return absl::InvalidArgumentError(
-        base::StrCat(name, ": ", base::View(reader.status().message())));
+    return absl::Status(reader.status().code(),
+                        base::StrCat(name, ": ", base::View(reader.status().message())));
   }
   return std::make_unique<CsvReader>(*std::move(reader));
 }

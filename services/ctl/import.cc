@@ -1,5 +1,7 @@
 #include "services/ctl/import.h"
 
+#include <simdjson.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -7,6 +9,7 @@
 #include <optional>
 
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -24,6 +27,7 @@ constexpr size_t kHeaderBytesMax = 128;  // of what an imported record carries
 constexpr int kAttemptsWithoutProgressMax = 5;
 
 absl::StatusOr<std::string> HashOf(const std::string& path, uint64_t& bytes) {
+  SLUICE_RETURN_IF_ERROR(base::CheckReadable(path, /*regular=*/true));
   std::ifstream file(path, std::ios::binary);
   base::Sha256 hash;
   std::string block(1024 * 1024, '\0');
@@ -34,7 +38,8 @@ absl::StatusOr<std::string> HashOf(const std::string& path, uint64_t& bytes) {
     hash.Add({block.data(), got});
     bytes += got;
   }
-  if (!file.eof()) return absl::NotFoundError(base::StrCat(path, ": can't be read"));
+  if (!file.eof() || file.bad())
+    return absl::UnavailableError(base::StrCat(path, ": cannot be read to its end"));
   return hash.Hex();
 }
 
@@ -87,6 +92,7 @@ class Importer {
     SLUICE_RETURN_IF_ERROR(Open());
     Row row;
     while (rows_->Next(row)) Count(row, SIZE_MAX);
+    SLUICE_RETURN_IF_ERROR(ReadSoFar());
     report_.complete = true;
     return absl::OkStatus();
   }
@@ -106,7 +112,7 @@ class Importer {
  private:
   absl::Status Open() {
     file_ = std::make_unique<std::ifstream>(report_.file, std::ios::binary);
-    if (!*file_) return absl::NotFoundError(base::StrCat(report_.file, ": can't be read"));
+    if (!*file_) return absl::NotFoundError(base::StrCat(report_.file, ": cannot be read"));
     auto rows = RowReader::Create(*file_, options_.rows);
     if (!rows.ok()) {
       return absl::Status(rows.status().code(),
@@ -132,6 +138,7 @@ class Importer {
     SLUICE_ASSIGN_OR_RETURN(auto admin, kafka::Admin::Create(site_.connection));
     SLUICE_ASSIGN_OR_RETURN(auto committed, admin->Committed(group, site_.raw()));
     uint64_t done = committed.empty() || committed[0] < 0 ? 0 : static_cast<uint64_t>(committed[0]);
+    if (done == 0) SLUICE_RETURN_IF_ERROR(CheckNotSentOtherwise(*admin));
     SLUICE_RETURN_IF_ERROR(Open());
     size_t bytes_max = (*writer)->record_bytes_max(0);
     report_.read = report_.sent = report_.refused = 0;
@@ -141,6 +148,7 @@ class Importer {
     Row row;
     while (report_.read < done) {
       if (!rows_->Next(row)) {
+        SLUICE_RETURN_IF_ERROR(ReadSoFar());
         return absl::InternalError(base::StrCat(report_.file, ": has fewer rows than group ", group,
                                                 " has seen acknowledged"));
       }
@@ -148,12 +156,58 @@ class Importer {
     }
     if (!resumed_) report_.read_before = done;
     resumed_ = true;
+    // Before the first row is sent: a later run learns from it what this one may have sent.
+    SLUICE_RETURN_IF_ERROR(WriteManifest());
     for (bool more = true; more;) {
       SLUICE_ASSIGN_OR_RETURN(more, WriteBatch(**writer, bytes_max));
-      options_.progress(static_cast<uint64_t>(std::max<std::streamoff>(file_->tellg(), 0)));
+      if (auto at = file_->tellg(); at >= 0) options_.progress(static_cast<uint64_t>(at));
     }
     report_.complete = true;
     return WriteManifest();
+  }
+
+  // Whether the rows that were read are all there are up to there.
+  absl::Status ReadSoFar() const {
+    if (rows_->status().ok()) return absl::OkStatus();
+    return absl::Status(rows_->status().code(),
+                        base::StrCat(report_.file, ": ", base::View(rows_->status().message())));
+  }
+
+  std::string ManifestPath() const {
+    return options_.manifest.empty() ? report_.file + ".manifest.json" : options_.manifest;
+  }
+
+  // The file may have been imported with other content or options: its rows, and where ids are made
+  // their ids, would be sent a second time under the new import's name. The manifest names the
+  // former import, and its group says whether it sent anything.
+  absl::Status CheckNotSentOtherwise(kafka::Admin& admin) const {
+    if (options_.again || !std::filesystem::exists(ManifestPath())) return absl::OkStatus();
+    SLUICE_ASSIGN_OR_RETURN(std::string text, base::ReadFile(ManifestPath()));
+    simdjson::dom::parser parser;
+    simdjson::dom::element manifest;
+    std::string_view import, topic, sha256;
+    uint64_t bytes = 0;
+    if (parser.parse(text).get(manifest) != simdjson::SUCCESS ||
+        manifest["import"].get(import) != simdjson::SUCCESS ||
+        manifest["topic"].get(topic) != simdjson::SUCCESS ||
+        manifest["sha256"].get(sha256) != simdjson::SUCCESS ||
+        manifest["bytes"].get(bytes) != simdjson::SUCCESS) {
+      return absl::FailedPreconditionError(base::StrCat(
+          ManifestPath(), ": is not the manifest of an import; name another with --manifest"));
+    }
+    if (import == report_.id || topic != report_.topic) return absl::OkStatus();
+    SLUICE_ASSIGN_OR_RETURN(auto committed,
+                            admin.Committed(base::StrCat("sluice-import-", import), site_.raw()));
+    if (committed.empty() || committed[0] <= 0) return absl::OkStatus();
+    const bool changed = sha256 != report_.sha256;
+    return absl::FailedPreconditionError(base::StrCat(
+        report_.file, ": ", committed[0], " of its rows were sent by import ", import,
+        changed
+            ? base::StrCat(", and its content has changed since. Put new rows in a file of their "
+                           "own; to complete that import, restore the first ",
+                           bytes, " bytes of this file")
+            : std::string(", which had other options. To complete that import, use its options"),
+        ". With --again, every row is sent again as a new import (", ManifestPath(), ")"));
   }
 
   // False: the file has ended.
@@ -175,6 +229,7 @@ class Importer {
       items.push_back(
           {std::move(row.json), std::move(row.key), base::StrCat(report_.id, "/", row.number)});
     }
+    SLUICE_RETURN_IF_ERROR(ReadSoFar());
     if (report_.read == begun) return false;
     std::vector<stream::OutputRecord> records;
     std::vector<stream::Header> headers(items.size());
@@ -219,8 +274,7 @@ class Importer {
 
   absl::Status WriteManifest() {
     report_.updated_ms = clock_.UnixMillis();
-    const std::string path =
-        options_.manifest.empty() ? report_.file + ".manifest.json" : options_.manifest;
+    const std::string path = ManifestPath();
     JsonText json;
     json.BeginObject()
         .Member("import", report_.id)

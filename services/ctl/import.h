@@ -22,6 +22,8 @@ struct ImportOptions {
   int transaction_rows = 1000;  // 1 to 100,000
   // Where the manifest is written, after every transaction as a whole. Empty: FILE.manifest.json.
   std::string manifest;
+  // Sends all rows, also where the manifest names another import of this file that sent some.
+  bool again = false;
   std::function<void(uint64_t bytes)> progress = [](uint64_t) {};
 };
 

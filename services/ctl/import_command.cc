@@ -101,6 +101,9 @@ void AddImportCommand(Program& program) {
                   "Rows in one transaction at most")
       ->capture_default_str();
   command.add_flag("--check", options->check, "Read only, without Kafka");
+  command.add_flag("--again", options->import.again,
+                   "Send every row as a new import, also if the file was imported with other "
+                   "content or options before");
 }
 
 }  // namespace sluice::ctl

@@ -104,10 +104,49 @@ TEST_F(ImportKafkaTest, MistakesAreNamedBeforeAnythingIsSent) {
   Ended ended = Ctl({"import", file});
   EXPECT_EQ(ended.code, 2);
   EXPECT_THAT(ended.err, HasSubstr("sluicectl topics apply"));
-  EXPECT_THAT(Ctl({"import", path("none.csv")}).err, HasSubstr("none.csv: can't be read"));
+  EXPECT_THAT(Ctl({"import", path("none.csv")}).err, HasSubstr("none.csv: cannot be read"));
   EXPECT_THAT(Ctl({"import", File("x.dat", "")}).err, HasSubstr("--format"));
   EXPECT_THAT(Ctl({"import", file, "--name", "code"}).err, HasSubstr("Column=name"));
   EXPECT_THAT(Ctl({"import", file, "--key", "kode", "--check"}).err, HasSubstr("'kode'"));
+}
+
+TEST_F(ImportKafkaTest, AChangedFileOfWhichRowsWereSentIsRefused) {
+  MakeTopics(1);
+  std::string text = "code\n";
+  for (int i = 0; i < 40; ++i) text += "x\n";
+  std::string file = File("grows.csv", text);
+  std::vector<std::string> arguments = {"import", file, "--id-field", "id", "--transaction-rows",
+                                        "10"};
+  EXPECT_EQ(RunCtlUntil("during_commit:2", arguments).signal, SIGKILL);
+  File("grows.csv", text + "y\n");
+  Ended ended = Ctl(arguments);
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("its content has changed since"),
+                               HasSubstr("the first " + std::to_string(text.size()) + " bytes"),
+                               HasSubstr("--again")));
+  File("grows.csv", text);
+  EXPECT_EQ(Ctl(arguments).code, 0) << "as the text says, the old import is completed";
+  EXPECT_EQ(ReadAll(site_.raw()).size(), 40u);
+  arguments.back() = "20";
+  EXPECT_EQ(Ctl(arguments).code, 0) << "how many rows a transaction has changes no record";
+  arguments.push_back("--name");
+  arguments.push_back("code=kind");
+  EXPECT_THAT(Ctl(arguments).err, HasSubstr("which had other options"));
+  arguments.push_back("--again");
+  EXPECT_EQ(Ctl(arguments).code, 0);
+  EXPECT_EQ(ReadAll(site_.raw()).size(), 80u);
+}
+
+TEST_F(ImportKafkaTest, APipeIsRefusedAtOnceBecauseItCanBeReadOnlyOnce) {
+  std::string pipe = path("pipe.csv");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const char* check : {"--manifest", "--check"}) {
+    std::vector<std::string> arguments = {"import", pipe, check};
+    if (arguments.back() == "--manifest") arguments.push_back(path("manifest"));
+    Ended ended = Ctl(arguments);
+    EXPECT_EQ(ended.code, 2);
+    EXPECT_THAT(ended.err, HasSubstr("is not a regular file"));
+  }
 }
 
 TEST_F(ImportKafkaTest, RealExtractsAreReadWhole) {

@@ -189,7 +189,7 @@ TEST(Lint, WarningsAloneEndWithZeroUnlessStrict) {
 TEST(Lint, AFileThatIsNotThereIsAnError) {
   Ended ended = RunCtl({"lint", "nowhere.yaml"});
   EXPECT_EQ(ended.code, 1);
-  EXPECT_THAT(ended.out, HasSubstr("nowhere.yaml: can't be read"));
+  EXPECT_THAT(ended.out, HasSubstr("nowhere.yaml: cannot be read"));
 }
 
 // A treatment of a shipped pipeline, and what somebody might put in its place.

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <sstream>
 
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/admin.h"
@@ -227,13 +226,10 @@ absl::StatusOr<uint64_t> QuarantineDepth::Refresh() {
 
 absl::StatusOr<PayloadOpener> PayloadOpener::Create(const Site& site,
                                                     const std::string& private_key) {
-  std::ifstream file(private_key, std::ios::binary);
-  std::stringstream pem;
-  pem << file.rdbuf();
-  if (!file) return absl::NotFoundError(base::StrCat(private_key, ": can't be read"));
+  SLUICE_ASSIGN_OR_RETURN(std::string pem, base::ReadFile(private_key));
   PayloadOpener opener;
   opener.site_ = &site;
-  auto unsealer = privacy::Unsealer::Create(pem.str());
+  auto unsealer = privacy::Unsealer::Create(pem);
   if (!unsealer.ok()) {
     return absl::Status(unsealer.status().code(),
                         base::StrCat(private_key, ": ", base::View(unsealer.status().message())));

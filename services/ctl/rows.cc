@@ -1,11 +1,13 @@
 #include "services/ctl/rows.h"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/base/utf8.h"
+#include "common/event/limits.h"
 #include "common/telemetry/json.h"
 
 namespace sluice::ctl {
@@ -13,71 +15,112 @@ namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-enum class Parse { kDone, kGoesOn, kStrayQuote, kTextAfterQuote };
+constexpr size_t kBlockBytes = 64 * 1024;
+// Members within members: an event may have no more (see common/event/limits.h).
+constexpr size_t kPartsMax = event::kDepthMax;
 
-// The cells of a whole row.
-Parse ParseCells(std::string_view row, std::vector<std::string>& cells) {
-  cells.clear();
-  size_t at = 0;
-  while (true) {
-    std::string& cell = cells.emplace_back();
-    if (at < row.size() && row[at] == '"') {
-      for (++at;; ++at) {
-        if (at >= row.size()) return Parse::kGoesOn;
-        if (row[at] != '"') {
-          cell.push_back(row[at]);
-        } else if (at + 1 < row.size() && row[at + 1] == '"') {
-          cell.push_back('"');
-          ++at;
-        } else {
-          ++at;
-          break;
-        }
-      }
-      if (at < row.size() && row[at] != ',') return Parse::kTextAfterQuote;
-    } else {
-      size_t end = std::min(row.find(',', at), row.size());
-      std::string_view text = row.substr(at, end - at);
-      if (text.find('"') != text.npos) return Parse::kStrayQuote;
-      cell = text;
-      at = end;
-    }
-    if (at >= row.size()) return Parse::kDone;
-    ++at;
-  }
+// A column's name in an error.
+std::string Shown(std::string_view name) {
+  constexpr size_t kShownMax = 80;
+  return name.size() <= kShownMax ? std::string(name)
+                                  : base::StrCat(name.substr(0, kShownMax), "...");
 }
 
 }  // namespace
+
+// Cells of a row whose text may come in several pieces: each byte is looked at once.
+class RowReader::Cells {
+ public:
+  enum class Parse { kDone, kGoesOn, kStrayQuote, kTextAfterQuote };
+
+  void Begin(std::vector<std::string>& cells) {
+    cells_ = &cells;
+    cells_->clear();
+    quoted_ = false;
+  }
+
+  // The next piece, which ends where a line does. kGoesOn: inside a quoted cell.
+  Parse Add(std::string_view text) {
+    size_t at = 0;
+    while (true) {
+      if (!quoted_) {
+        std::string& cell = cells_->emplace_back();
+        if (at >= text.size() || text[at] != '"') {
+          size_t end = std::min(text.find(',', at), text.size());
+          std::string_view whole = text.substr(at, end - at);
+          if (whole.find('"') != whole.npos) return Parse::kStrayQuote;
+          cell = whole;
+          at = end;
+        } else {
+          quoted_ = true;
+          ++at;
+        }
+      }
+      if (quoted_) {
+        std::string& cell = cells_->back();
+        while (true) {
+          size_t quote = text.find('"', at);
+          if (quote == text.npos) {
+            cell.append(text, at);
+            return Parse::kGoesOn;
+          }
+          cell.append(text, at, quote - at);
+          at = quote + 1;
+          if (at >= text.size() || text[at] != '"') break;
+          cell.push_back('"');
+          ++at;
+        }
+        quoted_ = false;
+        if (at < text.size() && text[at] != ',') return Parse::kTextAfterQuote;
+      }
+      if (at >= text.size()) return Parse::kDone;
+      ++at;
+    }
+  }
+
+ private:
+  std::vector<std::string>* cells_ = nullptr;
+  bool quoted_ = false;
+};
 
 struct RowReader::Member {
   std::string name;
   size_t column = SIZE_MAX;  // SIZE_MAX: an object
   std::vector<Member> members;
+  std::map<std::string, size_t, std::less<>> index;  // of members, by name
 
-  bool Holds(const std::vector<std::string>& cells) const {
-    if (column != SIZE_MAX) return !cells[column].empty();
-    return std::any_of(members.begin(), members.end(),
-                       [&](const Member& member) { return member.Holds(cells); });
-  }
-
-  // An empty cell is an absent field.
-  void Write(const std::vector<std::string>& cells, std::string& out) const {
-    if (column != SIZE_MAX) return telemetry::AppendJsonText(out, cells[column]);
-    char before = '{';
+  // An empty cell is an absent field, and so is an object of nothing else: false, and nothing is
+  // written.
+  bool Write(const std::vector<std::string>& cells, std::string& out) const {
+    if (column != SIZE_MAX) {
+      if (cells[column].empty()) return false;
+      telemetry::AppendJsonText(out, cells[column]);
+      return true;
+    }
+    const size_t before = out.size();
+    char separator = '{';
     for (const Member& member : members) {
-      if (!member.Holds(cells)) continue;
-      out += before;
-      before = ',';
+      const size_t mark = out.size();
+      out += separator;
       telemetry::AppendJsonText(out, member.name);
       out += ':';
-      member.Write(cells, out);
+      if (member.Write(cells, out)) {
+        separator = ',';
+      } else {
+        out.resize(mark);
+      }
     }
-    out += before == '{' ? "{}" : "}";
+    if (out.size() == before) return false;
+    out += '}';
+    return true;
   }
 };
 
 RowReader::RowReader(std::istream& in, RowOptions options)
-    : in_(in), options_(std::move(options)), root_(std::make_shared<Member>()) {}
+    : in_(in),
+      options_(std::move(options)),
+      block_(kBlockBytes, '\0'),
+      root_(std::make_shared<Member>()) {}
 
 absl::StatusOr<std::unique_ptr<RowReader>> RowReader::Create(std::istream& in, RowOptions options) {
   std::unique_ptr<RowReader> reader(new RowReader(in, std::move(options)));
@@ -92,17 +135,30 @@ bool RowReader::TakeLine(Line& line) {
   return true;
 }
 
+bool RowReader::FillBlock() {
+  // Not by the stream's buffer, which throws where the system fails; the stream catches it.
+  in_.read(block_.data(), static_cast<std::streamsize>(block_.size()));
+  block_at_ = 0;
+  block_end_ = static_cast<size_t>(in_.gcount());
+  if (in_.bad()) status_ = absl::UnavailableError("cannot be read to its end");
+  return block_end_ > 0;
+}
+
 bool RowReader::ReadLine(Line& line) {
   line = {};
-  std::streambuf& bytes = *in_.rdbuf();
-  int c = bytes.sbumpc();
-  if (c == EOF) return false;
-  for (; c != EOF && c != '\n'; c = bytes.sbumpc()) {
-    if (line.text.size() < options_.row_bytes_max) {
-      line.text.push_back(static_cast<char>(c));
-    } else {
-      line.too_long = true;
-    }
+  if (block_at_ == block_end_ && !FillBlock()) return false;
+  for (bool ended = false; !ended;) {
+    const char* begin = block_.data() + block_at_;
+    const size_t left = block_end_ - block_at_;
+    const void* end = std::memchr(begin, '\n', left);
+    ended = end != nullptr;
+    std::string_view piece(
+        begin, ended ? static_cast<size_t>(static_cast<const char*>(end) - begin) : left);
+    block_at_ += piece.size() + (ended ? 1 : 0);
+    const size_t room = options_.row_bytes_max - line.text.size();
+    line.too_long |= piece.size() > room;
+    line.text.append(piece.substr(0, room));
+    if (!ended && !FillBlock()) break;
   }
   line.number = ++lines_;
   if (line.text.ends_with('\r')) line.text.pop_back();
@@ -113,10 +169,16 @@ bool RowReader::ReadLine(Line& line) {
 
 absl::Status RowReader::ReadHeader() {
   Line line;
-  if (!ReadLine(line) || line.text.empty())
-    return absl::InvalidArgumentError("line 1: there is no header");
+  const bool read = ReadLine(line);
+  SLUICE_RETURN_IF_ERROR(status_);
+  if (!read || line.text.empty()) return absl::InvalidArgumentError("line 1: there is no header");
+  if (line.too_long)
+    return absl::InvalidArgumentError(
+        base::StrCat("line 1: is longer than ", options_.row_bytes_max, " bytes"));
   if (!base::IsUtf8(line.text)) return absl::InvalidArgumentError("line 1: isn't UTF-8");
-  if (ParseCells(line.text, cells_) != Parse::kDone)
+  Cells parser;
+  parser.Begin(cells_);
+  if (parser.Add(line.text) != Cells::Parse::kDone)
     return absl::InvalidArgumentError("line 1: a header's cell must end on its line");
   columns_ = cells_.size();
   std::set<std::string> seen;
@@ -125,7 +187,7 @@ absl::Status RowReader::ReadHeader() {
       return absl::InvalidArgumentError(base::StrCat("line 1: column ", i + 1, " has no name"));
     if (!seen.insert(cells_[i]).second) {
       return absl::InvalidArgumentError(
-          base::StrCat("line 1: two columns are named '", cells_[i], "'"));
+          base::StrCat("line 1: two columns are named '", Shown(cells_[i]), "'"));
     }
     if (cells_[i] == options_.key_column) key_column_ = i;
     auto renamed = options_.names.find(cells_[i]);
@@ -146,52 +208,61 @@ absl::Status RowReader::ReadHeader() {
 // `subject.name` is the member `name` of the object `subject`.
 absl::Status RowReader::AddColumn(const std::string& name, size_t column) {
   if (name.empty()) return absl::OkStatus();
+  auto refused = [&](std::string_view why) {
+    return absl::InvalidArgumentError(
+        base::StrCat("line 1: column ", column + 1, " ('", Shown(name), "') ", why));
+  };
+  if (static_cast<size_t>(std::count(name.begin(), name.end(), '.')) >= kPartsMax)
+    return refused(base::StrCat("has more than ", kPartsMax, " parts: rename it with --name"));
   Member* at = root_.get();
   for (size_t begin = 0; begin <= name.size();) {
     size_t end = std::min(name.find('.', begin), name.size());
     std::string part = name.substr(begin, end - begin);
     bool last = end == name.size();
-    auto found = std::find_if(at->members.begin(), at->members.end(),
-                              [&](const Member& member) { return member.name == part; });
-    if (part.empty() || (found != at->members.end() && (last || found->column != SIZE_MAX))) {
-      return absl::InvalidArgumentError(
-          base::StrCat("line 1: column ", column + 1, " ('", name,
-                       "') has no place in the event: its name is another's, or part of it"));
+    auto [found, added] = at->index.try_emplace(part, at->members.size());
+    if (part.empty() || (!added && (last || at->members[found->second].column != SIZE_MAX)))
+      return refused("has no place in the event: its name is another's, or part of it");
+    if (added) {
+      Member& member = at->members.emplace_back();
+      member.name = part;
+      if (last) member.column = column;
     }
-    if (found == at->members.end()) {
-      at->members.push_back({part, last ? column : SIZE_MAX, {}});
-      found = at->members.end() - 1;
-    }
-    at = &*found;
+    at = &at->members[found->second];
     begin = end + 1;
   }
   return absl::OkStatus();
 }
 
 std::string RowReader::ReadCells(const Line& first) {
-  std::string row = first.text;
   std::vector<Line> taken;
-  Parse parsed = ParseCells(row, cells_);
-  while (parsed == Parse::kGoesOn && taken.size() + 1 < options_.row_lines_max) {
+  Cells parser;
+  parser.Begin(cells_);
+  size_t bytes = first.text.size();
+  bool utf8 = base::IsUtf8(first.text);
+  Cells::Parse parsed = parser.Add(first.text);
+  while (parsed == Cells::Parse::kGoesOn && taken.size() + 1 < options_.row_lines_max) {
     Line line;
     if (!TakeLine(line)) break;
     taken.push_back(line);
-    if (line.too_long || row.size() + line.text.size() + 1 > options_.row_bytes_max) break;
-    base::StrAppend(row, '\n', line.text);
-    parsed = ParseCells(row, cells_);
+    bytes += line.text.size() + 1;
+    if (line.too_long || bytes > options_.row_bytes_max) break;
+    cells_.back() += '\n';
+    // No character goes over a line's end.
+    utf8 = utf8 && base::IsUtf8(line.text);
+    parsed = parser.Add(line.text);
   }
-  if (parsed == Parse::kDone) {
+  if (parsed == Cells::Parse::kDone) {
     if (cells_.size() != columns_)
       return base::StrCat(cells_.size(), " cells where the header has ", columns_);
-    return base::IsUtf8(row) ? "" : "isn't UTF-8";
+    return utf8 ? "" : "isn't UTF-8";
   }
   // Only the first line is lost: the others are rows of their own, or fragments that say so.
   again_.insert(again_.begin(), std::make_move_iterator(taken.begin()),
                 std::make_move_iterator(taken.end()));
   switch (parsed) {
-    case Parse::kGoesOn:
+    case Cells::Parse::kGoesOn:
       return "a quoted cell doesn't end";
-    case Parse::kStrayQuote:
+    case Cells::Parse::kStrayQuote:
       return "a quote inside a cell that isn't quoted";
     default:
       return "text behind a closing quote";
@@ -213,7 +284,7 @@ bool RowReader::Next(Row& row) {
   } else if (options_.csv) {
     row.refusal = ReadCells(line);
     if (!row.refusal.empty()) return true;
-    root_->Write(cells_, row.json);
+    if (!root_->Write(cells_, row.json)) row.json = "{}";
     if (key_column_ != SIZE_MAX) row.key = cells_[key_column_];
   } else if (!base::IsUtf8(line.text)) {
     row.refusal = "isn't UTF-8";

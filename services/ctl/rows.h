@@ -40,11 +40,14 @@ struct Row {
 class RowReader {
  public:
   // The stream outlives it. kInvalidArgument: CSV without a header, with a column that has no name
-  // or another's, or options that name a column that isn't there.
+  // or another's, or with too many parts, or options that name a column that isn't there.
+  // kUnavailable: the stream cannot be read.
   static absl::StatusOr<std::unique_ptr<RowReader>> Create(std::istream& in, RowOptions options);
 
-  // False: that was all.
+  // False: that was all, or as status() says.
   bool Next(Row& row);
+  // kUnavailable: the stream could not be read to its end, and what was read is not all.
+  const absl::Status& status() const { return status_; }
 
  private:
   struct Line {
@@ -53,10 +56,12 @@ class RowReader {
     bool too_long = false;
   };
   struct Member;  // a column, or an object of columns
+  class Cells;
 
   RowReader(std::istream& in, RowOptions options);
   bool TakeLine(Line& line);
   bool ReadLine(Line& line);
+  bool FillBlock();
   absl::Status ReadHeader();
   absl::Status AddColumn(const std::string& name, size_t column);
   // Fills the cells from the line and, where a quoted cell goes on, those behind it; or says why
@@ -65,6 +70,9 @@ class RowReader {
 
   std::istream& in_;
   const RowOptions options_;
+  absl::Status status_;
+  std::string block_;  // read and not yet taken: from block_at_ to block_end_
+  size_t block_at_ = 0, block_end_ = 0;
   std::deque<Line> again_;  // lines that a row took and gave back
   uint64_t lines_ = 0;
   uint64_t rows_ = 0;

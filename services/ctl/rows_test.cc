@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 #include <utility>
 
@@ -37,6 +38,41 @@ TEST(Rows, MixedLineEndsByteOrderMarkAndEmptyLines) {
       Rows("\xEF\xBB\xBF"
            "a,b\r\n1,2\n\n3,4\r\n\r\n5,6"),
       ElementsAre(R"(2 {"a":"1","b":"2"})", R"(4 {"a":"3","b":"4"})", R"(6 {"a":"5","b":"6"})"));
+}
+
+TEST(Rows, AHeaderHasNoMorePartsThanAnEventHasLevels) {
+  std::string deep = "a";
+  for (int i = 0; i < 100'000; ++i) deep += ".a";
+  std::string error = HeaderError(deep + "\n1\n");
+  EXPECT_THAT(error, HasSubstr("column 1"));
+  EXPECT_THAT(error, HasSubstr("has more than 32 parts"));
+  EXPECT_LT(error.size(), 300u) << "a name is shown in part";
+  EXPECT_EQ(HeaderError(deep.substr(0, 63) + "\n1\n"), "");
+}
+
+// A cell that goes on is read once, not once for each of its lines; each of many columns is found
+// by its name.
+TEST(Rows, LongCellsAndWideHeadersTakeTimeByTheirBytes) {
+  std::string line = std::string(5'000, 'x') + "\n", cell = "a\n\"";
+  for (int i = 0; i < 190; ++i) cell += line;
+  std::vector<std::string> rows = Rows(cell + "\"\n");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_GT(rows[0].size(), 950'000u);
+  std::string header = "c0", row = "0";
+  for (int i = 1; i < 100'000; ++i) {
+    header += ",c" + std::to_string(i);
+    row += ",";
+  }
+  EXPECT_THAT(Rows(header + "\n" + row + "\n"), ElementsAre(R"(2 {"c0":"0"})"));
+}
+
+TEST(Rows, AStreamThatFailsIsNoEnd) {
+  std::ifstream folder("/", std::ios::binary);
+  auto reader = RowReader::Create(folder, {.csv = false});
+  ASSERT_TRUE(reader.ok());
+  Row row;
+  EXPECT_FALSE((*reader)->Next(row));
+  EXPECT_EQ((*reader)->status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST(Rows, QuotedCellsHoldCommasQuotesAndLines) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "common/base/file.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -252,8 +253,9 @@ absl::StatusOr<ExitCode> Run(const Options& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(auto keyed, processor::KeyedEngine::Create(setup, random));
   std::ifstream file;
   if (options.in != "-") {
+    SLUICE_RETURN_IF_ERROR(base::CheckReadable(options.in));
     file.open(options.in, std::ios::binary);
-    if (!file) return absl::NotFoundError(options.in + ": can't be read");
+    if (!file) return absl::NotFoundError(options.in + ": cannot be read");
   }
   std::error_code failed;
   uint64_t total = options.in == "-" ? 0 : fs::file_size(options.in, failed);

@@ -1,8 +1,7 @@
 #include "services/ctl/trail_command.h"
 
-#include <fstream>
-#include <iterator>
-
+#include "common/base/file.h"
+#include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/trail/chain.h"
 #include "services/ctl/acts.h"
@@ -13,16 +12,16 @@ namespace {
 
 using base::StrCat;
 
+// It is read whole: the chain goes through every line.
+constexpr size_t kTrailBytesMax = size_t{4} * 1024 * 1024 * 1024;
+
 struct Options {
   std::string file;
   std::string head;
 };
 
 absl::StatusOr<ExitCode> Verify(const Options& options, Output& output) {
-  std::ifstream in(options.file, std::ios::binary);
-  if (!in.is_open())
-    return absl::NotFoundError(StrCat(options.file, ": can't be read: does it exist?"));
-  std::string text(std::istreambuf_iterator<char>(in), {});
+  SLUICE_ASSIGN_OR_RETURN(std::string text, base::ReadFile(options.file, kTrailBytesMax));
   trail::Head head;
   std::string writer, wrong;
   absl::Status verified = trail::Verify(text, writer, head);

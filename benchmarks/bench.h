@@ -47,6 +47,7 @@ absl::Status RunPipelineRemote(const Options& options, Report& report);
 absl::Status RunPseudonymiser(const Options& options, Report& report);
 absl::Status RunScrub(const Options& options, Report& report);
 absl::Status RunTls(const Options& options, Report& report);
+absl::Status RunHostile(const Options& options, Report& report);
 absl::Status RunImage(const Options& options, Report& report);
 
 inline const std::vector<Family> kFamilies = {
@@ -61,6 +62,7 @@ inline const std::vector<Family> kFamilies = {
     {"pseudonymiser", "its service over loopback gRPC with mutual TLS", RunPseudonymiser},
     {"pipeline_remote", "as pipeline, the keys in the pseudonymiser's process", RunPipelineRemote},
     {"scrub", "identifiers in free text: how fast, how many, how rightly", RunScrub},
+    {"hostile", "the worst events and files for each stage: linear, below a second", RunHostile},
     {"tls", "the processor over TLS and SASL beside plain TCP, on a real Kafka", RunTls},
     {"image", "the sizes of the services' images, where they have been built", RunImage},
 };

@@ -37,6 +37,7 @@ for argument in "$@"; do
       ;;
     --peers) packages+=(postgresql-postgis) ;;
     --images) packages+=(buildah podman runc mmdebstrap) ;;
+    --fuzz) packages+=(clang-16 libclang-rt-16-dev) ;;
     --lint) packages+=(clang-format-16 clang-tidy-16) ;;
     *) echo "setup: unknown argument $argument" >&2 && exit 2 ;;
   esac

@@ -47,6 +47,24 @@ void AppendArea(const Area& area, std::string& out) {
   WriteArea(area, out.data() + begin);
 }
 
+bool IsArea(std::string_view bytes) {
+  auto take = [&](uint32_t& number) {
+    if (bytes.size() < sizeof(number)) return false;
+    number = TakeCount(bytes);
+    return true;
+  };
+  uint32_t polygons = 0, rings = 0, points = 0;
+  if (!take(polygons) || polygons == 0) return false;
+  for (; polygons > 0; --polygons) {
+    if (!take(rings) || rings == 0) return false;
+    for (; rings > 0; --rings) {
+      if (!take(points) || points < 3 || bytes.size() / sizeof(GridPoint) < points) return false;
+      bytes.remove_prefix(points * sizeof(GridPoint));
+    }
+  }
+  return bytes.empty();
+}
+
 Area ParseArea(std::string_view bytes) {
   Area area(TakeCount(bytes));
   for (Polygon& polygon : area) {

@@ -39,6 +39,9 @@ size_t AreaBytes(const Area& area);
 // `out` has room for AreaBytes().
 void WriteArea(const Area& area, char* out);
 void AppendArea(const Area& area, std::string& out);
+// Whether bytes from elsewhere are what AppendArea may have written of an area with an inside: at
+// least one polygon, each with rings of at least three points.
+bool IsArea(std::string_view bytes);
 // Of what AppendArea wrote.
 Area ParseArea(std::string_view bytes);
 

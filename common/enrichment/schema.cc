@@ -373,7 +373,7 @@ absl::Status Schema::Check(std::span<const Value> row) const {
     }
   }
   if (definition_.has_point() &&
-      (std::abs(row[latitude_].number) > 90 || std::abs(row[longitude_].number) > 180)) {
+      !(std::abs(row[latitude_].number) <= 90 && std::abs(row[longitude_].number) <= 180)) {
     return absl::InvalidArgumentError(base::StrCat("columns '", columns_[latitude_].name, "' and '",
                                                    columns_[longitude_].name,
                                                    "': aren't degrees of latitude and longitude"));

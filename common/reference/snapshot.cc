@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/enrichment/geometry.h"
 #include "common/reference/guards.h"
 #include "common/reference/lmdb_table.h"
 
@@ -16,6 +17,35 @@ using enrichment::Rows;
 
 enum Step : char { kKeep = 'k', kDrop = 'd', kAdd = 'a' };
 constexpr size_t kStepBytes = 5;
+
+// A table takes it for granted that a column's values are of its type.
+bool AreOfTheirTypes(const enrichment::Schema& schema, std::span<const event::Value> row) {
+  using event::ValueKind;
+  for (size_t i = 0; i < row.size(); ++i) {
+    if (!row[i].present()) continue;
+    ValueKind kind = ValueKind::kText;
+    switch (schema.columns()[i].type) {
+      case v1::Column::integer:
+        kind = ValueKind::kInt;
+        break;
+      case v1::Column::number:
+        kind = ValueKind::kDouble;
+        break;
+      case v1::Column::boolean:
+        kind = ValueKind::kBool;
+        break;
+      case v1::Column::time:
+        kind = ValueKind::kTime;
+        break;
+      default:
+        break;
+    }
+    if (row[i].kind != kind) return false;
+    if (schema.columns()[i].type == v1::Column::area && !enrichment::IsArea(row[i].text()))
+      return false;
+  }
+  return true;
+}
 
 // Joins steps of one kind, and cuts the body into parts.
 class StepWriter {
@@ -182,7 +212,8 @@ absl::StatusOr<std::string_view> SnapshotReader::TakeSteps(std::string_view text
 }
 
 absl::Status SnapshotReader::AddRow(std::string_view bytes, std::string_view what) {
-  if (!enrichment::ReadRow(bytes, row_)) return Broken(what);
+  if (!enrichment::ReadRow(bytes, row_) || !AreOfTheirTypes(builder_->schema(), row_))
+    return Broken(what);
   return builder_->Add(row_, {head_.set(), ++line_, enrichment::RowPlace::kRow});
 }
 

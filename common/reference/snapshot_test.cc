@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <random>
 #include <thread>
 
@@ -128,6 +129,41 @@ TEST(Snapshot, WhatIsBrokenIsFound) {
     cut.head.set_body_sha256(hash.Hex());
     cut.head.set_bytes(i);
     EXPECT_TRUE(refused_or_equal(cut)) << "cut at " << i;
+  }
+}
+
+// By whoever can write a snapshot with its right hash and id.
+TEST(Snapshot, ValuesThatAreNotOfTheirColumnsTypesAreRefused) {
+  auto read = [](std::string_view schema, std::vector<event::Value> row) {
+    enrichment::RowSet::Builder builder(*enrichment::SchemaFromText(schema));
+    EXPECT_EQ(builder.Add(row, {"rows", 1}), absl::OkStatus());
+    return ReadSnapshot(WriteSnapshot("s", **builder.Finish())).status();
+  };
+  using event::Value;
+  constexpr std::string_view kAreas =
+      "kind: area columns {name: 'k'} columns {name: 'a' type: area} key {column: 'k'}";
+  auto area = [](std::initializer_list<uint32_t> words) {
+    static std::deque<std::string> kept;
+    std::string& bytes = kept.emplace_back();
+    for (uint32_t word : words) bytes.append(reinterpret_cast<const char*>(&word), sizeof(word));
+    return Value::Text(bytes);
+  };
+  EXPECT_EQ(read(kAreas, {Value::Text("k"), area({1, 1, 3, 0, 0, 9, 0, 0, 9})}), absl::OkStatus());
+  for (Value wrong : {area({0}), area({1, 0}), area({1, 1, 2, 0, 0, 9, 0}), area({1, 1, 1u << 31}),
+                      area({1, 1, 3, 0, 0, 9, 0, 0, 9, 7}), area({2, 1, 3, 0, 0, 9, 0, 0, 9}),
+                      Value::Text("x"), Value::Int(7)})
+    EXPECT_TRUE(absl::IsDataLoss(read(kAreas, {Value::Text("k"), wrong})));
+  for (std::string_view type : {"text", "integer", "number", "boolean", "date", "time"}) {
+    int fits = 0;
+    for (Value value : {Value::Text("2024-01-01"), Value::Int(1), Value::Double(1),
+                        Value::Bool(true), Value::Time(1, 0)}) {
+      absl::Status status = read(base::StrCat("columns {name: 'k'} columns {name: 'v' type: ", type,
+                                              "} key {column: 'k'}"),
+                                 {Value::Text("k"), value});
+      EXPECT_TRUE(status.ok() || absl::IsDataLoss(status)) << status;
+      fits += status.ok();
+    }
+    EXPECT_EQ(fits, 1) << type;
   }
 }
 

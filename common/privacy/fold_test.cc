@@ -41,6 +41,29 @@ TEST(Fold, FoldsTypographicApostrophesAndDashes) {
   EXPECT_EQ(Fold("O\u2019Brien\u2013Jones"), "o'brien-jones");
 }
 
+TEST(Fold, KeepsWhatSaysMoreThanItsShape) {
+  for (const char* text : {"12\u00BD", "\u2116", "x\u00B2", "\u2460", "\uFDFA", "\u2122", "\u2026"})
+    EXPECT_EQ(Fold(text), text);
+  EXPECT_EQ(Fold("\u2163"), "iv");
+  EXPECT_EQ(Fold("\u0660\u0667\u0967"), "071") << "decimal digits of other scripts";
+}
+
+TEST(Fold, LoweredKeepsWhatCaseFoldingMakesOne) {
+  std::string out;
+  AppendLowered("STRA\u00DFE \uFF21", out);
+  EXPECT_EQ(out, "stra\u00DFe a");
+}
+
+// Two runs of marks of different classes, which reordering by insertion takes a minute for.
+TEST(Fold, IsLinearInCombiningMarks) {
+  std::string text = "a";
+  for (int i = 0; i < 200'000; ++i) text += "\u0301";
+  for (int i = 0; i < 200'000; ++i) text += "\u0316";
+  std::string once = Fold(text);
+  EXPECT_TRUE(once.starts_with("a\u0316"));
+  EXPECT_EQ(Fold(once), once);
+}
+
 TEST(Fold, DropsInvisibleCharacters) {
   EXPECT_EQ(Fold("Jo\u200Bhn\u00AD"), "john");
   EXPECT_EQ(Fold("\uFEFFJohn\u00A0\u2003Smith"), "john smith");
@@ -71,6 +94,7 @@ TEST(Fold, IsIdempotentForEveryCodePoint) {
     text.insert(0, 1, 'a').push_back('b');
     std::string once = Fold(text);
     ASSERT_EQ(Fold(once), once) << "U+" << std::hex << static_cast<uint32_t>(c);
+    ASSERT_LE(once.size() - 2, 3 * (text.size() - 2)) << "U+" << std::hex << uint32_t{c};
   }
 }
 

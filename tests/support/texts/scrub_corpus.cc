@@ -1,10 +1,9 @@
-#include "benchmarks/scrub_corpus.h"
+#include "tests/support/texts/scrub_corpus.h"
 
 #include <algorithm>
 #include <iterator>
 
 #include "common/base/strings.h"
-#include "common/privacy/identifier.h"
 
 namespace sluice::bench {
 namespace {
@@ -91,6 +90,19 @@ std::string Pick(const std::string_view (&from)[N], uint32_t number) {
 std::string TwoDigits(uint32_t number) { return StrCat(number < 10 ? "0" : "", number); }
 
 }  // namespace
+
+char CheckLetter(std::string_view digits) {
+  unsigned value = 0;
+  for (char c : digits) value = (value * 10 + static_cast<unsigned>(c - '0')) % 23;
+  return "ZABCDEFGHJKLMNPQRTUVWXY"[value];
+}
+
+char NhsCheck(std::string_view body) {
+  int sum = 0;
+  for (int i = 0; i < 9; ++i) sum += (10 - i) * (body[static_cast<size_t>(i)] - '0');
+  const int check = (11 - sum % 11) % 11;
+  return check == 10 ? '\0' : static_cast<char>('0' + check);
+}
 
 std::string ScrubCorpus::Digits(int count) {
   std::string out;
@@ -198,8 +210,9 @@ void ScrubCorpus::Plant(IdentifierKind kind, std::string_view text, PlantedText&
 }
 
 void ScrubCorpus::Fill(char what, const Person& person, PlantedText& out) {
-  auto checked = [](IdentifierKind kind, const std::string& body) {
-    return StrCat(body, std::string(1, privacy::CheckCharacter(kind, body)));
+  auto checked = [](std::string body, std::string_view digits) {
+    body.push_back(CheckLetter(digits));
+    return body;
   };
   switch (what) {
     case 'N':
@@ -220,19 +233,26 @@ void ScrubCorpus::Fill(char what, const Person& person, PlantedText& out) {
     case 'K': {
       std::string year = std::to_string(1960 + Below(60));
       std::string serial = Digits(7);
-      std::string full = checked(PNC_ID, StrCat(year, "/", serial));
+      std::string full = checked(StrCat(year, "/", serial), StrCat(year.substr(2), serial));
       if (Below(2)) full = full.substr(2);
       return Plant(PNC_ID, full, out);
     }
-    case 'C':
-      return Plant(CRO, checked(CRO, StrCat(Digits(6), "/", TwoDigits(50 + Below(45)))), out);
-    case 'A':
-      return Plant(ASN, checked(ASN, StrCat(TwoDigits(5 + Below(20)), "01VK01", Digits(11))), out);
+    case 'C': {
+      const std::string serial = Digits(6), year = TwoDigits(50 + Below(45));
+      return Plant(CRO, checked(StrCat(serial, "/", year), StrCat(year, serial)), out);
+    }
+    case 'A': {
+      // Digits of force and system, then the year: letters count for nothing.
+      const std::string year = TwoDigits(5 + Below(20)), serial = Digits(11);
+      return Plant(ASN, checked(StrCat(year, "01VK01", serial), StrCat("01", "01", year, serial)),
+                   out);
+    }
     case 'H': {
       std::string body = Digits(9);
       // A tenth of all bodies has no check digit.
-      while (privacy::CheckCharacter(NHS_NUMBER, body) == '\0' || body[0] == '0') body = Digits(9);
-      std::string number = checked(NHS_NUMBER, body);
+      while (NhsCheck(body) == '\0' || body[0] == '0') body = Digits(9);
+      std::string number = body;
+      number.push_back(NhsCheck(body));
       if (Below(2)) number.insert(6, " ").insert(3, " ");
       return Plant(NHS_NUMBER, number, out);
     }

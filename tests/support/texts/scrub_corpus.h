@@ -1,6 +1,7 @@
 // Narratives with identifiers planted in them, and where these are.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -28,9 +29,46 @@ struct PlantedText {
   int32_t year = 2026;           // of the event
   std::vector<std::string> names;
   std::vector<std::string> births;  // YYYY-MM-DD
+  bool unseen = false;  // the text has characters that can't be seen within what is planted
   // What stands in the event's own fields: its officer's, and a passport's.
   std::string warrant, passport;
 };
+
+// How a text's findings fit what is planted in it.
+struct Found {
+  size_t planted = 0;  // of those planted: found, every byte but spaces, commas and quotes
+  size_t claimed = 0;  // of those planted and claimed: found
+  size_t findings = 0;
+  size_t right = 0;  // touch a planted one of their kind
+};
+// `findings`: structs with begin, end and kind.
+template <typename Findings>
+Found Compare(const PlantedText& text, const Findings& findings) {
+  Found found;
+  std::vector<bool> covered(text.text.size());
+  for (const auto& finding : findings) {
+    std::fill(covered.begin() + finding.begin, covered.begin() + finding.end, true);
+    bool touches = false;
+    for (const Planted& at : text.planted)
+      touches |= finding.kind == at.kind && finding.begin < at.end && at.begin < finding.end;
+    ++found.findings;
+    found.right += touches;
+  }
+  for (const Planted& at : text.planted) {
+    bool all = true;
+    for (size_t byte = at.begin; byte < at.end; ++byte)
+      all &= covered[byte] || static_cast<unsigned char>(text.text[byte]) < '0' ||
+             (text.unseen && static_cast<unsigned char>(text.text[byte]) >= 0x80);
+    found.planted += all;
+    found.claimed += all && at.claimed;
+  }
+  return found;
+}
+
+// The letter that police references end in: their digits modulo 23. The last digit of an NHS number
+// from the nine before, modulo 11; '\0': none fits. Written apart from the code that is measured.
+char CheckLetter(std::string_view digits);
+char NhsCheck(std::string_view body);
 
 // Texts of one to six sentences, each of which plants something, or holds what only looks alike:
 // references, times, road numbers, recent dates, amounts, names that are words. People's names

@@ -51,7 +51,6 @@ constexpr Example kExamples[] = {
     {CRO, "SF05/482703J", false},
     {ASN, "1001VK0100000375807W", false},
     {NHS_NUMBER, "9434765870", true},
-    {NINO, "AB123456C", true},
     {NINO, "AB123456", true},
     {VRM, "AB12CDE", true},
     {VRM, "A123BCD", false},

@@ -6,8 +6,10 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "common/privacy/fold.h"
+#include "common/privacy/punycode.h"
 
 namespace sluice::privacy {
 namespace {
@@ -35,7 +37,8 @@ constexpr CompactTable Without(std::string_view separators) {
 
 constexpr std::string_view kSpaces = " \t\r\n";
 constexpr CompactTable kWithoutSpaces = Without(" \t\r\n");
-constexpr CompactTable kWithoutSpacesAndHyphens = Without(" \t\r\n-");
+constexpr CompactTable kWithoutSpacesAndHyphens = Without(" \t\r\n-.");
+constexpr CompactTable kWithoutSeparators = Without(" \t\r\n-./");
 
 // A value without what people put between its characters, upper case. Nothing that this file reads
 // is longer.
@@ -108,26 +111,105 @@ bool FoldedText(std::string_view value, std::string& out) {
   return out.size() > before;
 }
 
+// What stands between the parts of a name, written by one and left out by another.
+constexpr std::string_view kNameSeparators = " '-.,`";
+
+// A name's letters, without what stands between them. Nobody writes the spaces, hyphens and
+// apostrophes of a name in one way: O'Brien, O Brien and OBrien; De La Cruz and Delacruz;
+// Smith-Jones, Smith Jones and Smithjones; Jean-Luc and Jean Luc; J. R. Smith and JR Smith.
+bool PersonName(std::string_view value, std::string& out) {
+  const size_t begin = out.size();
+  AppendFolded(value, out);
+  const size_t end = out.size();
+  size_t kept = begin;
+  for (size_t i = begin; i < end; ++i) {
+    if (!In(out[i], kNameSeparators)) out[kept++] = out[i];
+  }
+  // Nothing but separators is no name, and yet a value of its own.
+  if (kept == begin || kept == end) return end > begin;
+  const bool ascii = IsAscii(std::string_view(out).substr(begin, kept - begin));
+  out.resize(kept);
+  if (!ascii) {  // a mark may have come to stand behind a letter
+    const std::string joined = out.substr(begin);
+    out.resize(begin);
+    AppendFolded(joined, out);
+  }
+  return true;
+}
+
+std::string_view Trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(kSpaces);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
+}
+
+// Takes `scheme` off, in any case.
+bool TakeScheme(std::string_view scheme, std::string_view& text) {
+  if (text.size() < scheme.size() || !std::equal(scheme.begin(), scheme.end(), text.begin(),
+                                                 [](char a, char b) { return a == Lower(b); }))
+    return false;
+  text.remove_prefix(scheme.size());
+  return true;
+}
+
+// Takes an extension off a telephone number: x12, ext. 12, #12, ;ext=12 (RFC 3966). Its digits;
+// empty: it has none.
+std::string_view TakeExtension(std::string_view& text) {
+  size_t digits = text.size();
+  while (digits > 0 && text.size() - digits < 7 && IsDigit(text[digits - 1])) --digits;
+  const std::string_view extension = text.substr(digits);
+  if (extension.empty() || extension.size() > 6) return {};
+  size_t mark = digits;
+  while (mark > 0 && In(text[mark - 1], " \t.:=")) --mark;
+  size_t word = mark;
+  while (word > 0 && mark - word < 10 && Upper(text[word - 1]) >= 'A' &&
+         Upper(text[word - 1]) <= 'Z')
+    --word;
+  char lower[10];
+  std::transform(text.begin() + static_cast<ptrdiff_t>(word),
+                 text.begin() + static_cast<ptrdiff_t>(mark), lower, Lower);
+  const std::string_view said(lower, mark - word);
+  if (said.empty() && mark > 0 && text[mark - 1] == '#') {
+    word = mark - 1;
+  } else if (said != "x" && said != "ext" && said != "extn" && said != "extension") {
+    return {};
+  }
+  while (word > 0 && In(text[word - 1], " \t,;")) --word;
+  text = text.substr(0, word);
+  return extension;
+}
+
 bool Phone(std::string_view value, std::string& out) {
+  std::string_view text = Trimmed(value);
+  const bool link =
+      TakeScheme("tel:", text) || TakeScheme("callto:", text) || TakeScheme("sms:", text);
+  const std::string_view extension = TakeExtension(text);
+  if (link) text = text.substr(0, text.find(';'));  // RFC 3966's other parameters
   char digits[20];
   size_t size = 0;
   bool plus = false, any = false;
-  for (size_t i = 0; i < value.size(); ++i) {
-    char c = value[i];
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
     if (c == '+' && !any && !plus) {
       plus = true;
     } else if (IsDigit(c)) {
       if (size == sizeof(digits)) return Fallback(value, out);
       // The trunk zero in +44 (0)20 ...
-      if (c == '0' && i > 0 && value[i - 1] == '(' && i + 1 < value.size() && value[i + 1] == ')' &&
+      if (c == '0' && i > 0 && text[i - 1] == '(' && i + 1 < text.size() && text[i + 1] == ')' &&
           plus)
         continue;
       digits[size++] = c;
       any = true;
-    } else if (!In(c, " -.()/\t")) {
+    } else if (!In(c, " -.()/\t\r\n")) {
       return Fallback(value, out);
     }
   }
+  auto number_and_extension = [&](std::string_view country, std::string_view rest) {
+    out.push_back('+');
+    out.append(country).append(rest);
+    if (!extension.empty()) out.append(";ext=").append(extension);
+    return true;
+  };
   std::string_view number(digits, size);
   bool international = plus;
   if (!plus && number.starts_with("00")) {
@@ -144,9 +226,7 @@ bool Phone(std::string_view value, std::string& out) {
   }
   if (!british) {
     if (number.size() < 7 || number.size() > 15 || number[0] == '0') return Fallback(value, out);
-    out.push_back('+');
-    out.append(number);
-    return true;
+    return number_and_extension("", number);
   }
   if (national.starts_with('0')) national.remove_prefix(1);
   // libphonenumber's general description of GB: [1-357-9]\d{9}|[18]\d{8}|8\d{6}.
@@ -154,27 +234,112 @@ bool Phone(std::string_view value, std::string& out) {
                (national.size() == 9 && In(national[0], "18")) ||
                (national.size() == 7 && national[0] == '8');
   if (!valid) return Fallback(value, out);
-  out.append("+44");
-  out.append(national);
-  return true;
+  return number_and_extension("44", national);
 }
 
-bool Email(std::string_view value, std::string& out) {
-  size_t begin = value.find_first_not_of(kSpaces);
-  if (begin == std::string_view::npos) return Fallback(value, out);
-  std::string_view text = value.substr(begin, value.find_last_not_of(kSpaces) - begin + 1);
-  size_t at = text.rfind('@');
-  bool valid = at != std::string_view::npos && at > 0 && text.size() <= 254 && at <= 64 &&
-               text.find_first_of(" \t\r\n,;<>()[]?\\\"") == std::string_view::npos &&
-               text.find('@') == at;
-  if (valid) {
-    std::string_view domain = text.substr(at + 1);
-    valid = domain.find('.') != std::string_view::npos && domain.front() != '.' &&
-            domain.back() != '.' && domain.find("..") == std::string_view::npos;
+// Appends a domain with each label beyond ASCII as its A-label, so that both spellings are one.
+bool AppendDomain(std::string_view domain, std::string& out) {
+  if (domain.ends_with('.')) domain.remove_suffix(1);  // the root
+  if (domain.find('.') == std::string_view::npos) return false;
+  for (bool first = true;; first = false) {
+    const size_t dot = domain.find('.');
+    const std::string_view label = domain.substr(0, dot);
+    if (label.empty()) return false;
+    if (!first) out.push_back('.');
+    if (IsAscii(label)) {
+      out.append(label);
+    } else if (!AppendALabel(label, out)) {
+      return false;
+    }
+    if (dot == std::string_view::npos) return true;
+    domain.remove_prefix(dot + 1);
   }
-  if (!valid) return Fallback(value, out);
-  AppendLower(text, out);
-  return true;
+}
+
+// Bytes for their %XX.
+void AppendPercentDecoded(std::string_view text, std::string& out) {
+  auto nibble = [](char c) {
+    const char upper = Upper(c);
+    return IsDigit(c) ? c - '0' : upper >= 'A' && upper <= 'F' ? upper - 'A' + 10 : -1;
+  };
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && nibble(text[i + 1]) >= 0 &&
+        nibble(text[i + 2]) >= 0) {
+      out.push_back(static_cast<char>(nibble(text[i + 1]) * 16 + nibble(text[i + 2])));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+}
+
+// RFC 5321's mailbox with RFC 6531's characters beyond ASCII, in lower case. A quoted local part
+// that needs no quotes has none.
+bool Email(std::string_view value, std::string& out) {
+  std::string lowered, decoded;
+  std::string_view text = value;
+  if (!IsAscii(text)) {
+    AppendLowered(text, lowered);
+    text = lowered;
+  }
+  text = Trimmed(text);
+  if (TakeScheme("mailto:", text)) {  // RFC 6068
+    text = text.substr(0, text.find('?'));
+    if (text.find('%') != std::string_view::npos) {
+      AppendPercentDecoded(text, decoded);
+      if (!IsAscii(decoded)) {
+        lowered.clear();
+        AppendLowered(decoded, lowered);
+        decoded = lowered;
+      }
+      text = decoded;
+    }
+  }
+  if (text.size() > 320) return Fallback(value, out);
+  const size_t begin = out.size();
+  auto refused = [&] {
+    out.resize(begin);
+    return Fallback(value, out);
+  };
+  constexpr std::string_view kNever = " \t\r\n,;<>()[]?\\\"";
+  size_t at = 0;
+  if (text.starts_with('"')) {
+    bool plain = true;
+    out.push_back('"');
+    for (at = 1; at < text.size() && text[at] != '"'; ++at) {
+      if (text[at] == '\\' && ++at == text.size()) return refused();
+      if (static_cast<unsigned char>(text[at]) < 0x20) return refused();
+      if (text[at] == '"' || text[at] == '\\') out.push_back('\\');
+      plain = plain && !In(text[at], kNever) && text[at] != '@';
+      out.push_back(Lower(text[at]));
+    }
+    if (at < 2 || ++at >= text.size() || text[at] != '@') return refused();
+    const std::string_view local = std::string_view(out).substr(begin + 1);
+    plain = plain && !local.starts_with('.') && !local.ends_with('.') &&
+            local.find("..") == std::string_view::npos;
+    if (plain) {
+      out.erase(begin, 1);
+    } else {
+      out.push_back('"');
+    }
+  } else {
+    at = text.find('@');
+    if (at == 0 || at == std::string_view::npos ||
+        text.substr(0, at).find_first_of(kNever) != std::string_view::npos)
+      return refused();
+    AppendLower(text.substr(0, at), out);
+  }
+  if (out.size() - begin > 64) return refused();
+  const std::string_view domain = text.substr(at + 1);
+  if (domain.find_first_of(kNever) != std::string_view::npos ||
+      domain.find('@') != std::string_view::npos)
+    return refused();
+  out.push_back('@');
+  const size_t behind = out.size();
+  if (!AppendDomain(domain, out)) return refused();
+  std::transform(out.begin() + static_cast<ptrdiff_t>(behind), out.end(),
+                 out.begin() + static_cast<ptrdiff_t>(behind), Lower);
+  return out.size() - begin <= 254 || refused();
 }
 
 bool PncId(std::string_view value, std::string& out) {
@@ -215,30 +380,37 @@ bool Cro(std::string_view value, std::string& out) {
   if (text.empty() || !In(text.back(), kCheckLetters)) return Fallback(value, out);
   char letter = text.back();
   text.remove_suffix(1);
-  size_t slash = text.find('/');
-  if (slash == std::string_view::npos) return Fallback(value, out);
-  std::string_view first = text.substr(0, slash), second = text.substr(slash + 1);
+  const size_t slash = text.find('/');
   const size_t begin = out.size();
-  if (first.starts_with("SF")) {
-    first.remove_prefix(2);
-    if (first.size() != 2 || second.empty() || second.size() > 6 || !AllDigits(first) ||
-        !AllDigits(second)) {
+  if (text.starts_with("SF")) {  // SFYY/N...
+    const std::string_view year = text.substr(2, slash == std::string_view::npos ? 2 : slash - 2);
+    const std::string_view serial =
+        text.substr(std::min(slash == std::string_view::npos ? 4 : slash + 1, text.size()));
+    if (year.size() != 2 || serial.empty() || serial.size() > 6 || !AllDigits(year) ||
+        !AllDigits(serial)) {
       return Fallback(value, out);
     }
     out.append("SF");
-    out.append(first);
+    out.append(year);
     out.push_back('/');
-    out.append(second);
+    out.append(serial);
     out.push_back(letter);
     return ChecksOut(contract::v1::CRO, begin, out);
   }
-  if (first.empty() || first.size() > 6 || second.size() != 2 || !AllDigits(first) ||
-      !AllDigits(second)) {
+  // Without a slash, the last two digits are the year's.
+  const size_t serial_size = slash != std::string_view::npos ? slash
+                             : text.size() < 2               ? 0
+                                                             : text.size() - 2;
+  const std::string_view serial = text.substr(0, serial_size);
+  const std::string_view year =
+      text.substr(slash != std::string_view::npos ? slash + 1 : serial_size);
+  if (serial.empty() || serial.size() > 6 || year.size() != 2 || !AllDigits(serial) ||
+      !AllDigits(year)) {
     return Fallback(value, out);
   }
-  AppendPadded(first, 6, out);
+  AppendPadded(serial, 6, out);
   out.push_back('/');
-  out.append(second);
+  out.append(year);
   out.push_back(letter);
   return ChecksOut(contract::v1::CRO, begin, out);
 }
@@ -289,22 +461,24 @@ bool Asn(std::string_view value, std::string& out) {
 }
 
 bool NhsNumber(std::string_view value, std::string& out) {
-  Compact compact(value, kWithoutSpacesAndHyphens);
+  Compact compact(value, kWithoutSeparators);
   std::string_view text = compact.view();
   if (text.size() != 10 || !AllDigits(text)) return Fallback(value, out);
   out.append(text);
   return CheckCharacter(contract::v1::NHS_NUMBER, text.substr(0, 9)) == text[9];
 }
 
+// The suffix says in which part of the year its owner's card was once stamped. Half of all writers
+// leave it out, and no two people's numbers differ by it alone: it is no part of the form.
 bool Nino(std::string_view value, std::string& out) {
-  Compact compact(value, kWithoutSpacesAndHyphens);
+  Compact compact(value, kWithoutSeparators);
   std::string_view text = compact.view();
   if (text.size() != 8 && text.size() != 9) return Fallback(value, out);
   if (!IsUpper(text[0]) || !IsUpper(text[1]) || !AllDigits(text.substr(2, 6)) ||
       (text.size() == 9 && !In(text[8], "ABCD"))) {
     return Fallback(value, out);
   }
-  out.append(text);
+  out.append(text.substr(0, 8));
   // HMRC NIM39110: letters that never stand there, prefixes that were never issued.
   static constexpr std::string_view kNever[] = {"BG", "GB", "KN", "NK", "NT", "TN", "ZZ"};
   return !In(text[0], "DFIQUV") && !In(text[1], "DFIOQUV") &&
@@ -358,7 +532,7 @@ bool Vrm(std::string_view value, std::string& out) {
 }
 
 bool DrivingLicence(std::string_view value, std::string& out) {
-  Compact compact(value, kWithoutSpaces);
+  Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
   if (text.size() != 16) return Fallback(value, out);
   auto alnum = [](char c) { return IsDigit(c) || IsUpper(c); };
@@ -442,9 +616,25 @@ bool Postcode(std::string_view value, std::string& out) {
   return true;
 }
 
+// Fractions of house numbers: 12½ is 12 1/2, and not 121/2.
+void SpellFractions(size_t begin, std::string& out) {
+  constexpr std::pair<std::string_view, std::string_view> kFractions[] = {{"\u00BC", "1/4"},
+                                                                          {"\u00BD", "1/2"},
+                                                                          {"\u00BE", "3/4"},
+                                                                          {"\u2153", "1/3"},
+                                                                          {"\u2154", "2/3"}};
+  for (const auto& [character, spelling] : kFractions) {
+    for (size_t at = begin; (at = out.find(character, at)) != std::string::npos;) {
+      const bool behind = at > begin && out[at - 1] != ' ';
+      out.replace(at, character.size(), behind ? " " : "").insert(at + behind, spelling);
+    }
+  }
+}
+
 bool Address(std::string_view value, std::string& out) {
   const size_t begin = out.size();
   AppendFolded(value, out);
+  if (!IsAscii(value)) SpellFractions(begin, out);
   // After folding, because that makes commas of what isn't one yet.
   size_t end = begin;
   for (size_t i = begin; i < out.size(); ++i) {
@@ -504,8 +694,6 @@ bool Formatted(IdentifierKind kind, std::string_view value, std::string& out) {
   switch (kind) {
     case PHONE:
       return Phone(value, out);
-    case EMAIL:
-      return Email(value, out);
     case PNC_ID:
       return PncId(value, out);
     case CRO:
@@ -543,8 +731,11 @@ bool AppendCanonical(IdentifierKind kind, std::string_view value, std::string& o
   using namespace contract::v1;
   switch (kind) {
     case PERSON_NAME:
+      return PersonName(value, out);
     case FREE_IDENTIFIER:
       return FoldedText(value, out);
+    case EMAIL:
+      return Email(value, out);
     case ADDRESS:
       return Address(value, out);
     case EVENT_ID:

@@ -22,16 +22,16 @@ inline constexpr int kYearPivot = 49;
 // with a format are read after folding, so that no-break spaces, typographic hyphens and full-width
 // digits don't count. Allocates nothing for ASCII.
 //
-//   PERSON_NAME       folded text
+//   PERSON_NAME       folded letters and digits, nothing of what stands between them
 //   PHONE             E.164: +44 and the national number of GB's plan (trunk 0, +44, 0044, 44 in
-//   any spacing); other
-//                     countries' only with + or 00: 7 to 15 digits
-//   EMAIL             lower case
+//                     any spacing); other countries' only with + or 00: 7 to 15 digits; then
+//                     ;ext= and an extension (RFC 3966)
+//   EMAIL             lower case, not folded; the domain's labels in ASCII (IDNA 2008)
 //   PNC_ID            YYYY/NNNNNNNL, check letter by modulus 23 of YY and serial
 //   CRO               NNNNNN/YYL or SFYY/N...L, likewise
 //   ASN               without slashes, 11 digits of sequence, check letter likewise
 //   NHS_NUMBER        10 digits, check digit by modulus 11
-//   NINO              two letters, six digits, suffix A to D if any
+//   NINO              two letters and six digits, without the suffix A to D
 //   VRM               upper case without spaces; the formats since 1903, Northern Ireland's too
 //   DRIVING_LICENCE   16 characters (its check isn't public)
 //   PASSPORT          6 to 9 letters and digits
@@ -39,11 +39,13 @@ inline constexpr int kYearPivot = 49;
 //   SHOULDER_NUMBER   1 to 4 digits and two letters
 //   POSTCODE          upper case with one space before the last three
 //   UPRN              1 to 12 digits without leading zeros
-//   ADDRESS           folded text without commas and full stops
+//   ADDRESS           folded text without commas and full stops, ½ as 1/2
 //   IP_ADDRESS        RFC 5952; IPv4 in dotted decimals, also where it came mapped into IPv6
 //   FREE_IDENTIFIER   folded text
 //   EVENT_ID          as it stands; a UUID in lower case
 //   SOURCE_POSITION   as it stands
+//
+// docs/guides/identifiers.md shows spellings of each.
 bool AppendCanonical(contract::v1::IdentifierKind kind, std::string_view value, std::string& out);
 
 // The digit or letter that a canonical form ends in, from what stands before it: of PNC_ID, CRO,

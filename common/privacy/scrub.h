@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/event/time_text.h"
+#include "common/privacy/own_names.h"
+#include "common/privacy/text_view.h"
 #include "sluice/contract/v1/options.pb.h"
 
 namespace sluice::privacy {
@@ -25,22 +26,33 @@ struct Finding {
   uint32_t canonical_end = 0;
 };
 
-// Names of the event's own people in any case and order, also with two letters swapped where they
-// have five or more; the event's own numbers that no shape tells from others (see AddNumber); and
-// by their shapes and their kinds' own checks: phones (also with O for 0), e-mail addresses, PNC
-// IDs, CRO numbers, ASNs, NHS and NI numbers, vehicle marks (also with 0 for O, 1 for I and the
-// other way round; those without a letter for their age behind a word that says what they are),
-// driving licences, postcodes, IP addresses, shoulder numbers behind a rank; dates of birth: the
-// event's own people's, those that say so, and any date ten years or more before the event.
+// Finds in a text:
 //
-// One pass over the text's words; only words with a digit, an @ or the first letter of one of the
-// names are looked at closer. What is said of people in other words isn't found. Not thread-safe;
-// allocates nothing in the steady state for ASCII.
+// - The names of the event's own people (own_names.h), in any spelling that folds to them, joined,
+//   parted, in any order, also with two letters swapped where they have five or more. Recall comes
+//   before precision: a name is one wherever it stands as a word, whatever follows. Only a name
+//   that is a word too (May, Will, Close) or has two letters needs a capital, a title, a rank or
+//   another part of the name beside it.
+// - By their shapes and their kinds' own checks (identifier.h: what a field accepts, a text
+//   finds): phones (also with O for 0, spelled digit by digit, with an extension), e-mail
+//   addresses, PNC IDs, CRO numbers, ASNs, NHS and NI numbers, vehicle marks (also with 0 for O, 1
+//   for I and the other way round), driving licences, postcodes, IP addresses of both versions,
+//   shoulder numbers behind a rank. What looks like much else (a mark without an age, a number
+//   without its check or its slash, a UPRN) is found behind a word that says what it is.
+// - The event's own numbers that no shape tells from others (see AddNumber).
+// - Dates of birth: the event's own people's, those that say so, and any date ten years or more
+//   before the event.
+//
+// Detection works on the text's canonical view (text_view.h), so that typographic marks, other
+// spaces, full width and characters that can't be seen hide nothing; what is percent-encoded is
+// also looked at decoded. The work is linear in the text's bytes, and no text makes it throw. What
+// is said of people in other words isn't found. Not thread-safe; allocates nothing in the steady
+// state for ASCII.
 class Scrubber {
  public:
   // Forgets the people of the event before. `year`: the event's; 0: unknown.
   void NextEvent(int32_t year);
-  void AddName(std::string_view name);
+  void AddName(std::string_view name) { names_.Add(name); }
   void AddBirth(std::string_view date);
   // Whether the event's own values of the kind are looked for as they stand: numbers of warrants,
   // passports and shoulders, which look like any other number.
@@ -62,56 +74,90 @@ class Scrubber {
     uint32_t end = 0;
     bool digits = false;
     bool letters = false;
-  };
-  struct NamePart {
-    uint32_t begin, end;  // in name_bytes_
-    uint32_t name;
-  };
-  struct Name {
-    uint32_t begin, end;  // in name_bytes_, in canonical form
+    bool apostrophe = false;
+    size_t size() const { return end - begin; }
   };
   struct OwnNumber {
-    uint32_t begin, end;  // in name_bytes_
+    uint32_t begin, end;  // in number_bytes_
     contract::v1::IdentifierKind kind;
   };
   // Words of one person's name, one after the other.
   struct Run {
     uint32_t begin = 0, end = 0;
-    uint64_t names = 0;  // bit i: all words are of names_[i]; the last bit is all names from 63 on
+    uint64_t names = 0;  // as OwnNames::Part::names
     uint32_t words = 0;
     bool alone = false;  // one of them is enough
   };
+  struct CharSet;
+  using Kind = contract::v1::IdentifierKind;
+
+  // One way of looking at the text; findings are of `text`.
+  void Scan(std::string_view text);
+  // As that, on a view of `text`; of what leads on to the source where it was decoded.
+  void ScanView(std::string_view text, TextView::Unseen unseen, const TextView* decoded);
+  void ScanViews(std::string_view text, const TextView* decoded);
+  void Settle();
 
   Word WordAt(size_t at) const;
+  Word WordBefore(size_t begin) const;
   std::string_view In(const Word& word) const {
     return text_.substr(word.begin, word.end - word.begin);
   }
-  // The next word where it stands directly behind, with one of `separators` between.
-  std::optional<Word> Behind(const Word& word, std::string_view separators) const;
-  void LookAtName(const Word& word);
+  char At(size_t at) const { return at < text_.size() ? text_[at] : '\0'; }
+  // The next word behind white space with at most one line break and one of `separators`.
+  // `separator`: that one, or a space.
+  std::optional<Word> Behind(const Word& word, const CharSet& separators,
+                             char* separator = nullptr) const;
+  // The next word directly behind `separator`.
+  std::optional<Word> Beside(const Word& word, char separator) const;
+
+  size_t LookAtName(const Word& word);
+  size_t NameFrom(Word piece, bool split);
+  Word PieceAt(size_t at, bool split) const;
+  std::optional<Word> NextPiece(const Word& piece, bool split, bool& open) const;
+  void AppendPiece(const Word& piece);
+  bool IsAlone(const OwnNames::Part& part, const Word& match) const;
+  void AddToRun(const Word& match, uint64_t names, bool alone);
   void EndRun();
-  size_t LookAtNumber(const Word& word, const Word& before);
+
   size_t LookAtEmail(size_t at);
+  std::optional<size_t> IpV6(size_t begin);
+  size_t LookAtNumber(const Word& word, const Word& before);
+  std::optional<size_t> LookAtDigits(const Word& word, const Word& before);
+  std::optional<size_t> LookAtCode(const Word& word, const Word& before);
   std::optional<size_t> Date(const Word& word, const Word& before);
+  bool SaysBorn(size_t begin) const;
+  std::optional<size_t> IpV4(const Word& word);
+  std::optional<size_t> Slashed(const Word& word);
+  std::optional<size_t> Nino(const Word& prefix, const Word& word);
+  std::optional<size_t> Postcode(const Word& word, const Word& before);
   std::optional<size_t> Mark(const Word& word, const Word& before);
   // A mark without a letter or digits for its age.
   std::optional<size_t> DatelessMark(const Word& word, const Word& before);
-  // One of the words directly before says that a vehicle's mark follows.
-  bool OfVehicle(size_t begin) const;
   std::optional<size_t> FindNumber(const Word& word);
-  std::optional<size_t> DigitGroups(const Word& word);
+  // Phones and NHS numbers: digits in groups, from `first` on.
+  std::optional<size_t> DigitGroups(size_t first, const Word& word);
+  size_t WithExtension(size_t end) const;
+  // Single characters with the same character between each.
+  std::optional<size_t> Spelled(const Word& word);
+  // What a word before says that it is.
+  std::optional<size_t> Labelled(const Word& word, const Word& before);
+  uint32_t LabelsBefore(size_t begin) const;
+  bool Adjoins(const Word& before, const Word& word) const;
+
   // Adds a finding where the kind's own check holds.
-  bool Take(contract::v1::IdentifierKind kind, size_t begin, size_t end);
-  bool TakeAs(contract::v1::IdentifierKind kind, size_t begin, size_t end, std::string_view value);
+  bool Take(Kind kind, size_t begin, size_t end);
+  bool TakeAs(Kind kind, size_t begin, size_t end, std::string_view value);
 
   std::string_view text_;
   int32_t year_ = 0;
-  uint32_t first_letters_ = 0;  // of name parts: bit 0 is a, bit 31 anything that isn't ASCII
-  std::string name_bytes_;
-  std::vector<NamePart> parts_;
-  std::vector<Name> names_;
+  OwnNames names_;
+  std::string number_bytes_;
   std::vector<OwnNumber> numbers_;
-  std::vector<event::CivilDate> births_;
+  size_t number_size_max_ = 0;
+  std::vector<uint32_t> births_;  // YYYYMMDD
+  bool own_sorted_ = true;
+  TextView view_, decoded_;
   std::vector<Finding> findings_;
   std::string canonical_;
   std::string scratch_;

@@ -1,0 +1,146 @@
+#include "common/privacy/words.h"
+
+#include <iterator>
+
+namespace sluice::privacy {
+namespace {
+
+constexpr std::string_view kTitles[] = {
+    "mr",    "mrs",    "ms",   "miss",    "mx",       "dr",        "sir",       "dame",
+    "lord",  "lady",   "prof", "rev",     "fr",       "master",    "madam",     "judge",
+    "pc",    "ps",     "dc",   "ds",      "di",       "dci",       "dcs",       "dsu",
+    "wpc",   "wdc",    "pcso", "sgt",     "sc",       "con",       "insp",      "cinsp",
+    "supt",  "det",    "cllr", "capt",    "officer",  "constable", "sergeant",  "inspector",
+    "named", "called", "name", "surname", "forename", "nickname",  "professor", "reverend"};
+
+// Sorted.
+constexpr std::string_view kOrdinary[] = {
+    "abbey",     "alley",   "amber",     "angel",    "apple",   "april",      "archer",
+    "art",       "ash",     "august",    "autumn",   "baker",   "ball",       "banks",
+    "bar",       "barber",  "barn",      "baron",    "bass",    "bay",        "beach",
+    "bean",      "bear",    "beer",      "bell",     "bench",   "best",       "bill",
+    "birch",     "bird",    "bishop",    "black",    "blade",   "blue",       "bond",
+    "booth",     "bow",     "bowl",      "box",      "boy",     "branch",     "brick",
+    "bridge",    "bright",  "broad",     "brook",    "brooks",  "brown",      "buck",
+    "bull",      "burn",    "bush",      "butcher",  "butler",  "camp",       "canon",
+    "car",       "card",    "carpenter", "carter",   "carver",  "case",       "cash",
+    "castle",    "chance",  "chapel",    "chapman",  "charity", "chase",      "child",
+    "church",    "clay",    "close",     "cloud",    "coach",   "coat",       "cock",
+    "cole",      "collar",  "constable", "cook",     "coop",    "cooper",     "corn",
+    "cotton",    "couch",   "court",     "cove",     "cox",     "craft",      "crane",
+    "crisp",     "crook",   "cross",     "crow",     "crown",   "cruise",     "dale",
+    "dark",      "dawn",    "day",       "dean",     "dear",    "dell",       "diamond",
+    "dick",      "dove",    "down",      "drake",    "drew",    "drinkwater", "duke",
+    "earl",      "early",   "east",      "ever",     "fair",    "faith",      "falcon",
+    "fall",      "farmer",  "field",     "fields",   "finch",   "fine",       "fish",
+    "fisher",    "flag",    "fleet",     "flint",    "flood",   "floor",      "flower",
+    "flowers",   "foot",    "ford",      "forest",   "fox",     "frank",      "free",
+    "freeman",   "friend",  "frost",     "game",     "garden",  "gardener",   "gate",
+    "gates",     "gay",     "ginger",    "glass",    "glen",    "glover",     "gold",
+    "golden",    "good",    "goodman",   "grace",    "grant",   "grave",      "graves",
+    "gray",      "green",   "grey",      "grove",    "guy",     "hale",       "hall",
+    "ham",       "hand",    "hands",     "happy",    "hardy",   "hare",       "harper",
+    "hart",      "hatch",   "hawk",      "hay",      "hazel",   "head",       "heard",
+    "heart",     "heath",   "heather",   "high",     "hill",    "hills",      "hiss",
+    "holiday",   "holly",   "holt",      "honey",    "honor",   "honour",     "hood",
+    "hook",      "hope",    "horn",      "horne",    "house",   "hunt",       "hunter",
+    "hurst",     "iris",    "ivory",     "ivy",      "jack",    "jade",       "jewel",
+    "jones",     "joy",     "judge",     "july",     "june",    "just",       "justice",
+    "key",       "keys",    "kid",       "kind",     "king",    "kings",      "kitchen",
+    "kite",      "knight",  "lad",       "lake",     "lamb",    "lance",      "land",
+    "lane",      "large",   "lark",      "last",     "law",     "lawless",    "leaf",
+    "leek",      "lily",    "link",      "lion",     "little",  "lock",       "long",
+    "lord",      "love",    "low",       "lucky",    "major",   "male",       "mark",
+    "marks",     "marsh",   "marshal",   "marshall", "mason",   "master",     "masters",
+    "maximum",   "may",     "meadow",    "meek",     "melody",  "mercy",      "mile",
+    "miles",     "mill",    "miller",    "mills",    "mint",    "monk",       "moody",
+    "moon",      "moor",    "more",      "moss",     "mount",   "nail",       "nest",
+    "new",       "newman",  "nice",      "nick",     "night",   "noble",      "north",
+    "nurse",     "oak",     "offer",     "old",      "olive",   "orange",     "over",
+    "pace",      "page",    "paige",     "palmer",   "park",    "parker",     "parks",
+    "parsons",   "past",    "pat",       "patience", "peace",   "peach",      "pear",
+    "pearl",     "penny",   "pepper",    "person",   "pike",    "piper",      "pitt",
+    "place",     "plant",   "pole",      "pond",     "pool",    "pope",       "porter",
+    "post",      "pound",   "power",     "powers",   "price",   "pride",      "prince",
+    "prior",     "proud",   "quick",     "quill",    "rain",    "ranger",     "raven",
+    "ray",       "read",    "reason",    "reed",     "reeve",   "rich",       "ridge",
+    "ring",      "river",   "rivers",    "rob",      "robin",   "rock",       "rocky",
+    "roman",     "rose",    "rowan",     "ruby",     "rush",    "sadler",     "sage",
+    "saint",     "sales",   "salmon",    "salt",     "sands",   "savage",     "school",
+    "scott",     "seal",    "self",      "sergeant", "service", "sharp",      "shepherd",
+    "shore",     "short",   "sides",     "silver",   "singer",  "skinner",    "skip",
+    "sky",       "small",   "smart",     "snow",     "sole",    "sparks",     "speed",
+    "spencer",   "spring",  "square",    "staff",    "stain",   "star",       "steel",
+    "stern",     "stock",   "stone",     "stones",   "storey",  "storm",      "strange",
+    "street",    "strong",  "sue",       "summer",   "summers", "sunny",      "swan",
+    "sweet",     "swift",   "table",     "tailor",   "tanner",  "taylor",     "temple",
+    "thorn",     "tiller",  "tower",     "town",     "tree",    "trust",      "turner",
+    "underwood", "usher",   "vale",      "van",      "vicar",   "victor",     "viola",
+    "violet",    "virtue",  "walk",      "walker",   "wall",    "waller",     "ward",
+    "warden",    "warner",  "waters",    "way",      "weaver",  "webb",       "welcome",
+    "well",      "wells",   "west",      "wheat",    "wheeler", "white",      "wild",
+    "will",      "willing", "willow",    "wills",    "winter",  "winters",    "wise",
+    "wolf",      "wood",    "woods",     "wool",     "worth",   "wren",       "wright",
+    "yard",      "york",    "young"};
+
+// Sorted.
+constexpr std::string_view kFunction[] = {
+    "a",    "all",  "am",   "an",   "and",  "any", "are", "as",  "at",  "be",  "but",  "by",
+    "can",  "do",   "for",  "from", "go",   "had", "has", "he",  "her", "him", "his",  "how",
+    "i",    "if",   "in",   "is",   "it",   "its", "me",  "my",  "no",  "not", "now",  "of",
+    "off",  "on",   "one",  "or",   "our",  "out", "say", "see", "she", "so",  "that", "the",
+    "them", "then", "they", "this", "to",   "too", "two", "up",  "us",  "was", "we",   "were",
+    "what", "when", "who",  "why",  "with", "you", "your"};
+
+// Sorted.
+constexpr std::string_view kParticles[] = {
+    "ab",  "abd", "abu",   "ad",     "af",     "al",  "ap",     "ar",  "as",   "av",
+    "ben", "bin", "bint",  "d",      "da",     "das", "de",     "del", "dela", "della",
+    "den", "der", "des",   "di",     "do",     "dos", "du",     "e",   "el",   "fitz",
+    "ibn", "l",   "la",    "las",    "le",     "les", "los",    "m",   "mac",  "mc",
+    "ni",  "nic", "o",     "saint",  "st",     "te",  "ten",    "ter", "ua",   "ui",
+    "ul",  "van", "vande", "vanden", "vander", "von", "vonder", "y",   "zu",   "zur"};
+
+constexpr std::string_view kShort[] = {
+    "act", "ago", "aid", "aim", "air",  "all",  "and",  "any",  "are",  "arm", "art", "ask", "bad",
+    "bag", "bar", "bay", "bed", "big",  "bit",  "box",  "boy",  "bus",  "but", "buy", "cab", "cad",
+    "can", "cap", "car", "cat", "cup",  "cut",  "dad",  "day",  "did",  "dog", "due", "ear", "eat",
+    "end", "eye", "far", "few", "fit",  "for",  "gap",  "gas",  "get",  "got", "gun", "guy", "had",
+    "has", "hat", "her", "hid", "him",  "his",  "hit",  "hot",  "how",  "its", "job", "key", "kit",
+    "lad", "law", "led", "let", "lot",  "low",  "mad",  "man",  "map",  "may", "men", "met", "mum",
+    "net", "new", "nil", "nor", "not",  "now",  "off",  "old",  "one",  "our", "out", "own", "pay",
+    "per", "put", "ran", "red", "ref",  "rob",  "row",  "run",  "sat",  "saw", "say", "sea", "see",
+    "set", "she", "sir", "six", "son",  "sun",  "ten",  "the",  "they", "too", "top", "try", "two",
+    "use", "van", "via", "was", "way",  "wet",  "who",  "why",  "win",  "won", "yes", "yet", "you",
+    "num", "hrs", "min", "sec", "yrs",  "age",  "jan",  "feb",  "mar",  "apr", "jun", "jul", "aug",
+    "sep", "oct", "nov", "dec", "unit", "room", "flat", "with", "from", "est", "gmt", "bst", "inc",
+    "ltd", "mph"};
+
+static_assert(std::is_sorted(std::begin(kOrdinary), std::end(kOrdinary)));
+static_assert(std::is_sorted(std::begin(kFunction), std::end(kFunction)));
+static_assert(std::is_sorted(std::begin(kParticles), std::end(kParticles)));
+
+template <size_t N>
+bool Has(const std::string_view (&sorted)[N], std::string_view word) {
+  return std::binary_search(std::begin(sorted), std::end(sorted), word);
+}
+
+}  // namespace
+
+bool IsTitle(std::string_view word) { return OneOf(word, kTitles); }
+bool IsOrdinaryWord(std::string_view lower) { return Has(kOrdinary, lower); }
+bool IsFunctionWord(std::string_view lower) { return Has(kFunction, lower); }
+bool IsParticle(std::string_view lower) { return Has(kParticles, lower); }
+
+uint32_t ParticlesBefore(std::string_view lower) {
+  uint32_t cuts = 0;
+  for (std::string_view particle : kParticles) {
+    if (lower.size() >= particle.size() + 2 && lower.starts_with(particle))
+      cuts |= 1u << particle.size();
+  }
+  return cuts;
+}
+
+bool IsShortWord(std::string_view word) { return OneOf(word, kShort); }
+
+}  // namespace sluice::privacy

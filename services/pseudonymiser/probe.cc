@@ -33,10 +33,11 @@ Probe::Probe(telemetry::Registry& registry)
            "Callers that are locked until somebody unlocks them; absent while the state can't be "
            "read.",
            {}})),
-      state_readable_(registry.NewGauge(
-          "sluice_pseudonymiser_state_readable",
-          "1: the state that the replicas share can be read; 0: nothing that depends on it is "
-          "done.")),
+      state_readable_(registry.GaugeFamily(
+          {"sluice_pseudonymiser_state_readable",
+           "1: the state that the replicas share can be read; 0: nothing that depends on it is "
+           "done. Absent without a state.",
+           {}})),
       reidentifications_(registry.CounterFamily(
           {"sluice_reidentifications_total", "Acts of re-identification.", {"result"}})),
       keyring_generation_(registry.NewGauge("sluice_keyring_generation",
@@ -81,7 +82,7 @@ void Probe::Refused(std::string_view method, Refusal refusal) {
 void Probe::Locked(std::string_view reason) { locks_.With({reason}).Add(); }
 
 void Probe::LockedCallers(std::optional<size_t> callers) {
-  state_readable_.Set(callers ? 1 : 0);
+  state_readable_.With({}).Set(callers ? 1 : 0);
   if (callers) {
     locked_callers_.With({}).Set(static_cast<double>(*callers));
   } else {

@@ -58,7 +58,7 @@ class Probe {
   telemetry::Family<telemetry::Counter> refusals_;
   telemetry::Family<telemetry::Counter> locks_;
   telemetry::Family<telemetry::Gauge> locked_callers_;
-  telemetry::Gauge state_readable_;
+  telemetry::Family<telemetry::Gauge> state_readable_;
   telemetry::Family<telemetry::Counter> reidentifications_;
   telemetry::Gauge keyring_generation_;
   telemetry::Family<telemetry::Gauge> epoch_, epoch_begun_;

@@ -46,6 +46,7 @@ absl::Status RunPseudonym(const Options& options, Report& report);
 absl::Status RunPipelineRemote(const Options& options, Report& report);
 absl::Status RunPseudonymiser(const Options& options, Report& report);
 absl::Status RunScrub(const Options& options, Report& report);
+absl::Status RunLinkage(const Options& options, Report& report);
 absl::Status RunTls(const Options& options, Report& report);
 absl::Status RunHostile(const Options& options, Report& report);
 absl::Status RunImage(const Options& options, Report& report);
@@ -63,6 +64,7 @@ inline const std::vector<Family> kFamilies = {
     {"pipeline_remote", "as pipeline, the keys in the pseudonymiser's process", RunPipelineRemote},
     {"scrub", "identifiers in free text: how fast, how many, how rightly", RunScrub},
     {"hostile", "the worst events and files for each stage: linear, below a second", RunHostile},
+    {"linkage", "an attacker who links the records of two audiences", RunLinkage},
     {"tls", "the processor over TLS and SASL beside plain TCP, on a real Kafka", RunTls},
     {"image", "the sizes of the services' images, where they have been built", RunImage},
 };

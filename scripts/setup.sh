@@ -177,17 +177,19 @@ fetch_prometheus() {
 }
 
 # In place, because an environment can't be moved; the list that it was made from is its mark.
-make_observe_environment() {
-  local folder="$cache/observe" list=scripts/observe-requirements.txt
+# make_environment NAME WHAT: a Python environment of its own, of scripts/NAME-requirements.txt.
+make_environment() {
+  local name="$1" what="$2"
+  local folder="$cache/$name" list="scripts/$name-requirements.txt"
   if cmp -s "$list" "$folder/requirements.txt"; then
-    there "the environment for dashboards"
+    there "the environment for $what"
     return
   fi
-  say "fetching what dashboards are generated with"
+  say "fetching the environment for $what"
   rm -rf "$folder"
   mkdir -p "$cache"
   { python3 -m venv "$folder" && "$folder/bin/python" -m pip install -q --disable-pip-version-check -r "$list"; } \
-    >"$scratch/observe.log" 2>&1 || { cat "$scratch/observe.log" >&2 && fail "it could not be fetched"; }
+    >"$scratch/$name.log" 2>&1 || { cat "$scratch/$name.log" >&2 && fail "it could not be fetched"; }
   cp "$list" "$folder/requirements.txt"
 }
 
@@ -209,5 +211,6 @@ build_librdkafka
 fetch_kafka
 fetch_protovalidate
 fetch_prometheus
-make_observe_environment
+make_environment observe dashboards
+make_environment oracles "judging treatments"
 [[ -z "$deploy" ]] || scripts/deploy_tools.sh >/dev/null

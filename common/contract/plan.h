@@ -121,6 +121,7 @@ struct Node {
   bool check_identifier = false;
   bool check_date = false;
   ReadRules read;
+  std::vector<std::string> placeholders;  // spellings of "not known", as the contract lists them
   std::vector<EnumValue> enum_values;
   SourceLocation location;
 
@@ -148,6 +149,10 @@ class Plan {
   NodeId id_node() const { return id_node_; }
   NodeId time_node() const { return time_node_; }
 
+  // Whose calendar the event's dates, ages and periods follow: of the field with its time, of the
+  // event's options; not set: UTC.
+  const std::optional<absl::TimeZone>& civil_zone() const { return civil_zone_; }
+
   const google::protobuf::Descriptor& descriptor() const { return *descriptor_; }
   const v1::EventOptions& options() const { return options_; }
   const std::string& name() const { return name_; }  // full name of the event's message
@@ -164,6 +169,7 @@ class Plan {
   NodeId id_node_ = kNoNode;
   NodeId time_node_ = kNoNode;
   v1::EventOptions options_;
+  std::optional<absl::TimeZone> civil_zone_;
   std::string name_;
   std::string fingerprint_;
 };

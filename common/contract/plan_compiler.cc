@@ -158,6 +158,8 @@ absl::StatusOr<std::shared_ptr<const Plan>> PlanCompiler::Compile() {
   }
   CompileIdAndTime();
   CheckDecided();
+  CompileZone();
+  CheckPlaceholders();
   if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
   plan_->fingerprint_ = Fingerprint(descriptor_);
   return plan_;
@@ -349,6 +351,7 @@ void PlanCompiler::CompileOptions(Node& node) {
   }
   if (node.check_date && !node.classification.decided() && !IsText(node))
     Error(node, "a date is a text, YYYY-MM-DD; make it a string");
+  node.placeholders.assign(options.placeholders().begin(), options.placeholders().end());
   if (options.has_read()) CheckRead(node, options.read());
   const v1::Read& read = options.read();
   if (!read.source().empty()) node.read.source = absl::StrSplit(read.source(), '.');
@@ -652,6 +655,58 @@ void PlanCompiler::CompileIdAndTime() {
   } else if (options.time().empty() && descriptor_.options().HasExtension(v1::event)) {
     Error(plan_->root(),
           "its option says no `time`; name the field that says when the event happened");
+  }
+}
+
+void PlanCompiler::CompileZone() {
+  const std::string& name = plan_->options_.time_zone();
+  if (!name.empty()) {
+    absl::TimeZone zone;
+    if (!absl::LoadTimeZone(name, &zone)) {
+      Error(plan_->root(), base::StrCat("its `time_zone` is '", name,
+                                        "', which is no zone; name one of IANA's, such as "
+                                        "Europe/London"));
+      return;
+    }
+    plan_->civil_zone_ = zone;
+  } else if (plan_->time_node_ != kNoNode) {
+    plan_->civil_zone_ = plan_->node(plan_->time_node_).read.time_zone;
+  }
+}
+
+void PlanCompiler::CheckPlaceholders() {
+  for (const Node& node : plan_->nodes_) {
+    if (node.placeholders.empty()) continue;
+    if (node.id == plan_->id_node_ || node.id == plan_->time_node_) {
+      Error(node, "has placeholders: the event's id and time have none; make the field optional");
+      continue;
+    }
+    bool single = node.cardinality == Cardinality::kSingular;
+    if (!IsText(node) && !(node.type == Type::kTimestamp && single) &&
+        !(IsInteger(node) && node.presence && single)) {
+      Error(node,
+            "has placeholders, which are for strings, single Timestamps, and single integers that "
+            "are `optional`: of others, absent is zero");
+      continue;
+    }
+    std::set<std::string> seen;
+    for (const std::string& text : node.placeholders) {
+      if (text.empty() || !seen.insert(text).second)
+        Error(node, "has an empty placeholder, or one twice; remove it");
+      bool readable = !IsInteger(node) ||
+                      (text.size() <= 20 && text.find_first_not_of("-0123456789") == text.npos);
+      if (node.type == Type::kTimestamp) {
+        const auto& zone = node.read.time_zone;
+        absl::Time time;
+        readable =
+            absl::ParseTime("%Y-%m-%d", text, zone ? *zone : absl::UTCTimeZone(), &time, nullptr) ||
+            absl::ParseTime(absl::RFC3339_full, text, &time, nullptr);
+      }
+      if (!readable)
+        Error(node,
+              "has a placeholder that isn't a value of its type: a date or an RFC 3339 time "
+              "for a Timestamp, digits for an integer");
+    }
   }
 }
 

@@ -47,6 +47,9 @@ class PlanCompiler {
   void CheckSources(const Node& parent);
   void CheckPoints(const Node& parent);
   void CompileIdAndTime();
+  // Once the whole plan is there.
+  void CompileZone();
+  void CheckPlaceholders();
 
   const google::protobuf::Descriptor& descriptor_;
   std::shared_ptr<Plan> plan_;

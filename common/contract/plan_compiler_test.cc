@@ -198,6 +198,44 @@ INSTANTIATE_TEST_SUITE_P(
                 "classify; use an optional field"}),
     [](const auto& info) { return base::StrCat("Mistake", info.index); });
 
+TEST(PlanCompiler, AnEventHasTheZoneThatItNamesOrThatItsTimeIsReadIn) {
+  auto zone = [](std::string_view event, std::string_view field) {
+    auto plan =
+        PlanFromProto(base::StrCat("message E { option (sluice.contract.v1.event) = {time: \"at\"",
+                                   event, "}; google.protobuf.Timestamp at = 1 ", field, "; }"),
+                      "E");
+    return plan->civil_zone() ? plan->civil_zone()->name() : "none";
+  };
+  constexpr std::string_view kDublin =
+      "[(sluice.contract.v1.field).read.time_zone = \"Europe/Dublin\"]";
+  EXPECT_EQ(zone("", ""), "none");
+  EXPECT_EQ(zone("", kDublin), "Europe/Dublin");
+  EXPECT_EQ(zone(" time_zone: \"Europe/Paris\"", kDublin), "Europe/Paris");
+  EXPECT_THAT(ErrorOf("message E { option (sluice.contract.v1.event) = {time: \"at\" time_zone: "
+                      "\"Mars/Olympus\"}; google.protobuf.Timestamp at = 1; }"),
+              HasSubstr("its `time_zone` is 'Mars/Olympus', which is no zone"));
+}
+
+TEST(PlanCompiler, PlaceholdersAreForWhatCanBeAbsent) {
+  auto error = [](std::string_view type, std::string_view placeholders) {
+    return ErrorOf(Event(base::StrCat(
+        type, " f = 3 [(sluice.contract.v1.field) = {quasi: ATTRIBUTE ", placeholders, "}];")));
+  };
+  for (const auto& [type, text] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"string", "n/a"}, {"repeated string", "n/a"}, {"optional int32", "-99"}}) {
+    EXPECT_EQ(error(type, base::StrCat("placeholders: \"", text, "\"")), "") << type;
+  }
+  for (const char* type : {"int32", "optional bool", "repeated int32", "double"})
+    EXPECT_THAT(error(type, "placeholders: \"0\""), HasSubstr("absent is zero")) << type;
+  EXPECT_THAT(error("optional int64", "placeholders: \"none\""), HasSubstr("digits"));
+  EXPECT_THAT(error("string", "placeholders: \"\""), HasSubstr("empty placeholder"));
+  EXPECT_THAT(error("string", "placeholders: \"a\" placeholders: \"a\""), HasSubstr("twice"));
+  EXPECT_THAT(ErrorOf("message E { option (sluice.contract.v1.event) = {time: \"at\"}; "
+                      "google.protobuf.Timestamp at = 1 [(sluice.contract.v1.field).placeholders = "
+                      "\"1970-01-01\"]; }"),
+              HasSubstr("the event's id and time have none"));
+}
+
 TEST(PlanCompiler, RefusesWhatIsNoEvent) {
   EXPECT_THAT(ErrorOf("message E { string id = 1; }"),
               HasSubstr("test.proto:7: E: isn't an event"));

@@ -12,6 +12,7 @@
 #include "common/event/time_text.h"
 #include "common/privacy/identifier.h"
 #include "common/privacy/pseudonym.h"
+#include "common/privacy/visible.h"
 #include "sluice/quarantine/v1/payload.pb.h"
 
 namespace sluice::engine {
@@ -24,7 +25,25 @@ using event::ValueKind;
 namespace {
 
 constexpr std::string_view kReferenceMissing = "sluice.reference_missing";
-constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits
+constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits, and kNobody
+
+// Whether a text can be a CloudEvents attribute: there is something of it, and none of its
+// characters are control characters or noncharacters (CloudEvents 1.0.2, section 3.1).
+bool IsAttribute(std::string_view text) {
+  if (privacy::IsBlank(text)) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte < 0x20 || byte == 0x7F) return false;
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (byte == 0xC2 && next < 0xA0) return false;  // U+0080 to U+009F
+    if (i + 2 >= text.size()) continue;
+    const auto last = static_cast<unsigned char>(text[i + 2]);
+    if (byte == 0xEF && next == 0xB7 && last >= 0x90 && last <= 0xAF) return false;  // U+FDD0...
+    if (next == 0xBF && (last == 0xBE || last == 0xBF) && (byte == 0xEF || (byte & 0xCF) == 0x8F))
+      return false;  // U+FFFE, U+FFFF and those of the planes above
+  }
+  return true;
+}
 
 event::Limits LimitsOf(const Pipeline& pipeline) {
   event::Limits limits;
@@ -271,9 +290,10 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
     if (const Value* time = Find(pipeline_->time_positions(), entry)) {
       entry.has_time = true;
       entry.seconds = time->seconds;
+      entry.civil_seconds = CivilSeconds(time->seconds, pipeline_->contract().civil_zone());
     }
     if (pipeline_->scrubs()) {
-      int64_t day = Truncated(entry.seconds, Part::kDay) / 86400;
+      int64_t day = Truncated(entry.civil_seconds, Part::kDay) / 86400;
       scrubber_.NextEvent(entry.has_time ? event::CivilFromDays(day).year : 0);
     }
     CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
@@ -358,13 +378,22 @@ void Engine::CollectIdentifiers(const IdentifierNode& parent, Value* record, Ent
 
 void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& entry) {
   const Node& node = pipeline_->contract().node(identifier.node);
+  auto stands_for_none = [&] {
+    entry.event.repairs.push_back({node.id, event::RepairKind::kPlaceholder});
+    // In a list its place is kept.
+    value = node.cardinality == Cardinality::kSingular ? Value() : Value::Text("");
+    value.identifier = kNobody;
+  };
+  if (!identifier.placeholders.empty() && node.classification.identifier == 0 &&
+      IsPlaceholder(identifier, value))
+    return stands_for_none();
   switch (identifier.role) {
     case IdentifierNode::Role::kIdentifier:
     case IdentifierNode::Role::kNumber:
-      break;
     case IdentifierNode::Role::kName:
-      scrubber_.AddName(value.text());
       break;
+    case IdentifierNode::Role::kPlain:
+      return;
     case IdentifierNode::Role::kBirth:
       return scrubber_.AddBirth(value.text());
     case IdentifierNode::Role::kText:
@@ -389,14 +418,24 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
     batch_.bytes().resize(before);
     return Violate(entry, "sluice.identifier_too_long", node.id);
   }
+  // What is blank, or has nothing left in its canonical form, identifies nobody, and a pseudonym
+  // would link all who have it.
+  const std::string_view canonical = std::string_view(batch_.bytes()).substr(before);
+  const bool blank = privacy::IsBlank(text);
+  const bool nobody = blank || canonical.empty() || canonical == "?";
+  if (!valid && node.check_identifier && !blank) Violate(entry, "sluice.identifier", node.id);
+  const auto& placeholders = identifier.placeholders.texts;
+  if (std::find(placeholders.begin(), placeholders.end(), canonical) != placeholders.end()) {
+    batch_.bytes().resize(before);
+    return stands_for_none();
+  }
+  if (identifier.role == IdentifierNode::Role::kName) scrubber_.AddName(text);
   if (valid && identifier.role == IdentifierNode::Role::kNumber) {
     scrubber_.AddNumber(node.classification.identifier,
                         std::string_view(batch_.bytes()).substr(before));
   }
-  if (!valid && node.check_identifier && !text.empty())
-    Violate(entry, "sluice.identifier", node.id);
-  // An empty text identifies nobody, and its pseudonym would link all who have none.
-  if (identifier.requests.empty() || text.empty()) {
+  if (nobody) value.identifier = kNobody;
+  if (identifier.requests.empty() || nobody) {
     batch_.bytes().resize(before);
     return;
   }
@@ -416,6 +455,27 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
                           before, entry)) {
     Violate(entry, "sluice.untreatable", node.id);
   }
+}
+
+bool Engine::IsPlaceholder(const IdentifierNode& identifier, const Value& value) {
+  const Placeholders& placeholders = identifier.placeholders;
+  if (value.kind == ValueKind::kTime) {
+    return std::any_of(placeholders.times.begin(), placeholders.times.end(), [&](const auto& time) {
+      return value.seconds >= time.first && value.seconds < time.second;
+    });
+  }
+  char digits[24];
+  std::string_view text;
+  if (value.kind == ValueKind::kText) {
+    text = value.text();
+  } else {
+    char* end = value.kind == ValueKind::kInt
+                    ? std::to_chars(digits, digits + 24, value.integer).ptr
+                    : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
+    text = {digits, static_cast<size_t>(end - digits)};
+  }
+  return std::find(placeholders.texts.begin(), placeholders.texts.end(), text) !=
+         placeholders.texts.end();
 }
 
 std::string_view Engine::PathOf(const Node& node) {
@@ -486,7 +546,8 @@ bool Engine::SetScope(Scope scope, std::string_view path, const Entry& entry) {
     case Scope::kQuarter:
     case Scope::kYear: {
       if (!entry.has_time) return false;
-      event::CivilDate date = event::CivilFromDays(Truncated(entry.seconds, Part::kDay) / 86400);
+      event::CivilDate date =
+          event::CivilFromDays(Truncated(entry.civil_seconds, Part::kDay) / 86400);
       base::StrAppend(scope_,
                       scope == Scope::kMonth     ? 'm'
                       : scope == Scope::kQuarter ? 'q'
@@ -708,23 +769,35 @@ bool Engine::Prepare(const InputRecord& record, Entry& entry, const StreamPlan& 
         if (record_value == nullptr) break;
       }
       prepared.record.key = std::nullopt;
-      if (record_value == nullptr || !record_value[node.position].present()) break;
+      if (record_value == nullptr) break;
+      Value value = record_value[node.position];
+      if (!value.present() && !node.treat_absent) value = node.absent;
+      if (!value.present() && !node.treat_absent) break;
       Value treated;
-      if (!Treat(node, record_value[node.position], record_value, entry, treated)) return false;
-      if (treated.kind == ValueKind::kText) {
-        prepared.record.key = treated.text();
-      } else {
-        base::Buffer text;
-        event::JsonWriter(text).Item(node.field, treated);
-        prepared.record.key = arena_.Copy(text.view().substr(1));
-      }
+      if (!Treat(node, value, record_value, entry, treated)) return false;
+      std::string_view key = KeyOf(node, treated);
+      // On a compacted topic, all that have the same nothing as key would be one.
+      if (!privacy::IsBlank(key)) prepared.record.key = key;
       break;
     }
   }
   prepared.record.timestamp_ms = stream.internal && record.timestamp_ms >= 0
                                      ? std::optional(record.timestamp_ms)
                                      : std::nullopt;
+  prepared.record.timestamp_grid_ms = stream.internal ? 0 : stream.timestamp_grid_ms;
   return true;
+}
+
+// A value as a record's key: bare, as JSON would have it between quotes.
+std::string_view Engine::KeyOf(const OutputNode& node, const Value& value) {
+  if (!value.present()) return {};
+  if (value.kind == ValueKind::kText && node.field.type == contract::Type::kString)
+    return value.text();
+  key_.Clear();
+  event::JsonWriter(key_).Item(node.field, value);
+  std::string_view text = key_.view().substr(1);
+  if (text.size() >= 2 && text.front() == '"') text = text.substr(1, text.size() - 2);
+  return arena_.Copy(text);
 }
 
 void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const StreamPlan& stream,
@@ -740,6 +813,7 @@ void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const Strea
   std::string_view id = EventId(stream, entry, treated);
   if (!treated) id = position;
   if (stream.key == KeySource::kEventId) prepared.record.key = id;
+  if (!IsAttribute(id)) id = position;
   Header* header = prepared.headers.data();
   *header++ = {"ce_specversion", "1.0"};
   *header++ = {"ce_id", id};
@@ -763,12 +837,13 @@ std::string_view Engine::EventId(const StreamPlan& stream, Entry& entry, bool& t
   if (stream.id_node == 0) return {};
   const OutputNode& node = stream.nodes[stream.id_node];
   const Value* value = Find(pipeline_->id_positions(), entry);
-  if (value == nullptr || value->size == 0) return {};
+  if (value == nullptr || privacy::IsBlank(value->text())) return {};
   if (node.op == Op::kKeep) {
     treated = true;
     return value->text();
   }
-  if (node.op != Op::kPseudonymise || value->identifier == 0) return {};
+  if (node.op != Op::kPseudonymise || value->identifier == 0 || value->identifier == kNobody)
+    return {};
   treated = true;
   return PseudonymText(TargetOf(*value, node.request, entry));
 }
@@ -779,13 +854,25 @@ std::string_view Engine::EventTime(const StreamPlan& stream, const Entry& entry)
   const Value* value = Find(pipeline_->time_positions(), entry);
   int64_t seconds = value->seconds;
   int32_t nanos = value->nanos;
+  const auto& zone = pipeline_->contract().civil_zone();
+  int64_t offset = 0;
   if (node.op == Op::kTimePart) {
-    seconds = Truncated(seconds, node.part);
+    // The first second of the part on its own wall clock, with what that clock was ahead of UTC.
+    seconds = Truncated(entry.civil_seconds, node.part);
     nanos = 0;
+    if (zone) {
+      offset = seconds - CivilStart(seconds, *zone);
+      if (offset % 60 != 0) {
+        seconds -= offset;
+        offset = 0;
+      }
+    }
   } else if (node.op != Op::kKeep) {
     return {};
   }
   char* text = arena_.Allocate(event::kTimestampBytes);
+  if (offset != 0)
+    return {text, static_cast<size_t>(WriteWithOffset(seconds, offset, text) - text)};
   return {text, static_cast<size_t>(event::WriteTimestamp(seconds, nanos, text) - text)};
 }
 
@@ -842,7 +929,7 @@ bool Engine::WriteFields(Writer& writer, const StreamPlan& stream, const OutputN
   for (uint32_t i = message.first_child; i < message.first_child + message.child_count; ++i) {
     const OutputNode& node = stream.nodes[i];
     const Value& value = record[node.position];
-    if (!value.present()) continue;
+    if (!value.present() && !node.treat_absent) continue;
     if (node.field.cardinality == Cardinality::kRepeated) {
       if (!WriteList(writer, stream, node, value, record, entry)) return false;
     } else if (node.field.cardinality == Cardinality::kMap) {
@@ -865,6 +952,7 @@ bool Engine::WriteFields(Writer& writer, const StreamPlan& stream, const OutputN
 template <typename Writer>
 bool Engine::WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node,
                        const Value& list, const Value* record, Entry& entry) {
+  if (node.whole_list) return WriteWholeList(writer, node, list, record, entry);
   size_t mark = writer.BeginList(node.field);
   indexes_.push_back(0);
   for (uint32_t i = 0; i < list.size; ++i, ++indexes_.back()) {
@@ -877,9 +965,29 @@ bool Engine::WriteList(Writer& writer, const StreamPlan& stream, const OutputNod
     }
     Value treated;
     if (!Treat(node, item, record, entry, treated)) return indexes_.clear(), false;
-    if (treated.present()) writer.Item(node.field, treated);
+    // Of two lists side by side, what belongs together stands at one place.
+    if (!treated.present()) treated = Value::Text("");
+    writer.Item(node.field, treated);
   }
   indexes_.pop_back();
+  writer.EndList(node.field, mark);
+  return true;
+}
+
+template <typename Writer>
+bool Engine::WriteWholeList(Writer& writer, const OutputNode& node, const Value& list,
+                            const Value* record, Entry& entry) {
+  items_.clear();
+  indexes_.push_back(0);
+  for (uint32_t i = 0; i < list.size; ++i, ++indexes_.back()) {
+    Value treated;
+    if (!Treat(node, list.values[i], record, entry, treated)) return indexes_.clear(), false;
+    if (!treated.present()) return indexes_.pop_back(), true;
+    items_.push_back(treated);
+  }
+  indexes_.pop_back();
+  size_t mark = writer.BeginList(node.field);
+  for (const Value& item : items_) writer.Item(node.field, item);
   writer.EndList(node.field, mark);
   return true;
 }
@@ -892,7 +1000,7 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
   const OutputNode& key = stream.nodes[node.first_child];
   const OutputNode& value = stream.nodes[node.first_child + 1];
   size_t mark = writer.BeginMap(node.field);
-  const size_t first_key = map_keys_.size();
+  const size_t first_key = map_keys_.size();  // a map may stand in another's values
   indexes_.push_back(0);
   for (uint32_t i = 0; i < map.size; ++i, ++indexes_.back()) {
     const Value* parts = map.values[i].values;
@@ -900,6 +1008,11 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
     if (!Treat(key, parts[0], parts, entry, treated_key)) return indexes_.clear(), false;
     if (!treated_key.present()) treated_key = Value::Text("");
     if (key.op != Op::kKeep) map_keys_.push_back(treated_key.text());
+    if (value.op != Op::kMessage) {
+      if (!Treat(value, parts[1], parts, entry, treated_value)) return indexes_.clear(), false;
+      if (!treated_value.present() && value.field.type != contract::Type::kString) continue;
+      if (!treated_value.present()) treated_value = Value::Text("");
+    }
     size_t entry_mark = writer.BeginEntry(node.field, treated_key);
     if (value.op == Op::kMessage) {
       size_t message = writer.BeginEntryMessage(node.field);
@@ -907,7 +1020,6 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
         return indexes_.clear(), false;
       writer.EndMessage(message);
     } else {
-      if (!Treat(value, parts[1], parts, entry, treated_value)) return indexes_.clear(), false;
       writer.EntryValue(node.field, treated_value);
     }
     writer.EndEntry(entry_mark);

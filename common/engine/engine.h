@@ -95,6 +95,10 @@ class Engine {
   void ShowWork(AtWork* at_work) { at_work_ = at_work; }
 
  private:
+  // As a value's `identifier`: the value is blank or says nothing, so it identifies nobody, and a
+  // pseudonym would link all who have such a value.
+  static constexpr uint16_t kNobody = 0xFFFF;
+
   enum class Fate : uint8_t { kClean, kQuarantined, kSuppressed };
   struct Entry {
     event::Event event;
@@ -103,7 +107,8 @@ class Engine {
     uint32_t first_identifier = 0;  // in first_targets_
     uint32_t identifier_count = 0;
     size_t position_target = 0;
-    int64_t seconds = 0;  // the event's time
+    int64_t seconds = 0;        // the event's time
+    int64_t civil_seconds = 0;  // the same on the wall clock of the event's zone (CivilSeconds)
     bool has_time = false;
     size_t first_row = 0;   // in rows_, one for each join
     size_t first_text = 0;  // in texts_
@@ -184,13 +189,22 @@ class Engine {
   template <typename Writer>
   bool WriteList(Writer& writer, const StreamPlan& stream, const OutputNode& node,
                  const event::Value& list, const event::Value* record, Entry& entry);
+  // Nothing, where an item has become nothing.
+  template <typename Writer>
+  bool WriteWholeList(Writer& writer, const OutputNode& node, const event::Value& list,
+                      const event::Value* record, Entry& entry);
   template <typename Writer>
   bool WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node,
                 const event::Value& map, Entry& entry);
   template <typename Writer>
   void WriteJoin(Writer& writer, size_t join, const Entry& entry);
 
-  // The value as the stream has it; false, and a violation, when it can't be treated so.
+  // Counts, once for the event, that a field's value stood for none.
+  static void Placeholder(contract::NodeId node, Entry& entry);
+  bool IsPlaceholder(const IdentifierNode& identifier, const event::Value& value);
+  std::string_view KeyOf(const OutputNode& node, const event::Value& value);
+  // The value as the stream has it, nothing where it is treated to nothing; false, and a violation,
+  // when it can't be treated so.
   bool Treat(const OutputNode& node, const event::Value& value, const event::Value* record,
              Entry& entry, event::Value& out);
   std::string_view PseudonymText(size_t target);
@@ -245,6 +259,8 @@ class Engine {
   std::vector<uint32_t> indexes_;           // of lists that are open
   std::vector<std::string_view> map_keys_;  // treated, of maps that are open
   base::Buffer out_;
+  base::Buffer key_;                        // of the record at hand
+  std::vector<event::Value> items_;         // of the list at hand
   std::vector<Prepared> prepared_;
   std::string scratch_;
   std::string scope_;  // of the value at hand

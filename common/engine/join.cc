@@ -32,6 +32,31 @@ const Value* ValueAt(const Value* fields, std::span<const uint32_t> positions) {
   return value->present() ? value : nullptr;
 }
 
+Value AbsentValue(const contract::Node& node) {
+  if (node.presence || node.cardinality != contract::Cardinality::kSingular) return {};
+  switch (node.type) {
+    case contract::Type::kBool:
+      return Value::Bool(false);
+    case contract::Type::kInt32:
+    case contract::Type::kInt64:
+    case contract::Type::kEnum:
+      return Value::Int(0);
+    case contract::Type::kUint32:
+    case contract::Type::kUint64:
+      return Value::Uint(0);
+    case contract::Type::kFloat:
+    case contract::Type::kDouble:
+      return Value::Double(0);
+    case contract::Type::kString:
+    case contract::Type::kBytes:
+    case contract::Type::kTimestamp:
+    case contract::Type::kDuration:
+    case contract::Type::kMessage:
+      return {};
+  }
+  return {};
+}
+
 double NumberOf(const Value& value) {
   switch (value.kind) {
     case ValueKind::kInt:
@@ -63,8 +88,14 @@ JoinAnswer Ask(const JoinPlan& join, std::span<const JoinPlan> joins,
                std::optional<int64_t> seconds) {
   auto value_of = [&](const JoinValue& from) {
     if (!from.join) {
-      const Value* value = ValueAt(fields, from.positions);
-      return value == nullptr ? Value() : *value;
+      const Value* record = fields;
+      for (size_t i = 0; i + 1 < from.positions.size(); ++i) {
+        if (record == nullptr || !record[from.positions[i]].present()) return Value();
+        record = record[from.positions[i]].values;
+      }
+      if (record == nullptr || from.positions.empty()) return Value();
+      const Value& value = record[from.positions.back()];
+      return value.present() ? value : from.absent;
     }
     enrichment::RowId row = rows[*from.join];
     return row == kNoRow ? Value() : joins[*from.join].table->Cell(row, from.column);
@@ -94,6 +125,10 @@ JoinAnswer Ask(const JoinPlan& join, std::span<const JoinPlan> joins,
   if (join.latitude.given()) {
     Value latitude = value_of(join.latitude), longitude = value_of(join.longitude);
     if (!latitude.present() || !longitude.present()) return {};
+    // Of two zeros without presence nobody can say that they are there.
+    if (join.latitude.absent.present() && join.longitude.absent.present() &&
+        NumberOf(latitude) == 0 && NumberOf(longitude) == 0)
+      return {};
     std::optional<enrichment::GridPoint> point =
         enrichment::GridPoint::Of(NumberOf(latitude), NumberOf(longitude));
     if (!point) return {};

@@ -23,6 +23,9 @@ struct JoinValue {
   std::vector<uint32_t> positions;  // of a field: from the event's record down
   std::optional<size_t> join;       // the earlier join
   size_t column = 0;                // of its table
+  // What it is where its message is there and it is absent: nothing, or, of a number without
+  // presence, zero.
+  event::Value absent;
 
   bool given() const { return join || !positions.empty(); }
 };
@@ -57,6 +60,9 @@ std::vector<JoinPlan> CompileJoins(
 std::optional<std::vector<uint32_t>> PositionsOf(const contract::Plan& plan, contract::NodeId id);
 // What stands there; null: nothing does.
 const event::Value* ValueAt(const event::Value* fields, std::span<const uint32_t> positions);
+// What absence means: nothing, or, of one number, boolean or enum without presence, zero, which is
+// how protobuf writes it.
+event::Value AbsentValue(const contract::Node& node);
 // Of an integer or a double.
 double NumberOf(const event::Value& value);
 // Of fields that carry a column's values.

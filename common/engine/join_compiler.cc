@@ -268,6 +268,7 @@ class JoinCompiler {
     auto positions = PositionsOf(plan_, id);
     if (!positions || !Compares(plan_.node(id).type, type)) return isnt();
     value.positions = *std::move(positions);
+    value.absent = AbsentValue(plan_.node(id));
     if (join.asked_with == kNoNode) join.asked_with = id;
     return value;
   }
@@ -303,6 +304,7 @@ class JoinCompiler {
         Error("fields", base::StrCat("two columns are named '", name, "'"));
       join.columns.push_back(
           event::OutputField::Make(name, static_cast<uint32_t>(i + 1), OutputTypeOf(column.type)));
+      join.columns.back().presence = true;  // a row needn't have a value in every column
       join.column_indexes.push_back(i);
     }
   }

@@ -26,6 +26,9 @@ struct CleanRecord {
   std::string_view value;
   std::span<const Header> headers;
   std::optional<int64_t> timestamp_ms;  // nullopt: the time of publishing
+  // Above 0: the stream isn't internal. The time of publishing is cut to a multiple of this, and
+  // the order of a transaction's records is to say nothing.
+  int64_t timestamp_grid_ms = 0;
 };
 
 struct QuarantineRecord {

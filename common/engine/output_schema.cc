@@ -4,6 +4,11 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
 
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+
 #include "common/base/strings.h"
 
 namespace sluice::engine {
@@ -66,6 +71,39 @@ FieldDescriptorProto::Type WireType(const OutputField& field) {
   return FieldDescriptorProto::TYPE_STRING;
 }
 
+// Whether lists of the type are packed, as the writer has them.
+bool IsPacked(Type type) {
+  return type != Type::kString && type != Type::kBytes && type != Type::kMessage &&
+         type != Type::kTimestamp && type != Type::kDuration;
+}
+
+// What protobuf says against a file.
+class Complaints : public google::protobuf::DescriptorPool::ErrorCollector {
+ public:
+  void AddError(const std::string&, const std::string& element, const google::protobuf::Message*,
+                ErrorLocation, const std::string& message) override {
+    base::StrAppend(text_, text_.empty() ? "" : "; ", element, ": ", message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+// protobuf's own check lets a name begin with a digit, which its compiler doesn't.
+const std::string* MisnamedIn(const DescriptorProto& message) {
+  for (const FieldDescriptorProto& field : message.field()) {
+    const std::string& name = field.name();
+    bool good = !name.empty() && !std::isdigit(static_cast<unsigned char>(name[0]));
+    for (char c : name) good = good && (std::isalnum(static_cast<unsigned char>(c)) || c == '_');
+    if (!good) return &name;
+  }
+  for (const DescriptorProto& nested : message.nested_type()) {
+    if (const std::string* name = MisnamedIn(nested)) return name;
+  }
+  return nullptr;
+}
+
 class SchemaBuilder {
  public:
   SchemaBuilder(const Pipeline& pipeline, const StreamPlan& stream)
@@ -83,12 +121,15 @@ class SchemaBuilder {
     package += name;
 
     google::protobuf::FileDescriptorProto file;
-    file.set_syntax("proto3");
+    // Of its contract's syntax: a proto2 enum needn't have a zero, which a proto3 file's must.
+    proto3_ = event.file()->syntax() != google::protobuf::FileDescriptor::SYNTAX_PROTO2;
+    file.set_syntax(proto3_ ? "proto3" : "proto2");
     file.set_package(package);
     file.set_name(base::StrCat(event.name(), ".", name, ".proto"));
     DescriptorProto& message = *file.add_message_type();
     message.set_name(event.name());
     std::string path = base::StrCat(".", package, ".", event.name());
+    for (size_t index : stream_.joins) names_[path].insert(pipeline_.joins()[index].field.name);
     AddFields(stream_.nodes[0], message, path);
     for (size_t index : stream_.joins) {
       const JoinPlan& join = pipeline_.joins()[index];
@@ -96,6 +137,7 @@ class SchemaBuilder {
       AddField(join.field, message, path);
       DescriptorProto& row = AddNested(message, path, UpperCamel(join.field.name), nested_path);
       message.mutable_field(message.field_size() - 1)->set_type_name(nested_path);
+      for (const OutputField& column : join.columns) names_[nested_path].insert(column.name);
       for (const OutputField& column : join.columns) AddField(column, row, nested_path);
     }
     if (timestamps_) file.add_dependency("google/protobuf/timestamp.proto");
@@ -104,13 +146,14 @@ class SchemaBuilder {
   }
 
  private:
-  // A type of its own inside `parent`; `path` becomes its full name.
-  static DescriptorProto& AddNested(DescriptorProto& parent, const std::string& parent_path,
-                                    std::string name, std::string& path) {
+  // A type of its own inside `parent`, named like no field or type beside it; `path` becomes its
+  // full name.
+  DescriptorProto& AddNested(DescriptorProto& parent, const std::string& parent_path,
+                             std::string name, std::string& path) {
     auto taken = [&](const std::string& wanted) {
       for (const DescriptorProto& nested : parent.nested_type())
         if (nested.name() == wanted) return true;
-      return false;
+      return names_[parent_path].contains(wanted);
     };
     while (taken(name)) name += "_";
     path = base::StrCat(parent_path, ".", name);
@@ -120,6 +163,8 @@ class SchemaBuilder {
   }
 
   void AddFields(const OutputNode& node, DescriptorProto& message, const std::string& path) {
+    for (uint32_t i = node.first_child; i < node.first_child + node.child_count; ++i)
+      names_[path].insert(stream_.nodes[i].field.name);
     for (uint32_t i = node.first_child; i < node.first_child + node.child_count; ++i) {
       const OutputNode& child = stream_.nodes[i];
       FieldDescriptorProto& field = AddField(child.field, message, path);
@@ -145,6 +190,18 @@ class SchemaBuilder {
                       ? FieldDescriptorProto::LABEL_OPTIONAL
                       : FieldDescriptorProto::LABEL_REPEATED);
     out.set_type(WireType(field));
+    if (field.cardinality == Cardinality::kSingular && field.presence && proto3_ &&
+        field.type != Type::kMessage && field.type != Type::kTimestamp &&
+        field.type != Type::kDuration) {
+      // As protoc writes `optional`: the field is alone in a oneof.
+      std::string oneof = base::StrCat("_", field.name);
+      while (names_[path].contains(oneof)) oneof.insert(0, "X");
+      out.set_proto3_optional(true);
+      out.set_oneof_index(message.oneof_decl_size());
+      message.add_oneof_decl()->set_name(oneof);
+    }
+    if (field.cardinality == Cardinality::kRepeated && !proto3_ && IsPacked(field.type))
+      out.mutable_options()->set_packed(true);
     if (field.type == Type::kTimestamp) {
       timestamps_ = true;
       out.set_type_name(".google.protobuf.Timestamp");
@@ -157,7 +214,14 @@ class SchemaBuilder {
       DescriptorProto& scope =
           AddNested(message, path, UpperCamel(field.name) + "Values", scope_path);
       google::protobuf::EnumDescriptorProto& values = *scope.add_enum_type();
-      values.set_name("Value");
+      // Values are named beside their type.
+      std::string name = "Value";
+      auto taken = [&] {
+        return std::any_of(field.enum_values.begin(), field.enum_values.end(),
+                           [&](const contract::EnumValue& value) { return value.name == name; });
+      };
+      while (taken()) name += "_";
+      values.set_name(name);
       for (const contract::EnumValue& value : field.enum_values) {
         google::protobuf::EnumValueDescriptorProto& named = *values.add_value();
         named.set_name(value.name);
@@ -167,7 +231,7 @@ class SchemaBuilder {
             values.mutable_options()->set_allow_alias(true);
         }
       }
-      out.set_type_name(scope_path + ".Value");
+      out.set_type_name(base::StrCat(scope_path, ".", name));
     }
     return out;
   }
@@ -185,7 +249,9 @@ class SchemaBuilder {
     // What an entry's value is stands beside the entry: protobuf allows nothing else in it.
     for (const OutputField* part : {&key, &value}) {
       DescriptorProto scratch;
-      FieldDescriptorProto& out = AddField(*part, scratch, path);
+      OutputField plain = *part;
+      plain.presence = false;  // an entry has both
+      FieldDescriptorProto& out = AddField(plain, scratch, path);
       for (const DescriptorProto& nested : scratch.nested_type()) {
         std::string nested_path;
         DescriptorProto& moved =
@@ -193,7 +259,8 @@ class SchemaBuilder {
         std::string name = moved.name();
         moved = nested;
         moved.set_name(name);
-        out.set_type_name(nested_path + ".Value");
+        if (moved.enum_type_size() > 0)
+          out.set_type_name(base::StrCat(nested_path, ".", moved.enum_type(0).name()));
       }
       if (part == &value && value.type == Type::kMessage) {
         std::string nested_path;
@@ -214,6 +281,9 @@ class SchemaBuilder {
 
   const Pipeline& pipeline_;
   const StreamPlan& stream_;
+  // By the full name of a message: its fields' names, which its nested types can't have.
+  std::map<std::string, std::set<std::string>> names_;
+  bool proto3_ = true;
   bool timestamps_ = false;
   bool durations_ = false;
 };
@@ -223,6 +293,26 @@ class SchemaBuilder {
 google::protobuf::FileDescriptorProto OutputSchema(const Pipeline& pipeline,
                                                    const StreamPlan& stream) {
   return SchemaBuilder(pipeline, stream).Build();
+}
+
+absl::Status CheckOutputSchema(const Pipeline& pipeline, const StreamPlan& stream) {
+  const google::protobuf::FileDescriptorProto schema = OutputSchema(pipeline, stream);
+  for (const DescriptorProto& message : schema.message_type()) {
+    if (const std::string* name = MisnamedIn(message))
+      return absl::InvalidArgumentError(
+          base::StrCat("the field '", *name,
+                       "' has a name that no schema can have: a name is a letter or _, then "
+                       "letters, digits and _; give it another by `as`, or by `fields` of its "
+                       "enrichment"));
+  }
+  google::protobuf::DescriptorPool pool(google::protobuf::DescriptorPool::generated_pool());
+  google::protobuf::Timestamp::descriptor();
+  google::protobuf::Duration::descriptor();
+  Complaints complaints;
+  if (pool.BuildFileCollectingErrors(schema, &complaints) != nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::StrCat("its output has no valid schema (", complaints.text(),
+                   "); give the field another name by `as`, or by `fields` of its enrichment"));
 }
 
 absl::StatusOr<std::string> OutputSchemaText(const Pipeline& pipeline, const StreamPlan& stream) {

@@ -17,6 +17,10 @@ namespace sluice::engine {
 google::protobuf::FileDescriptorProto OutputSchema(const Pipeline& pipeline,
                                                    const StreamPlan& stream);
 
+// Whether the schema is valid protobuf; kInvalidArgument names the fields whose names or types
+// protobuf can't have.
+absl::Status CheckOutputSchema(const Pipeline& pipeline, const StreamPlan& stream);
+
 // The same as a .proto file's text. kInternal: the schema isn't valid, which is a defect of ours.
 absl::StatusOr<std::string> OutputSchemaText(const Pipeline& pipeline, const StreamPlan& stream);
 

@@ -14,6 +14,7 @@
 #include "common/engine/join.h"
 #include "common/enrichment/table.h"
 #include "common/event/output_field.h"
+#include "common/privacy/generalise.h"
 #include "common/privacy/pseudonymiser.h"
 #include "common/validation/validator.h"
 #include "sluice/config/v1/pipeline.pb.h"
@@ -78,8 +79,18 @@ struct OutputNode {
                          // person's
   uint32_t other_position =
       0;  // kGrid..., kSnap..., kAreaOf: where the point's other number stands
+  // A point: the other number is zero where it is absent.
+  bool other_absent_is_zero = false;
+  // What the value is where it is absent: nothing, or, of a number without presence, zero.
+  event::Value absent;
+  // It is treated where it is absent too: a constant, a number of a point that is zero.
+  bool treat_absent = false;
+  // A list: an item that became nothing has no stand-in, and the list is left out with it.
+  bool whole_list = false;
   int32_t grid_metres = 0;
   double bucket = 0;
+  privacy::Buckets buckets;
+  bool of_float = false;  // kBucket: what is written is the shortest decimal of a float
   // kSnap..., kAreaOf: the set (of the pipeline's tables()), and the column that is published.
   const enrichment::Table* table = nullptr;
   size_t column = 0;
@@ -106,9 +117,10 @@ struct StreamPlan {
   std::string topic;
   config::v1::Format format = config::v1::json;
   bool internal = false;
-  std::vector<OutputNode> nodes;  // nodes[0] is the event
-  std::vector<size_t> joins;      // the pipeline's joins that this stream carries
-  uint32_t domain = 0;            // index into Pipeline::domains; meaningful where has_domain
+  int64_t timestamp_grid_ms = 60'000;  // of records' timestamps, where it isn't internal
+  std::vector<OutputNode> nodes;       // nodes[0] is the event
+  std::vector<size_t> joins;           // the pipeline's joins that this stream carries
+  uint32_t domain = 0;                 // index into Pipeline::domains; meaningful where has_domain
   bool has_domain = false;
   KeySource key = KeySource::kEventId;
   uint32_t key_node = 0;                // kField: index into nodes
@@ -127,15 +139,32 @@ struct StreamPlan {
   std::map<contract::NodeId, Override> overrides;
 };
 
+// What a field's value is where nobody knows it, as its contract lists that: such a value is
+// treated as absent.
+struct Placeholders {
+  std::vector<std::string> texts;  // of an identifier, its canonical form; of a number, its digits
+  std::vector<std::pair<int64_t, int64_t>> times;  // from this second up to that one
+
+  bool empty() const { return texts.empty() && times.empty(); }
+};
+
+// Those of the streams that aren't internal whose shifted dates and times are another such stream's
+// too: a time, whose time of day is kept, or two dates, whose span is. By index.
+std::vector<size_t> LinkedByShift(const std::vector<StreamPlan>& streams);
+// The name under which both streams accept that.
+inline constexpr char kLinksByShift[] = "links-audiences:shift";
+
 // An identifier that is checked or pseudonymised, what scrubbing needs to see, or a message on the
 // way to one.
 struct IdentifierNode {
-  enum class Role : uint8_t { kIdentifier, kName, kNumber, kBirth, kText };
-  // kName, kNumber: an identifier that is also looked for in texts.
+  enum class Role : uint8_t { kIdentifier, kName, kNumber, kBirth, kText, kPlain };
+  // kName, kNumber: an identifier that is also looked for in texts. kPlain: here for its
+  // placeholders only.
   Role role = Role::kIdentifier;
   contract::NodeId node = contract::kNoNode;
   uint32_t position = 0;
   std::vector<Request> requests;  // ascending; empty: only checked
+  Placeholders placeholders;
   uint32_t first_child = 0;
   uint32_t child_count = 0;
 };

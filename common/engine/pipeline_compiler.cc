@@ -11,8 +11,10 @@
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/engine/output_schema.h"
 #include "common/engine/pipeline.h"
-#include "common/privacy/format_preserving.h"
+#include "common/engine/treatment_table.h"
+#include "common/privacy/identifier.h"
 #include "common/privacy/scrub.h"
 
 namespace sluice::engine {
@@ -29,11 +31,8 @@ using contract::NodeId;
 using contract::Type;
 
 constexpr std::string_view kLocation = "LOCATION";
-
-bool IsNumber(Type type) {
-  return type == Type::kInt32 || type == Type::kInt64 || type == Type::kUint32 ||
-         type == Type::kUint64 || type == Type::kFloat || type == Type::kDouble;
-}
+constexpr int32_t kShiftDaysDefault = 183;
+constexpr size_t kNameBytesMax = 128;
 
 bool IsLocation(const Classification& classification) {
   return classification.quasi == contract::v1::LATITUDE ||
@@ -201,6 +200,7 @@ class PipelineCompiler {
     for (int i = 0; i < config_.streams_size(); ++i) CompileStream(i);
     CompileIdentifiers();
     CheckTopics();
+    CheckShifts();
 
     if (failed_) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
     base::Sha256 hash;
@@ -209,6 +209,12 @@ class PipelineCompiler {
     pipeline_->fingerprint_ = hash.Hex(32);
     pipeline_->config_ = std::move(options_.config);
     pipeline_->contract_ = std::move(options_.contract);
+    for (size_t i = 0; i < pipeline_->streams_.size(); ++i) {
+      absl::Status schema = CheckOutputSchema(*pipeline_, pipeline_->streams_[i]);
+      if (!schema.ok())
+        Error(base::StrCat("pipeline.streams[", i, "]"), base::View(schema.message()));
+    }
+    if (failed_) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
     return pipeline_;
   }
 
@@ -275,6 +281,15 @@ class PipelineCompiler {
     stream.topic = config_stream_->topic();
     stream.format = config_stream_->format();
     stream.internal = config_stream_->internal();
+    if (int32_t seconds = config_stream_->timestamp_grid_seconds(); seconds != 0) {
+      stream.timestamp_grid_ms = int64_t{1000} * seconds;
+      if (seconds < 60 || seconds > 86'400)
+        Error(path_ + ".timestamp_grid_seconds", "must be 60 to 86,400");
+      if (stream.internal)
+        Error(path_ + ".timestamp_grid_seconds",
+              "has a meaning for streams that aren't internal only: an internal one has the raw "
+              "records' own times");
+    }
     stream.treatments.resize(plan_.nodes().size());
     stream_ = &stream;
     for (int i = 0; i < index; ++i) {
@@ -452,8 +467,27 @@ class PipelineCompiler {
     stream_->treatments[node.id] = InWords(*treatment);
     if (treatment->has_drop()) return std::nullopt;
     if (!treatment->as().empty()) out.field.Rename(treatment->as());
+    if (!treatment->as().empty()) CheckName(node, treatment->as());
+    out.absent = AbsentValue(node);
     if (!Apply(node, *treatment, out)) return std::nullopt;
+    out.whole_list = node.cardinality == Cardinality::kRepeated &&
+                     out.field.type != Type::kString && RowOf(KindOf(out)).may_leave_out;
+    // What may become nothing isn't to be read as zero.
+    const TreatmentRow& row = RowOf(KindOf(out));
+    out.field.presence |= row.may_leave_out && out.field.type != Type::kString;
     return out;
+  }
+
+  // What a field may be called: the stream's schema has to be able to.
+  void CheckName(const Node& node, const std::string& name) {
+    bool identifier = std::isalpha(static_cast<unsigned char>(name[0])) || name[0] == '_';
+    for (char c : name)
+      identifier = identifier && (std::isalnum(static_cast<unsigned char>(c)) || c == '_');
+    if (!identifier || name.size() > kNameBytesMax) {
+      Refuse(node, base::StrCat("can't be named as its `as` says: a name is a letter or _, then "
+                                "letters, digits and _, at most ",
+                                kNameBytesMax));
+    }
   }
 
   // Where the configuration says what becomes of a field; the stream, where it doesn't.
@@ -492,12 +526,20 @@ class PipelineCompiler {
           "is a map's key: keep, pseudonymise, encrypt or format-preserve it, or drop the "
           "map; with anything else two keys become one");
     }
+    const TreatmentRow& row = RowOf(KindOf(treatment));
+    if (!Accepts(row, node)) {
+      return Refuse(node, row.subject == Subject::kFormatKind && node.classification.identifier == 0
+                              ? "can't be format-preserved: only identifiers can"
+                              : row.refusal);
+    }
     switch (treatment.how_case()) {
       case Treatment::kKeep:
         out.op = Op::kKeep;
         return true;
       case Treatment::kConstant:
         out.op = Op::kConstant;
+        // As its name says, in every event.
+        out.treat_absent = node.cardinality == Cardinality::kSingular && node.oneof < 0;
         out.constant = treatment.constant();
         out.field.SetType(Type::kString);
         return true;
@@ -509,12 +551,6 @@ class PipelineCompiler {
         out.op = Op::kEncrypt;
         return ApplyForm(node, "encrypted", {.form = privacy::Form::kEncrypted}, out);
       case Treatment::kFormatPreserve:
-        if (node.classification.identifier != 0 &&
-            !privacy::HasPreservableFormat(node.classification.identifier)) {
-          return Refuse(node,
-                        "can't be format-preserved: its kind has no format of a million values or "
-                        "more; pseudonymise or encrypt it");
-        }
         out.op = Op::kFormatPreserve;
         return ApplyForm(node, "format-preserved", {.form = privacy::Form::kFormatPreserved}, out);
       case Treatment::kShift:
@@ -540,8 +576,6 @@ class PipelineCompiler {
 
   // What the pseudonymiser makes of an identifier. The request's domain is the stream's.
   bool ApplyForm(const Node& node, std::string_view participle, Request request, OutputNode& out) {
-    if (node.classification.identifier == 0)
-      return Refuse(node, base::StrCat("can't be ", participle, ": only identifiers can"));
     if (!NeedsDomain(node, participle)) return false;
     request.domain = stream_->domain;
     out.request = RequestRank(node.id, request);
@@ -550,8 +584,6 @@ class PipelineCompiler {
   }
 
   bool ApplyScrub(const Node& node, const config::v1::Scrub& scrub, OutputNode& out) {
-    if (!node.classification.free_text || node.type != Type::kString)
-      return Refuse(node, "can't be scrubbed: it isn't a text marked as free_text");
     pipeline_->scrubs_ = true;
     out.op = Op::kScrub;
     if (scrub.replace() == config::v1::Scrub::placeholders) return true;
@@ -585,9 +617,6 @@ class PipelineCompiler {
   }
 
   bool ApplyShift(const Node& node, const config::v1::Shift& shift, OutputNode& out) {
-    bool date = node.check_date || node.classification.quasi == contract::v1::DATE_OF_BIRTH;
-    if (!date && node.type != Type::kTimestamp)
-      return Refuse(node, "can't be shifted: it is neither a time nor a date");
     if (node.id == plan_.time_node() || node.classification.quasi == contract::v1::OCCURRED_AT) {
       return Refuse(node,
                     "can't be shifted: the event's own time is known from its place in the topic; "
@@ -612,19 +641,29 @@ class PipelineCompiler {
                                        "', which is neither an identifier beside it nor the path "
                                        "of one with one value"));
     }
-    out.op = date ? Op::kShiftDate : Op::kShiftTime;
+    const int32_t days_max = shift.days_max() == 0 ? kShiftDaysDefault : shift.days_max();
+    auto [domain, first] =
+        shifts_.try_emplace(stream_->domain, std::pair(days_max, std::string(node.path)));
+    if (!first && domain->second.first != days_max) {
+      return Refuse(node, base::StrCat("is shifted by at most ", days_max, " days and '",
+                                       domain->second.second, "' by at most ", domain->second.first,
+                                       " in the same domain: a person's dates move by one number "
+                                       "of days; give both one days_max"));
+    }
+    out.op = node.type == Type::kTimestamp ? Op::kShiftTime : Op::kShiftDate;
     out.person = person->id;
-    out.shift_days_max = shift.days_max() == 0 ? 183 : shift.days_max();
+    out.shift_days_max = days_max;
     out.request = RequestRank(person->id, {.scope = Scope::kShift, .domain = stream_->domain});
     return true;
   }
 
   bool ApplyMask(const Node& node, const config::v1::Mask& mask, OutputNode& out) {
-    if (node.type != Type::kString) return Refuse(node, "can't be masked: it isn't a text");
-    if (mask.keep_first() < 0 || mask.keep_last() < 0 || mask.with().size() > 1) {
+    const std::string& with = mask.with();
+    if (mask.keep_first() < 0 || mask.keep_last() < 0 || with.size() > 1 ||
+        (!with.empty() && (with[0] <= ' ' || with[0] > '~'))) {
       return Refuse(node,
                     "has a mask out of range: keep_first and keep_last are 0 or more, "
-                    "with is one ASCII character");
+                    "with is one ASCII character that is seen");
     }
     out.op = Op::kMask;
     out.mask = mask;
@@ -636,9 +675,6 @@ class PipelineCompiler {
     switch (generalise.to_case()) {
       case Generalise::kAgeBands: {
         const auto& from = generalise.age_bands().from();
-        if (node.classification.quasi != contract::v1::DATE_OF_BIRTH) {
-          return Refuse(node, "isn't a DATE_OF_BIRTH: it has no age_bands");
-        }
         if (pipeline_->time_positions_.empty())
           return Refuse(node, "needs the event's time for an age");
         if (from.empty() || from[0] < 1 || from[from.size() - 1] > 150 ||
@@ -659,20 +695,22 @@ class PipelineCompiler {
       case Generalise::kHour:
         return ApplyTime(node, Part::kHour, out);
       case Generalise::kSector:
-        return ApplyPostcode(node, Part::kSector, out);
+        return ApplyPostcode(Part::kSector, out);
       case Generalise::kDistrict:
-        return ApplyPostcode(node, Part::kDistrict, out);
+        return ApplyPostcode(Part::kDistrict, out);
       case Generalise::kArea:
-        return ApplyPostcode(node, Part::kArea, out);
+        return ApplyPostcode(Part::kArea, out);
       case Generalise::kGridMetres:
         return ApplyGrid(node, generalise.grid_metres(), out);
       case Generalise::kBucket:
-        if (!IsNumber(node.type)) return Refuse(node, "isn't a number: it has no bucket");
-        if (!(generalise.bucket() > 0 && generalise.bucket() < 1e15)) {
-          return Refuse(node, "has a bucket that isn't a width above 0");
+        if (auto buckets = privacy::Buckets::Of(generalise.bucket())) {
+          out.buckets = *buckets;
+        } else {
+          return Refuse(node, "has a bucket whose width isn't 1e-15 to 1e15");
         }
         out.op = Op::kBucket;
         out.bucket = generalise.bucket();
+        out.of_float = node.type == Type::kFloat;
         out.field.SetType(Type::kDouble);
         return true;
       case Generalise::kSnap:
@@ -688,43 +726,32 @@ class PipelineCompiler {
   bool ApplyTime(const Node& node, Part part, OutputNode& out) {
     out.part = part;
     out.field.SetType(Type::kString);
-    if (node.type == Type::kTimestamp) {
-      out.op = Op::kTimePart;
-      return true;
-    }
-    bool date = node.check_date || node.classification.quasi == contract::v1::DATE_OF_BIRTH;
-    if (!date || part == Part::kHour) {
-      return Refuse(node, date ? "is a date: it has no hour" : "is neither a time nor a date");
-    }
-    out.op = Op::kDatePart;
+    out.op = node.type == Type::kTimestamp ? Op::kTimePart : Op::kDatePart;
     return true;
   }
 
-  bool ApplyPostcode(const Node& node, Part part, OutputNode& out) {
-    if (node.classification.identifier != contract::v1::POSTCODE) {
-      return Refuse(node, "isn't a POSTCODE: it has no sector, district or area");
-    }
+  static bool ApplyPostcode(Part part, OutputNode& out) {
     out.op = Op::kPostcodePart;
     out.part = part;
     out.field.SetType(Type::kString);
     return true;
   }
 
-  // Where the other number of the point stands that the field is one of.
-  bool FindPoint(const Node& node, OutputNode& out) {
+  // Where the other number of the point stands that the field is one of. The contract has both or
+  // neither.
+  void FindPoint(const Node& node, OutputNode& out) {
     bool latitude = node.classification.quasi == contract::v1::LATITUDE;
-    if (!latitude && node.classification.quasi != contract::v1::LONGITUDE)
-      return Refuse(node, "is no part of a point: name its treatment in treat or fields");
-    // The contract has both or neither.
     auto wanted = latitude ? contract::v1::LONGITUDE : contract::v1::LATITUDE;
     for (const Node& sibling : plan_.children(plan_.node(node.parent))) {
-      if (sibling.classification.quasi == wanted) out.other_position = plan_.position(sibling);
+      if (sibling.classification.quasi != wanted) continue;
+      out.other_position = plan_.position(sibling);
+      out.other_absent_is_zero = AbsentValue(sibling).present();
     }
-    return true;
+    out.treat_absent = out.absent.present();
   }
 
   bool ApplyGrid(const Node& node, int32_t metres, OutputNode& out) {
-    if (!FindPoint(node, out)) return false;
+    FindPoint(node, out);
     if (metres < 10 || metres > 100'000)
       return Refuse(node, "has grid_metres that aren't 10 to 100,000");
     out.op = node.classification.quasi == contract::v1::LATITUDE ? Op::kGridLatitude
@@ -737,7 +764,7 @@ class PipelineCompiler {
   // The set that a point is looked up in.
   bool FindMap(const Node& node, const std::string& set, reference::v1::Schema::Kind kind,
                OutputNode& out) {
-    if (!FindPoint(node, out)) return false;
+    FindPoint(node, out);
     std::shared_ptr<const enrichment::Table> table = FindSet(set);
     if (table == nullptr) {
       return Refuse(node, base::StrCat("needs the reference set '", set,
@@ -856,6 +883,20 @@ class PipelineCompiler {
     stream_->key_positions = *positions;
   }
 
+  // What lies between two shifted dates of a person, and a shifted time's time of day, are the same
+  // in every audience.
+  void CheckShifts() {
+    for (size_t i : LinkedByShift(pipeline_->streams_)) {
+      if (config_.streams(static_cast<int>(i)).accept().contains(kLinksByShift)) continue;
+      Error(base::StrCat("pipeline.streams[", i, "]"),
+            base::StrCat("'", pipeline_->streams_[i].name,
+                         "' and another stream that isn't internal shift the same times: their "
+                         "times of day, and what lies between two of them, link the audiences "
+                         "record by record; generalise or drop them in one, or accept `",
+                         kLinksByShift, "` in both with the reason"));
+    }
+  }
+
   // What would be the same in every stream of one event undoes the domains.
   void CheckLinks() {
     for (const OutputNode& node : stream_->nodes) {
@@ -890,17 +931,38 @@ class PipelineCompiler {
   IdentifierNode::Role RoleOf(const Node& node) const {
     using Role = IdentifierNode::Role;
     const Classification& is = node.classification;
-    if (!pipeline_->scrubs_) return Role::kIdentifier;
+    const bool plain = is.identifier == 0 && !node.placeholders.empty();
+    if (!pipeline_->scrubs_) return plain ? Role::kPlain : Role::kIdentifier;
     if (privacy::Scrubber::IsNumber(is.identifier)) return Role::kNumber;
-    if (node.type != Type::kString) return Role::kIdentifier;
+    if (node.type != Type::kString) return plain ? Role::kPlain : Role::kIdentifier;
     if (is.free_text) return Role::kText;
     if (is.identifier == contract::v1::PERSON_NAME) return Role::kName;
-    return is.quasi == contract::v1::DATE_OF_BIRTH ? Role::kBirth : Role::kIdentifier;
+    if (is.quasi == contract::v1::DATE_OF_BIRTH) return Role::kBirth;
+    return plain ? Role::kPlain : Role::kIdentifier;
+  }
+
+  // The contract has checked them.
+  static Placeholders PlaceholdersOf(const Node& node) {
+    Placeholders out;
+    for (const std::string& text : node.placeholders) {
+      if (node.classification.identifier != 0) {
+        privacy::AppendCanonical(node.classification.identifier, text, out.texts.emplace_back());
+      } else if (node.type != Type::kTimestamp) {
+        out.texts.push_back(text);
+      } else if (absl::Time time; absl::ParseTime(absl::RFC3339_full, text, &time, nullptr)) {
+        out.times.emplace_back(absl::ToUnixSeconds(time), absl::ToUnixSeconds(time) + 1);
+      } else if (absl::CivilDay day; absl::ParseCivilTime(text, &day)) {
+        const absl::TimeZone zone = node.read.time_zone.value_or(absl::UTCTimeZone());
+        out.times.emplace_back(absl::ToUnixSeconds(absl::FromCivil(day, zone)),
+                               absl::ToUnixSeconds(absl::FromCivil(day + 1, zone)));
+      }
+    }
+    return out;
   }
 
   bool HasIdentifiers(const Node& node) const {
     if (!node.is_message()) {
-      return node.check_identifier || !requests_[node.id].empty() ||
+      return node.check_identifier || !node.placeholders.empty() || !requests_[node.id].empty() ||
              RoleOf(node) != IdentifierNode::Role::kIdentifier;
     }
     for (const Node& child : plan_.children(node)) {
@@ -918,6 +980,7 @@ class PipelineCompiler {
       identifier.position = plan_.position(child);
       identifier.requests = requests_[child.id];
       identifier.role = RoleOf(child);
+      identifier.placeholders = PlaceholdersOf(child);
       pipeline_->identifiers_.push_back(std::move(identifier));
     }
     size_t count = pipeline_->identifiers_.size() - first;
@@ -937,11 +1000,36 @@ class PipelineCompiler {
   bool failed_ = false;
   std::vector<std::vector<Request>> requests_;  // by node
   std::map<NodeId, StreamPlan::Override> overrides_;
+  // By domain: how many days its shifts move by at most, and the first field that said so.
+  std::map<uint32_t, std::pair<int32_t, std::string>> shifts_;
   // The stream that is being compiled.
   const config::v1::Stream* config_stream_ = nullptr;
   StreamPlan* stream_ = nullptr;
   std::string path_;
 };
+
+std::vector<size_t> LinkedByShift(const std::vector<StreamPlan>& streams) {
+  std::vector<size_t> linked;
+  for (size_t i = 0; i < streams.size(); ++i) {
+    bool links = false;
+    for (size_t j = 0; j < streams.size(); ++j) {
+      if (i == j || streams[i].internal || streams[j].internal) continue;
+      size_t shared = 0;
+      bool time = false;
+      for (const OutputNode& node : streams[i].nodes) {
+        if (node.op != Op::kShiftDate && node.op != Op::kShiftTime) continue;
+        for (const OutputNode& other : streams[j].nodes) {
+          if (other.op != node.op || other.node != node.node) continue;
+          ++shared;
+          time |= node.op == Op::kShiftTime;
+        }
+      }
+      links |= time || shared > 1;
+    }
+    if (links) linked.push_back(i);
+  }
+  return linked;
+}
 
 absl::StatusOr<std::shared_ptr<const Pipeline>> Pipeline::Compile(Options options) {
   return PipelineCompiler(std::move(options)).Compile();

@@ -10,6 +10,7 @@
 #include "common/privacy/generalise.h"
 #include "common/privacy/identifier.h"
 #include "common/privacy/pseudonym.h"
+#include "common/privacy/visible.h"
 
 namespace sluice::engine {
 
@@ -47,6 +48,38 @@ privacy::PostcodePart PostcodePartOf(Part part) {
   }
 }
 
+// Whether a shift of at most so many days, forwards or backwards, would leave the calendar: such a
+// date is nobody's, and what became of it would tell the shift.
+bool IsCalendarEnd(int64_t day, int64_t days_max) {
+  return day < kFirstDay + days_max || day > kLastDay - days_max;
+}
+
+// The point that a number and its other make. Half a point is none, but without presence absent is
+// zero; and of two zeros without presence nobody can say that they are there.
+std::optional<privacy::Point> PointOf(const OutputNode& node, const Value& value,
+                                      const Value& other) {
+  const bool latitude = node.op != Op::kGridLongitude && node.op != Op::kSnapLongitude;
+  if (!value.present() && !node.absent.present()) return std::nullopt;
+  if (!other.present() && !node.other_absent_is_zero) return std::nullopt;
+  double mine = value.present() ? NumberOf(value) : 0;
+  double others = other.present() ? NumberOf(other) : 0;
+  if (mine == 0 && others == 0 && node.absent.present() && node.other_absent_is_zero)
+    return std::nullopt;
+  return latitude ? privacy::Point{mine, others} : privacy::Point{others, mine};
+}
+
+double BoundOf(const OutputNode& node, const Value& value) {
+  switch (value.kind) {
+    case ValueKind::kInt:
+      return node.buckets.BoundOf(value.integer);
+    case ValueKind::kUint:
+      return node.buckets.BoundOf(value.unsigned_integer);
+    default:
+      return node.of_float ? node.buckets.BoundOf(static_cast<float>(value.number))
+                           : node.buckets.BoundOf(value.number);
+  }
+}
+
 }  // namespace
 
 bool Engine::Treat(const OutputNode& node, const Value& value, const Value* record, Entry& entry,
@@ -76,19 +109,14 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       out = Value::Text(arena_.Copy(scratch_));
       return true;
     case Op::kPseudonymise:
-      if (value.identifier == 0) {
-        // Only an empty text has none.
-        if (value.kind == ValueKind::kText && value.size == 0) return true;
-        return untreatable();
-      }
+      if (value.identifier == kNobody) return true;
+      if (value.identifier == 0) return untreatable();
       out = Value::Text(PseudonymText(TargetOf(value, node.request, entry)));
       return true;
     case Op::kEncrypt:
     case Op::kFormatPreserve: {
-      if (value.identifier == 0) {
-        if (value.kind == ValueKind::kText && value.size == 0) return true;
-        return untreatable();
-      }
+      if (value.identifier == kNobody) return true;
+      if (value.identifier == 0) return untreatable();
       size_t target = TargetOf(value, node.request, entry);
       std::string_view text = answer_.text(target);
       if (text.empty()) return untreatable();
@@ -103,21 +131,21 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
     }
     case Op::kShiftDate: {
       if (value.size == 0) return true;
-      std::optional<int64_t> days = ShiftDays(node, record, entry);
-      if (!days) return true;  // nobody's date: it is left out
       std::optional<event::CivilDate> date = event::ParseDate(value.text());
       if (!date) return untreatable();
-      int64_t day = event::DaysFromCivil(date->year, date->month, date->day) + *days;
-      if (day < kFirstDay || day > kLastDay) return untreatable();
-      return text_of(
-          10, [&](char* at) { return privacy::WriteDatePart(event::CivilFromDays(day), 10, at); });
+      int64_t day = event::DaysFromCivil(date->year, date->month, date->day);
+      if (IsCalendarEnd(day, node.shift_days_max)) return Placeholder(node.node, entry), true;
+      std::optional<int64_t> days = ShiftDays(node, record, entry);
+      if (!days) return true;  // nobody's date: it is left out
+      return text_of(10, [&](char* at) {
+        return privacy::WriteDatePart(event::CivilFromDays(day + *days), 10, at);
+      });
     }
     case Op::kShiftTime: {
+      if (IsCalendarEnd(Truncated(value.seconds, Part::kDay) / 86400, node.shift_days_max))
+        return Placeholder(node.node, entry), true;
       std::optional<int64_t> days = ShiftDays(node, record, entry);
-      if (!days) return true;
-      int64_t seconds = value.seconds + *days * 86400;
-      if (seconds < kFirstDay * 86400 || seconds >= (kLastDay + 1) * 86400) return untreatable();
-      out = Value::Time(seconds, value.nanos);
+      if (days) out = Value::Time(value.seconds + *days * 86400, value.nanos);
       return true;
     }
     case Op::kScrub:
@@ -131,7 +159,9 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       if (value.size == 0) return true;
       std::optional<event::CivilDate> birth = event::ParseDate(value.text());
       if (!birth || !entry.has_time) return untreatable();
-      int64_t day = Truncated(entry.seconds, Part::kDay) / 86400;
+      if (IsCalendarEnd(event::DaysFromCivil(birth->year, birth->month, birth->day), 1))
+        return Placeholder(node.node, entry), true;
+      int64_t day = Truncated(entry.civil_seconds, Part::kDay) / 86400;
       std::optional<int32_t> age = privacy::AgeOn(*birth, event::CivilFromDays(day));
       if (!age) return untreatable();
       return text_of(8, [&](char* at) { return privacy::WriteAgeBand(*age, node.bands, at); });
@@ -145,7 +175,8 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
     }
     case Op::kTimePart:
       return text_of(event::kTimestampBytes, [&](char* at) {
-        event::WriteTimestamp(value.seconds, 0, at);
+        event::WriteTimestamp(CivilSeconds(value.seconds, pipeline_->contract().civil_zone()), 0,
+                              at);
         return at + DigitsOf(node.part);
       });
     case Op::kPostcodePart:
@@ -157,13 +188,12 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       return true;
     case Op::kGridLatitude:
     case Op::kGridLongitude: {
-      const Value& other = record[node.other_position];
-      if (!other.present()) return true;  // half a point is no place
       bool latitude = node.op == Op::kGridLatitude;
-      privacy::Point point{NumberOf(latitude ? value : other), NumberOf(latitude ? other : value)};
-      if (!(std::fabs(point.latitude) <= 90 && std::fabs(point.longitude) <= 180))
+      std::optional<privacy::Point> point = PointOf(node, value, record[node.other_position]);
+      if (!point) return true;
+      if (!(std::fabs(point->latitude) <= 90 && std::fabs(point->longitude) <= 180))
         return untreatable();
-      privacy::Point centre = privacy::GridCentre(point, node.grid_metres);
+      privacy::Point centre = privacy::GridCentre(*point, node.grid_metres);
       out = Value::Double(latitude ? centre.latitude : centre.longitude);
       return true;
     }
@@ -175,7 +205,7 @@ bool Engine::Treat(const OutputNode& node, const Value& value, const Value* reco
       return true;
     }
     case Op::kBucket:
-      out = Value::Double(privacy::BucketOf(NumberOf(value), node.bucket));
+      out = Value::Double(BoundOf(node, value));
       return true;
   }
   return untreatable();
@@ -186,7 +216,9 @@ std::optional<int64_t> Engine::ShiftDays(const OutputNode& node, const Value* re
                                          const Entry& entry) const {
   const Value* person = node.person_positions.empty() ? &record[node.other_position]
                                                       : Find(node.person_positions, entry);
-  if (person == nullptr || !person->present() || person->identifier == 0) return std::nullopt;
+  if (person == nullptr || !person->present() || person->identifier == 0 ||
+      person->identifier == kNobody)
+    return std::nullopt;
   const privacy::PseudonymBlock& block = answer_.blocks[TargetOf(*person, node.request, entry)];
   uint64_t number = 0;
   for (size_t i = 0; i < 8; ++i) number = number << 8 | block[i];
@@ -205,16 +237,22 @@ std::string_view Engine::PseudonymText(size_t target) {
 
 enrichment::RowId Engine::PlaceOf(const OutputNode& node, const Value& value, const Value& other,
                                   const Entry& entry) {
-  if (!other.present()) return enrichment::kNoRow;  // half a point is no place
   if (node.table->schema().has_interval() && !entry.has_time) return enrichment::kNoRow;
-  bool latitude = node.op != Op::kSnapLongitude;
-  auto point = enrichment::GridPoint::Of(NumberOf(latitude ? value : other),
-                                         NumberOf(latitude ? other : value));
+  std::optional<privacy::Point> place = PointOf(node, value, other);
+  if (!place) return enrichment::kNoRow;
+  auto point = enrichment::GridPoint::Of(place->latitude, place->longitude);
   if (!point) return enrichment::kNoRow;
   enrichment::Question question;
   question.point = *point;
   question.at = entry.seconds;
   return node.table->Find(question);
+}
+
+void Engine::Placeholder(contract::NodeId node, Entry& entry) {
+  // Once for a field of an event, however many streams it is treated for.
+  for (const event::Repair& repair : entry.event.repairs)
+    if (repair.node == node && repair.kind == event::RepairKind::kPlaceholder) return;
+  entry.event.repairs.push_back({node, event::RepairKind::kPlaceholder});
 }
 
 void Engine::AppendScrubbed(const OutputNode& node, const Text& text, std::string& out) {

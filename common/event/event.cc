@@ -51,6 +51,10 @@ std::string_view RepairName(RepairKind kind) {
       return "enum_spelling";
     case RepairKind::kByteOrderMark:
       return "byte_order_mark";
+    case RepairKind::kAmbiguousTime:
+      return "ambiguous_time";
+    case RepairKind::kPlaceholder:
+      return "placeholder";
   }
   return "";
 }

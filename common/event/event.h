@@ -113,10 +113,12 @@ enum class RepairKind : uint8_t {
   kLocalTime,
   kEnumSpelling,
   kByteOrderMark,  // before the whole event
+  kAmbiguousTime,  // a local time that an autumn night has twice: the earlier is meant
+  kPlaceholder,    // a value that stands for "not known"
 };
-inline constexpr int kRepairKinds = 7;
+inline constexpr int kRepairKinds = 9;
 // null_spelling, bool_spelling, number_in_string, trimmed, local_time, enum_spelling,
-// byte_order_mark.
+// byte_order_mark, ambiguous_time, placeholder.
 std::string_view RepairName(RepairKind kind);
 
 // Something untidy that the contract says how to read.

@@ -588,6 +588,7 @@ void JsonReader::ReadText(const Node& node, std::string_view text, Value& out) {
       std::optional<Instant> instant = ParseTimestamp(text, zone ? &*zone : nullptr);
       if (!instant) return Violate("json.timestamp", node);
       if (instant->local) Repaired(node, RepairKind::kLocalTime);
+      if (instant->ambiguous) Repaired(node, RepairKind::kAmbiguousTime);
       out = Value::Time(instant->seconds, instant->nanos);
       return;
     }

@@ -98,6 +98,15 @@ TEST_F(JsonReaderTest, ReadsEveryType) {
   EXPECT_FALSE(At("right").present());
 }
 
+TEST_F(JsonReaderTest, AnHourThatAnOctoberNightHasTwiceIsCounted) {
+  EXPECT_THAT(Repairs(R"({"at":"2026-10-25T01:15:00"})"),
+              ElementsAre("local_time@at", "ambiguous_time@at"));
+  EXPECT_EQ(At("at").seconds, 1792887300);  // the earlier, 00:15 UTC
+  EXPECT_THAT(Repairs(R"({"at":"2026-10-25T00:59:59"})"), ElementsAre("local_time@at"));
+  EXPECT_THAT(Repairs(R"({"at":"2026-10-25T02:00:00"})"), ElementsAre("local_time@at"));
+  EXPECT_THAT(Repairs(R"({"at":"2026-10-25T01:15:00Z"})"), IsEmpty());
+}
+
 TEST_F(JsonReaderTest, RepairsWhatTheContractSaysAndCountsIt) {
   EXPECT_THAT(Repairs(R"({"at":"2026-07-01T12:00:00","flag":"True","colour":"rouge","outcome":false,
     "place":{"lat":"51.5","street":{"name":" High Street "}}})"),

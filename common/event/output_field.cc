@@ -15,6 +15,7 @@ OutputField OutputField::Make(std::string_view name, uint32_t number, contract::
 OutputField OutputField::FromNode(const contract::Node& node) {
   OutputField field = Make(node.name, static_cast<uint32_t>(node.number), node.type);
   field.cardinality = node.cardinality;
+  field.presence = node.presence;
   field.enum_values = node.enum_values;
   for (const contract::EnumValue& value : node.enum_values) {
     field.enum_name_bytes_max = std::max(field.enum_name_bytes_max, value.name.size());

@@ -16,6 +16,8 @@ struct OutputField {
   uint32_t number = 0;      // in protobuf
   contract::Type type = contract::Type::kString;
   contract::Cardinality cardinality = contract::Cardinality::kSingular;
+  // Readers can tell absence from zero: `optional` in a schema.
+  bool presence = false;
   // The wire type of protobuf integers: sint is zigzag, fixed has its own width.
   enum class Encoding : uint8_t { kVarint, kZigzag, kFixed } encoding = Encoding::kVarint;
   std::vector<contract::EnumValue> enum_values;  // in the order of declaration

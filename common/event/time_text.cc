@@ -121,6 +121,7 @@ std::optional<Instant> ParseTimestamp(std::string_view text, const absl::TimeZon
     if (info.kind == absl::TimeZone::TimeInfo::SKIPPED) return std::nullopt;
     instant.seconds = absl::ToUnixSeconds(info.pre);
     instant.local = true;
+    instant.ambiguous = info.kind == absl::TimeZone::TimeInfo::REPEATED;
     return instant;
   }
   int32_t offset = 0;

@@ -10,9 +10,10 @@
 namespace sluice::event {
 
 struct Instant {
-  int64_t seconds = 0;  // since the Unix epoch
-  int32_t nanos = 0;    // 0 to 999,999,999
-  bool local = false;   // it had no offset and was read in the given zone
+  int64_t seconds = 0;     // since the Unix epoch
+  int32_t nanos = 0;       // 0 to 999,999,999
+  bool local = false;      // it had no offset and was read in the given zone
+  bool ambiguous = false;  // local, and the zone's clocks showed it twice
 };
 
 // Days since 1970-01-01 of a date in the proleptic Gregorian calendar.

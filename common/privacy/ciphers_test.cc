@@ -268,6 +268,26 @@ TEST(AesGcm, KeepsMcGrewAndViegasTestCases13To15) {
       "56828838c5f61e6393ba7a0abcc9f662898015adb094dac5d93471bdec1a502270e3cc6c");
 }
 
+TEST(ValueCipher, LengthsAreThoseOfTheClasses) {
+  std::string key(kSivKeyBytes, 'k');
+  auto cipher = ValueCipher::Create(Bytes(key), "public");
+  ASSERT_TRUE(cipher.ok());
+  for (size_t bytes : {0, 1, 30, 31, 32, 63, 64, 127, 128, 4095, 4096, 8191, 8192, 10'000}) {
+    std::string value(bytes, bytes % 2 == 0 ? 'x' : '\x80'), encrypted, back = "before";
+    ASSERT_TRUE(cipher->Encrypt(contract::v1::ADDRESS, value, encrypted).ok());
+    size_t padded = ValueCipher::PaddedBytes(bytes);
+    EXPECT_GT(padded, bytes);
+    EXPECT_LE(padded, std::max<size_t>(32, 2 * (bytes + 1)));
+    EXPECT_EQ(encrypted.size(), 16 + padded);
+    ASSERT_TRUE(cipher->Decrypt(contract::v1::ADDRESS, encrypted, back).ok());
+    EXPECT_EQ(back, "before" + value);
+  }
+  EXPECT_EQ(ValueCipher::PaddedBytes(31), 32u);
+  EXPECT_EQ(ValueCipher::PaddedBytes(32), 64u);
+  EXPECT_EQ(ValueCipher::PaddedBytes(4096), 8192u);
+  EXPECT_EQ(ValueCipher::PaddedBytes(8192), 12'288u);
+}
+
 TEST(ValueCipher, ComesBackOnlyAsItsKindInItsDomain) {
   std::string key(kSivKeyBytes, 'k'), other_key(kSivKeyBytes, 'o');
   auto cipher = ValueCipher::Create(Bytes(key), "public");

@@ -21,10 +21,20 @@ bool HasPreservableFormat(contract::v1::IdentifierKind kind);
 // and, where not every value of a product of alphabets is valid, cycle walking. Check digits and
 // letters are computed anew.
 //
-// A value stays in its format: a current vehicle mark becomes a current one, a standard CRO number
-// a standard one, a British number keeps its first digit (a mobile stays a mobile), another
-// country's the first three of its digits. The result may be somebody's true identifier. It doesn't
-// say its domain or epoch. Not thread-safe.
+// A value stays in its format, and a valid one becomes one that is valid:
+// - phones: a British mobile becomes a mobile, a landline a landline, and so for personal, pager,
+//   freephone, service (084, 087), premium, nationwide (03), corporate and VoIP numbers, by what
+//   Ofcom has allotted; other British numbers keep their first digit and don't become any of these.
+//   Of another country's, the first three digits stay, and its own plan isn't looked at.
+// - vehicle marks: current, prefix, suffix and dateless ones apart; the age of a current one that
+// was
+//   issued after 2025 stays. Driving licences have real dates of birth. NHS numbers stay in their
+//   country's range; Scotland's begin with real dates. PNC IDs of after 2025 keep their year.
+//   Postcodes are of areas that there are; district and unit may be none's.
+// - CRO numbers are standard or short (SF) as before. What else there is of a value is random.
+//
+// The result may be somebody's true identifier. It doesn't say its domain or epoch. Not
+// thread-safe.
 class FormatPreserver {
  public:
   // `key`: Keyring::FormatKey(domain, epoch).

@@ -130,6 +130,56 @@ TEST(FormatPreserver, StaysInTheFormat) {
   EXPECT_TRUE(Encrypted(preserver, CRO, "SF05/482703J").starts_with("SF"));
 }
 
+// What a number is for, whether an age is issued, whether a date is real: it stays.
+TEST(FormatPreserver, StaysAmongWhatIsValid) {
+  FormatPreserver preserver = Preserver();
+  std::mt19937_64 random(3);
+  auto digits = [&](size_t count) {
+    std::string text;
+    while (text.size() < count) text.push_back(static_cast<char>('0' + random() % 10));
+    return text;
+  };
+  for (int i = 0; i < 2'000; ++i) {
+    // Allotted: 071 to 075, 077 to 079, and 07624 of the Isle of Man.
+    std::string mobile = Encrypted(preserver, PHONE, "+4474" + digits(8));
+    EXPECT_TRUE(mobile.starts_with("+447"));
+    EXPECT_NE(mobile[4], '0');
+    if (mobile[4] == '6') {
+      EXPECT_TRUE(mobile.starts_with("+447624")) << mobile;
+    }
+    std::string pager = Encrypted(preserver, PHONE, "+4476600" + digits(5));
+    EXPECT_TRUE(pager.starts_with("+4476")) << pager;
+    EXPECT_TRUE(Encrypted(preserver, PHONE, "+4470" + digits(8)).starts_with("+4470"));
+    std::string landline = Encrypted(preserver, PHONE, "+4420794" + digits(5));
+    EXPECT_TRUE(landline[3] == '1' || landline[3] == '2') << landline;
+    EXPECT_TRUE(Encrypted(preserver, PHONE, "+44330" + digits(7)).starts_with("+443"));
+
+    std::string mark = Encrypted(preserver, VRM, "AB12CDE");
+    int age = std::stoi(mark.substr(2, 2));
+    EXPECT_TRUE((age >= 2 && age <= 25) || (age >= 51 && age <= 75)) << mark;
+    std::string serial = digits(3);
+    std::string later = base::StrCat("AB", i % 2 == 0 ? "76" : "31", "CDE");
+    EXPECT_EQ(Encrypted(preserver, VRM, later).substr(2, 2), later.substr(2, 2));
+
+    std::string licence = Encrypted(preserver, DRIVING_LICENCE,
+                                    base::StrCat("ARCHE", i % 10, "0228", i / 10 % 10, "AB9XY"));
+    int month = std::stoi(licence.substr(6, 2)) % 50, day = std::stoi(licence.substr(8, 2));
+    EXPECT_LE(day, month == 2                                              ? 29
+                   : month == 4 || month == 6 || month == 9 || month == 11 ? 30
+                                                                           : 31)
+        << licence;
+
+    std::string nhs = "4" + digits(8);
+    if (char check = CheckCharacter(NHS_NUMBER, nhs); check != '\0') {
+      std::string out = Encrypted(preserver, NHS_NUMBER, nhs + check);
+      EXPECT_TRUE(out[0] == '4' || out[0] == '6' || out[0] == '7') << out;
+    }
+    std::string pnc = base::StrCat("2031/", digits(7));
+    pnc.push_back(CheckCharacter(PNC_ID, pnc));
+    EXPECT_TRUE(Encrypted(preserver, PNC_ID, pnc).starts_with("2031/"));
+  }
+}
+
 TEST(FormatPreserver, RefusesWhatIsNotValid) {
   FormatPreserver preserver = Preserver();
   std::string out = "before";
@@ -140,6 +190,7 @@ TEST(FormatPreserver, RefusesWhatIsNotValid) {
            {NHS_NUMBER, "9434765871"},
            {NINO, "GB123456A"},
            {VRM, "AB50CDE"},
+           {DRIVING_LICENCE, "ARCHE702309AB9XY"},  // 30 February
            {PHONE, "07700900123"},
            {PHONE, "+1234567"},  // too few digits are left
            {PHONE, "?ask at the desk"},

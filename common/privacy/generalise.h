@@ -35,13 +35,47 @@ struct Point {
 };
 Point GridCentre(Point point, int32_t metres);
 
-// The lower bound of the bucket of this width: a multiple of it. A value within a billionth of a
-// width below a multiple counts as that multiple, so that 0.3 is in the bucket 0.3 of width 0.1,
-// which binary fractions would deny.
-double BucketOf(double value, double width);
+// A number as it is written: digits x 10^exponent. Of a float or double, the shortest decimal that
+// reads back as it; the number is finite.
+struct Decimal {
+  uint64_t digits = 0;  // without zeros at the end
+  int32_t exponent = 0;
+  bool negative = false;
 
-// Every code point but the first and last ones that are kept becomes `with`; all do of a value
-// that has no more than those. Appends.
+  static Decimal Of(double value);
+  static Decimal Of(float value);
+};
+
+// Buckets of one width, in decimal arithmetic: 0.3 is in the bucket 0.3 of width 0.1, which binary
+// fractions would deny.
+class Buckets {
+ public:
+  // Of a bucket of width 1; Of() makes others.
+  Buckets() { width_.digits = 1; }
+  // nullopt: the width isn't 1e-15 to 1e15.
+  static std::optional<Buckets> Of(double width);
+
+  // The lower bound of the bucket that a number is in: the greatest multiple of the width that
+  // isn't above the number as it is written. Never above it, and of two numbers the greater never
+  // has the lower bound; a bound is its own. Of a number so great that its neighbour is many widths
+  // away, itself. NaN and infinities are their own.
+  double BoundOf(double value) const;
+  double BoundOf(float value) const;
+  double BoundOf(int64_t value) const;
+  double BoundOf(uint64_t value) const;
+
+ private:
+  double BoundOf(uint64_t digits, int32_t exponent, bool negative, double value) const;
+  template <typename Above>
+  static double Under(double bound, Above above);
+
+  Decimal width_;
+};
+
+// Every character but the first and last ones that are kept becomes `with`; all do of a value that
+// has no more than those. A character is a grapheme cluster; what nobody sees (white space, control
+// and format characters) doesn't count and leaves no sign, but for a space between two characters
+// that are kept. Idempotent where `with` isn't a combining mark. Appends.
 void AppendMasked(std::string_view text, size_t keep_first, size_t keep_last, char with,
                   std::string& out);
 

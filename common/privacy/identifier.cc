@@ -793,7 +793,7 @@ std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part) {
     case PostcodePart::kArea:
       break;
   }
-  return canonical.substr(0, IsUpper(canonical[1]) ? 2 : 1);
+  return canonical.substr(0, Run(canonical, 0, IsUpper));
 }
 
 }  // namespace sluice::privacy

@@ -19,6 +19,7 @@
 #include "common/privacy/local_pseudonymiser.h"
 #include "common/privacy/pseudonym.h"
 #include "common/privacy/seal.h"
+#include "common/privacy/visible.h"
 
 namespace sluice::privacy {
 namespace {
@@ -639,20 +640,53 @@ TEST(Generalise, PointsAtTheEndsOfTheEarthStayOnIt) {
   }
 }
 
-TEST(Generalise, BucketsAreTheirOwnLowerBounds) {
-  EXPECT_EQ(BucketOf(0.3, 0.1), 0.3);
-  EXPECT_EQ(BucketOf(0.7, 0.1), 0.7);
-  EXPECT_EQ(BucketOf(0.29, 0.1), 0.2);
-  EXPECT_EQ(BucketOf(-0.01, 0.25), -0.25);
-  EXPECT_EQ(BucketOf(1e12 + 1, 1000), 1e12);
+double BoundOf(double value, double width) { return Buckets::Of(width)->BoundOf(value); }
+
+TEST(Generalise, BucketsAreDecimalAndTheirOwnLowerBounds) {
+  EXPECT_EQ(BoundOf(0.3, 0.1), 0.3);
+  EXPECT_EQ(BoundOf(0.7, 0.1), 0.7);
+  EXPECT_EQ(BoundOf(0.29, 0.1), 0.2);
+  EXPECT_EQ(BoundOf(-0.01, 0.25), -0.25);
+  EXPECT_EQ(BoundOf(1e12 + 1, 1000), 1e12);
+  EXPECT_EQ(BoundOf(47, 10), 40);
+  EXPECT_EQ(BoundOf(-1, 10), -10);
+  EXPECT_EQ(BoundOf(-40, 10), -40);
   for (double width : {0.01, 0.1, 0.25, 0.3, 1.0, 2.5, 7.0, 1000.0}) {
+    double before = -std::numeric_limits<double>::infinity();
     for (int i = -2000; i <= 2000; ++i) {
-      double bucket = BucketOf(i * 0.37, width);
-      EXPECT_EQ(BucketOf(bucket, width), bucket) << i << " by " << width;
-      EXPECT_LE(bucket, i * 0.37 + 1e-9);
+      double bucket = BoundOf(i * 0.37, width);
+      EXPECT_EQ(BoundOf(bucket, width), bucket) << i << " by " << width;
+      EXPECT_LE(bucket, i * 0.37);
       EXPECT_GT(bucket, i * 0.37 - width * (1 + 1e-9));
+      EXPECT_GE(bucket, before);
+      before = bucket;
     }
   }
+}
+
+TEST(Generalise, BucketsOfEverySortOfNumberAreNeverAboveIt) {
+  // What a float says is its shortest decimal, not the binary fraction behind it.
+  EXPECT_EQ(Buckets::Of(0.1)->BoundOf(0.7f), 0.7);
+  EXPECT_EQ(Buckets::Of(0.1)->BoundOf(5.2f), 5.2);
+  EXPECT_EQ(Buckets::Of(0.1)->BoundOf(-0.3f), -0.3);
+  // No allowance for being nearly there.
+  EXPECT_EQ(Buckets::Of(1e9)->BoundOf(int64_t{999'999'998}), 0);
+  EXPECT_EQ(BoundOf(19.9999999999, 10), 10);
+  EXPECT_EQ(BoundOf(-2e-9, 10), -10);
+  EXPECT_EQ(BoundOf(5e-324, 10), 0);
+  EXPECT_EQ(BoundOf(-5e-324, 10), -10);
+  EXPECT_EQ(BoundOf(-0.0, 10), 0);
+  EXPECT_EQ(BoundOf(1.7e308, 0.001), 1.7e308);
+  EXPECT_TRUE(std::isnan(BoundOf(std::nan(""), 1)));
+  // Beyond 2^53 a double that is near may be above.
+  constexpr int64_t kLarge = (int64_t{1} << 53) + 3;
+  double bound = Buckets::Of(1)->BoundOf(kLarge);
+  EXPECT_LE(static_cast<__int128>(bound), kLarge);
+  EXPECT_LE(Buckets::Of(1)->BoundOf(std::numeric_limits<uint64_t>::max()), 0x1p64 - 1);
+  EXPECT_EQ(Buckets::Of(10)->BoundOf(std::numeric_limits<int64_t>::min()), -9223372036854775810.0);
+  EXPECT_FALSE(Buckets::Of(0));
+  EXPECT_FALSE(Buckets::Of(-1));
+  EXPECT_FALSE(Buckets::Of(std::nan("")));
 }
 
 TEST(Generalise, MasksWholeCharacters) {
@@ -665,8 +699,35 @@ TEST(Generalise, MasksWholeCharacters) {
   EXPECT_EQ(masked("12345678", 2, 1), "12*****8");
   EXPECT_EQ(masked("Zo\xC3\xAB", 0, 1), "**\xC3\xAB");
   EXPECT_EQ(masked("ab", 5, 0), "**");
-  EXPECT_EQ(BucketOf(47, 10), 40);
-  EXPECT_EQ(BucketOf(-1, 10), -10);
+  EXPECT_EQ(masked("ab", ~size_t{0}, 1), "**");
+  EXPECT_EQ(masked("", 1, 1), "");
+}
+
+TEST(Generalise, WhatNobodySeesIsNoCharacter) {
+  auto masked = [](std::string_view text, size_t first, size_t last) {
+    std::string out;
+    AppendMasked(text, first, last, '*', out);
+    return out;
+  };
+  for (std::string_view nothing :
+       {" ", "\t", "\u00A0", "\u200B", "\u200E", "\uFEFF", "\u2060", "\u00AD", "\u3164", "\u2800",
+        "\U000E0041", "\u202E", "\u180E"}) {
+    EXPECT_TRUE(IsBlank(nothing));
+    EXPECT_EQ(masked(base::StrCat("Li", nothing), 2, 0), "**");
+    EXPECT_EQ(masked(base::StrCat(nothing, "L", nothing, "i", nothing), 0, 2), "**");
+    EXPECT_EQ(masked(base::StrCat("Lio", nothing), 2, 0), "Li*");
+  }
+  EXPECT_TRUE(IsBlank(""));
+  EXPECT_FALSE(IsBlank("\u200B.\u200B"));
+  // Of white space between two that show, a space does; letters hidden in tags don't.
+  EXPECT_EQ(masked("a \u2003 bcd", 2, 0), "a b**");
+  EXPECT_EQ(masked("a bcd", 1, 0), "a***");
+  EXPECT_EQ(masked("L\U000E0069\U000E0070xyz", 1, 0), "L***");
+  // A letter and its accents, and a family of three, are a character each.
+  EXPECT_EQ(masked("o\u0308b", 1, 0), "o\u0308*");
+  EXPECT_EQ(masked("\U0001F468\u200D\U0001F469\u200D\U0001F467xy", 1, 0),
+            "\U0001F468\u200D\U0001F469\u200D\U0001F467**");
+  EXPECT_EQ(masked("\U0001F1F3\U0001F1F1z", 1, 0), "\U0001F1F3\U0001F1F1*");
 }
 
 }  // namespace

@@ -15,11 +15,16 @@ namespace sluice::privacy {
 
 // One domain in one epoch. AES-256-SIV with the domain's and the kind's name as associated data:
 // what was encrypted as one kind, or for one domain, doesn't decrypt as another. Deterministic, so
-// that encrypted values can be joined like pseudonyms; their length shows. Not thread-safe.
+// that encrypted values can be joined like pseudonyms. Padded to classes of length, since lengths
+// alone tell people apart. Not thread-safe.
 class ValueCipher {
  public:
   // `key`: Keyring::EncryptionKey(domain, epoch).
   static absl::StatusOr<ValueCipher> Create(std::span<const uint8_t> key, std::string_view domain);
+
+  // How long a value is once it is padded: 32 bytes, 64, 128 and so on to 4,096, and beyond that a
+  // multiple of 4,096.
+  static size_t PaddedBytes(size_t bytes);
 
   // Appends tag and ciphertext of a value in its kind's canonical form; AppendEncrypted (see
   // pseudonym.h) makes a text of it.
@@ -34,6 +39,7 @@ class ValueCipher {
   explicit ValueCipher(AesSiv siv) : siv_(std::move(siv)) {}
 
   AesSiv siv_;
+  std::string padded_;                     // of the value at hand; cleansed
   std::vector<AesSiv::Associated> kinds_;  // by kind
 };
 

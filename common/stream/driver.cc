@@ -206,6 +206,13 @@ void Driver::Commit() {
   static Failpoint after_send_offsets("after_send_offsets");
   if (next_.empty()) return;
   Time start = clock_.Now();
+  if (absl::Status finished = transform_.Finish(output_); !finished.ok()) {
+    return Fail(output_.failure.ok()
+                    ? Result{Verdict::kHalt, base::StrCat("what the transform held can't be "
+                                                          "produced: ",
+                                                          finished.message())}
+                    : FromProduce(output_.failure));
+  }
   after_produce.Pass();
   Result result = Retry(Verdict::kAbort, [this] { return transaction_.SendOffsets(next_); });
   if (!result.ok()) return Fail(result);

@@ -22,14 +22,17 @@ class Output {
 
 // One worker's work. Single-threaded. Called with records in their input order, at least one.
 //
-// All or nothing: it either produces every result of every record of the call and returns OK, or it
-// produces nothing and returns an error. kUnavailable means that a dependency is away: the driver
+// All or nothing: it either takes every record of the call, produces their results then or in
+// Finish, and returns OK, or it produces nothing and returns an error. kUnavailable means that a dependency is away: the driver
 // keeps the records, pauses its source while it keeps polling, and calls again with the same
 // records. Any other error stops the worker: the flow halts, nothing is skipped.
 class Transform {
  public:
   virtual ~Transform() = default;
   virtual absl::Status Process(std::span<const InputRecord> records, Output& output) = 0;
+  // The transaction is about to be committed: what Process still holds of its results is produced
+  // now. An error means that the transaction can't be completed.
+  virtual absl::Status Finish(Output&) { return absl::OkStatus(); }
   // Partitions were given to this worker; their records come next.
   virtual void Assigned() {}
   // A transaction has been committed: what Process did since the last call is now final.

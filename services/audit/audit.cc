@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -226,7 +227,12 @@ class Auditor {
       return std::nullopt;
     }
     if (position) {
-      int64_t& last = last_[{record.partition, position->partition}];
+      // A stream that isn't internal keeps the order of each key only.
+      int64_t& last = pseudonyms == nullptr
+                          ? last_[{record.partition, position->partition}]
+                          : last_of_key_[{std::hash<std::string_view>()(record.key.value_or("")),
+                                          position->partition}];
+      if (pseudonyms != nullptr && !record.key) last = 0;
       if (position->offset < last) {
         ++findings_.unordered;
         Example(base::StrCat(Name(record), ": stands behind a later event's"));
@@ -251,6 +257,7 @@ class Auditor {
       SLUICE_ASSIGN_OR_RETURN(pseudonyms, PseudonymsIn(pipeline_.domains()[stream.domain]));
     }
     last_.clear();
+    last_of_key_.clear();
     return reader_.Read(outputs_[stream.topic], [&](const kafka::ReadRecord& record) {
       auto position = Find(record, stream.internal ? nullptr : &pseudonyms);
       if (position) CountUp(raw_[position->partition].Row(position->offset)[index]);
@@ -314,6 +321,8 @@ class Auditor {
   std::vector<Position> later_;                                   // raw events behind the cut
   bool truncated_ = false;                               // the raw topic has lost its oldest events
   std::map<std::pair<int32_t, int32_t>, int64_t> last_;  // by output and raw partition
+  // By a hash of the record's key and raw partition.
+  absl::flat_hash_map<std::pair<size_t, int32_t>, int64_t> last_of_key_;
   Findings findings_;
 };
 

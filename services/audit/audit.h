@@ -30,8 +30,8 @@ struct Findings {
   uint64_t lost = 0;         // nowhere
   uint64_t doubled = 0;      // somewhere more than once, or both clean and quarantined
   uint64_t torn = 0;         // in some streams, not in all
-  uint64_t unordered =
-      0;  // results behind a later one of the same raw partition, in one output partition
+  uint64_t unordered = 0;    // results behind a later one of the same raw partition, in one output
+                           // partition; in a stream that isn't internal, of the same key
   uint64_t unknown = 0;  // results that name no raw event that is there
   // Not judged.
   uint64_t waiting = 0;  // raw events that the group hasn't committed yet

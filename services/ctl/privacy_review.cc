@@ -82,6 +82,7 @@ class Reviewer {
     FillMatrix();
     for (size_t i = 0; i < pipeline_.streams().size(); ++i) ReviewStream(i);
     ReviewDomains();
+    ReviewShifts();
     ReviewContract();
     TakeAccepted();
     return std::move(review_);
@@ -337,6 +338,15 @@ class Reviewer {
            base::StrCat("'", first->second, "' pseudonymises in the domain '", domain,
                         "' too: who has both streams can join their people; give each audience its "
                         "own domain"));
+    }
+  }
+
+  // The compiler has seen to it that the streams accept it.
+  void ReviewShifts() {
+    for (size_t i : engine::LinkedByShift(pipeline_.streams())) {
+      index_ = i;
+      Warn(engine::kLinksByShift, "",
+           "shifted times are another stream's too: who has both can link their records");
     }
   }
 

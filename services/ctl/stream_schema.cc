@@ -21,22 +21,25 @@ struct Form {
   std::string about;
 };
 
-Form FormOfPart(engine::Part part) {
+// `calendar` names the zone of the parts of times. Postcodes are also those that aren't of the
+// usual form, such as GIR 0AA and overseas territories'.
+Form FormOfPart(engine::Part part, std::string_view calendar) {
+  auto of = [&](std::string_view what) { return base::StrCat(what, ", ", calendar, "."); };
   switch (part) {
     case engine::Part::kYear:
-      return {"^[0-9]{4}$", "2026", "A year."};
+      return {"^[0-9]{4}$", "2026", of("A year")};
     case engine::Part::kMonth:
-      return {"^[0-9]{4}-[0-9]{2}$", "2026-03", "A month."};
+      return {"^[0-9]{4}-[0-9]{2}$", "2026-03", of("A month")};
     case engine::Part::kDay:
-      return {"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-03-04", "A day."};
+      return {"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-03-04", of("A day")};
     case engine::Part::kHour:
-      return {"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}$", "2026-03-04T05", "An hour, UTC."};
+      return {"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}$", "2026-03-04T05", of("An hour")};
     case engine::Part::kSector:
-      return {"^[A-Z]{1,2}[0-9][A-Z0-9]? [0-9]$", "SW1A 1", "A postcode's sector."};
+      return {"^[A-Z]{1,4}[0-9]{0,2}[A-Z]? [0-9]$", "SW1A 1", "A postcode's sector."};
     case engine::Part::kDistrict:
-      return {"^[A-Z]{1,2}[0-9][A-Z0-9]?$", "SW1A", "A postcode's district."};
+      return {"^[A-Z]{1,4}[0-9]{0,2}[A-Z]?$", "SW1A", "A postcode's district."};
     case engine::Part::kArea:
-      return {"^[A-Z]{1,2}$", "SW", "A postcode's area."};
+      return {"^[A-Z]{1,4}$", "SW", "A postcode's area."};
   }
   return {"", "", ""};
 }
@@ -83,7 +86,10 @@ class Writer {
     for (size_t index : stream_.joins) {
       const engine::JoinPlan& join = pipeline_.joins()[index];
       json_.Key(join.field.name).BeginObject();
-      for (const OutputField& column : join.columns) json_.Member(column.name, "text");
+      for (const OutputField& column : join.columns) {
+        json_.Key(column.name);
+        SampleOfField(column);
+      }
       json_.EndObject();
     }
     json_.EndObject();
@@ -106,7 +112,9 @@ class Writer {
         return;
       case Cardinality::kMap:
         json_.BeginObject().Member("type", "object").Key("additionalProperties");
+        in_map_ = stream_.nodes[node.first_child + 1].op != Op::kMessage;
         Item(stream_.nodes[node.first_child + 1]);
+        in_map_ = false;
         json_.EndObject();
         return;
       case Cardinality::kSingular:
@@ -127,6 +135,9 @@ class Writer {
       return;
     }
     if (Form form = FormOf(node); !form.pattern.empty()) {
+      // An item that was treated to nothing keeps its place as an empty text.
+      const bool item = node.field.cardinality != Cardinality::kSingular || in_map_;
+      if (item && node.field.type == Type::kString) form.pattern.insert(0, "^$|");
       json_.Member("type", "string").Member("pattern", form.pattern);
       json_.Member("description", form.about).EndObject();
       return;
@@ -207,7 +218,15 @@ class Writer {
     } else if (node.op == Op::kGridLongitude) {
       json_.Value(-0.093902);
     } else {
-      SampleOfType(node.field);
+      SampleOfField(node.field);
+    }
+  }
+
+  void SampleOfField(const OutputField& field) {
+    if (Form form = FormOfType(field.type); !form.sample.empty()) {
+      json_.Value(form.sample);
+    } else {
+      SampleOfType(field);
     }
   }
 
@@ -260,13 +279,23 @@ class Writer {
       case Op::kDatePart:
       case Op::kTimePart:
       case Op::kPostcodePart:
-        return FormOfPart(node.part);
+        return FormOfPart(node.part, node.op == Op::kTimePart ? Calendar() : "as it was given");
       case Op::kConstant:
         return {"", "", ""};
       default:
         break;
     }
-    switch (node.field.type) {
+    return FormOfType(node.field.type);
+  }
+
+  std::string Calendar() const {
+    const auto& zone = pipeline_.contract().civil_zone();
+    return zone ? zone->name() : "UTC";
+  }
+
+  // The form that the type has as text; empty: none, or any.
+  static Form FormOfType(Type type) {
+    switch (type) {
       case Type::kInt64:
         return {"^-?[0-9]+$", "1", "A 64-bit integer, as text."};
       case Type::kUint64:
@@ -284,6 +313,7 @@ class Writer {
   const engine::Pipeline& pipeline_;
   const engine::StreamPlan& stream_;
   JsonText json_;
+  bool in_map_ = false;  // the value at hand is that of a map's entry
 };
 
 }  // namespace

@@ -11,6 +11,8 @@ namespace {
 
 // Partitions that stand at different versions take turns in a worker's transactions.
 constexpr int kIdleTransactionsMax = 50;
+// What is held for its order is handed over before it is more: thousands of records.
+constexpr size_t kHeldBytesMax = size_t{4} * 1024 * 1024;
 
 }  // namespace
 
@@ -48,7 +50,9 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
       used_.push_back(part.edition);
   }
   if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 1, output));
+  now_ms_ = clock_.UnixMillis();
   for (const Part& part : parts_) SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Write(*this));
+  if (shuffle_.bytes() > kHeldBytesMax) SLUICE_RETURN_IF_ERROR(shuffle_.Release(output));
   auto written = clock_.Now();
   size_t defects = 0;
   for (const Part& part : parts_) defects += part.edition->keyed.engine->defects();
@@ -196,6 +200,8 @@ absl::Status EngineTransform::WaitForRows() {
   return absl::OkStatus();
 }
 
+absl::Status EngineTransform::Finish(stream::Output& output) { return shuffle_.Release(output); }
+
 void EngineTransform::Assigned() {
   if (pins_ != nullptr) pins_->Forget();
 }
@@ -213,6 +219,7 @@ void EngineTransform::Committed() {
 }
 
 void EngineTransform::Discarded() {
+  shuffle_.Clear();
   // Whether a pin of this worker's own was committed after all is for the topic to say.
   if (pins_ != nullptr) pins_->Forget();
   Clear();
@@ -230,7 +237,9 @@ void EngineTransform::Clear() {
 }
 
 absl::Status EngineTransform::Clean(const base::InputRecord&, const engine::CleanRecord& clean) {
-  return output_->Produce(ToOutput(clean));
+  if (clean.timestamp_grid_ms == 0) return output_->Produce(ToOutput(clean));
+  shuffle_.Hold(ToOutput(clean));
+  return absl::OkStatus();
 }
 
 absl::Status EngineTransform::Quarantined(const base::InputRecord&,
@@ -247,7 +256,10 @@ bool EngineTransform::Fits(const engine::QuarantineRecord& quarantined) const {
 }
 
 stream::OutputRecord EngineTransform::ToOutput(const engine::CleanRecord& clean) const {
-  return {clean.stream, clean.key, clean.value, clean.headers, clean.timestamp_ms};
+  // To the millisecond, the time of publishing is one event's in every stream.
+  std::optional<int64_t> timestamp_ms = clean.timestamp_ms;
+  if (clean.timestamp_grid_ms > 0) timestamp_ms = now_ms_ - now_ms_ % clean.timestamp_grid_ms;
+  return {clean.stream, clean.key, clean.value, clean.headers, timestamp_ms};
 }
 
 stream::OutputRecord EngineTransform::ToOutput(const engine::QuarantineRecord& quarantined) const {

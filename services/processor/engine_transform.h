@@ -17,6 +17,7 @@
 #include "services/processor/edition.h"
 #include "services/processor/pins.h"
 #include "services/processor/probe.h"
+#include "services/processor/shuffle.h"
 
 namespace sluice::processor {
 
@@ -55,6 +56,7 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
         deaths_(deaths) {}
 
   absl::Status Process(std::span<const base::InputRecord> records, stream::Output& output) override;
+  absl::Status Finish(stream::Output& output) override;
   void Assigned() override;
   void Committed() override;
   void Discarded() override;
@@ -122,6 +124,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   std::vector<WorkerEdition*> used_;  // in the open transaction
   bool open_ = false;                 // it has results
   stream::Output* output_ = nullptr;  // of the call at hand
+  Shuffle shuffle_;                   // of the open transaction: what isn't internal
+  int64_t now_ms_ = 0;                // of the call at hand
   // Since when events are held for rows that are missing.
   std::optional<std::chrono::steady_clock::time_point> held_since_;
   std::vector<int64_t> timestamps_ms_;  // of the open transaction's input records

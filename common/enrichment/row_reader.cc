@@ -372,11 +372,11 @@ absl::Status ReadCsv(std::string_view text, std::string_view source, RowSink& si
 }
 
 absl::Status ReadJsonLines(std::string_view text, std::string_view source, RowSink& sink) {
-  return ReadAlone(text, source, sink, ReadJsonLines);
+  return ReadAlone(text, source, sink, ReadJsonLinesPart);
 }
 
-absl::Status ReadJsonLines(std::string_view text, std::string_view source, RowSink& sink,
-                           ColumnsSeen& seen) {
+absl::Status ReadJsonLinesPart(std::string_view text, std::string_view source, RowSink& sink,
+                               ColumnsSeen& seen) {
   text = WithoutByteOrderMark(text);
   if (!base::IsUtf8(text))
     return absl::InvalidArgumentError(base::StrCat(source, ": the text isn't UTF-8"));
@@ -545,11 +545,11 @@ class GeoJsonReader {
 }  // namespace
 
 absl::Status ReadGeoJson(std::string_view text, std::string_view source, RowSink& sink) {
-  return ReadAlone(text, source, sink, ReadGeoJson);
+  return ReadAlone(text, source, sink, ReadGeoJsonPart);
 }
 
-absl::Status ReadGeoJson(std::string_view text, std::string_view source, RowSink& sink,
-                         ColumnsSeen& seen) {
+absl::Status ReadGeoJsonPart(std::string_view text, std::string_view source, RowSink& sink,
+                             ColumnsSeen& seen) {
   text = WithoutByteOrderMark(text);
   if (!base::IsUtf8(text))
     return absl::InvalidArgumentError(base::StrCat(source, ": the text isn't UTF-8"));

@@ -33,18 +33,17 @@ class ColumnsSeen {
 // A header line and its rows (RFC 4180).
 absl::Status ReadCsv(std::string_view text, std::string_view source, RowSink& sink);
 
-// One object a line; empty lines are skipped. `seen`: the text is one of several, and the caller
-// checks.
+// One object a line; empty lines are skipped. Part: of several texts, and the caller checks `seen`.
 absl::Status ReadJsonLines(std::string_view text, std::string_view source, RowSink& sink);
-absl::Status ReadJsonLines(std::string_view text, std::string_view source, RowSink& sink,
-                           ColumnsSeen& seen);
+absl::Status ReadJsonLinesPart(std::string_view text, std::string_view source, RowSink& sink,
+                               ColumnsSeen& seen);
 
 // A FeatureCollection (RFC 7946): each feature is a row; its properties are columns, its geometry
 // the area (Polygon, MultiPolygon) or the point (Point) where the schema has one, its own id the
 // column whose source is `id`, where no feature has a property of that name.
 absl::Status ReadGeoJson(std::string_view text, std::string_view source, RowSink& sink);
-absl::Status ReadGeoJson(std::string_view text, std::string_view source, RowSink& sink,
-                         ColumnsSeen& seen);
+absl::Status ReadGeoJsonPart(std::string_view text, std::string_view source, RowSink& sink,
+                             ColumnsSeen& seen);
 
 // One cell's text as a value of the column. Texts are views of `text`, or in the arena. The error
 // says what is wrong with it, without the column's name.

@@ -30,9 +30,9 @@ absl::Status ReadRows(FileFormat format, std::string_view text, std::string_view
     case FileFormat::kCsv:
       return enrichment::ReadCsv(text, name, sink);
     case FileFormat::kJsonLines:
-      return enrichment::ReadJsonLines(text, name, sink, seen);
+      return enrichment::ReadJsonLinesPart(text, name, sink, seen);
     default:
-      return enrichment::ReadGeoJson(text, name, sink, seen);
+      return enrichment::ReadGeoJsonPart(text, name, sink, seen);
   }
 }
 

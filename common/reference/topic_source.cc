@@ -188,7 +188,7 @@ absl::StatusOr<RowsPtr> TopicSource::Read() {
     std::replace(text.begin(), text.end(), '\n', ' ');
     std::string place = base::StrCat("topic ", Named(row.place));
     OneRow sink(*builder);
-    SLUICE_RETURN_IF_ERROR(enrichment::ReadJsonLines(text, place, sink, seen));
+    SLUICE_RETURN_IF_ERROR(enrichment::ReadJsonLinesPart(text, place, sink, seen));
     if (sink.count != 1)
       return absl::InvalidArgumentError(base::StrCat(place, ": isn't one JSON object"));
   }

@@ -175,7 +175,8 @@ absl::Status EpochRecord::Save(const std::string& path, const Keyring& keyring) 
   StrAppend(text, kMac, mac, "\n");
   if (text.size() > kBytesMax)
     return absl::ResourceExhaustedError(StrCat(path, ": would be too large; nothing was changed"));
-  return WriteKeyFile(path, text, Overwrite::kReplace);
+  // It holds no secret, and whoever may read the keyring must be able to read it too.
+  return WritePublicFile(path, text, Overwrite::kReplace);
 }
 
 uint32_t EpochRecord::Newest(std::string_view label) const {

@@ -110,8 +110,8 @@ absl::Status WriteKeyFile(const std::string& path, std::string_view bytes, Overw
   return WriteFile(path, bytes, overwrite, 0600);
 }
 
-absl::Status WritePublicFile(const std::string& path, std::string_view bytes) {
-  return WriteFile(path, bytes, Overwrite::kNever, 0644);
+absl::Status WritePublicFile(const std::string& path, std::string_view bytes, Overwrite overwrite) {
+  return WriteFile(path, bytes, overwrite, 0644);
 }
 
 namespace {

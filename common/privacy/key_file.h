@@ -43,7 +43,7 @@ enum class Overwrite { kNever, kReplace };
 // there is the old one or the new one at any time.
 absl::Status WriteKeyFile(const std::string& path, std::string_view bytes, Overwrite overwrite);
 // The same for a file that anyone may read.
-absl::Status WritePublicFile(const std::string& path, std::string_view bytes);
+absl::Status WritePublicFile(const std::string& path, std::string_view bytes, Overwrite overwrite);
 
 // Keeps other processes from changing the file at `path` while it lives: an advisory lock on
 // `path.lock`, which is left there.

@@ -58,7 +58,9 @@ absl::Status InitQuarantine(const std::string& private_path, const std::string& 
   if (!keys.ok()) return keys.status();
   absl::Status written =
       privacy::WriteKeyFile(private_path, keys->private_pem, privacy::Overwrite::kNever);
-  return written.ok() ? privacy::WritePublicFile(public_path, keys->public_pem) : written;
+  return written.ok()
+             ? privacy::WritePublicFile(public_path, keys->public_pem, privacy::Overwrite::kNever)
+             : written;
 }
 
 absl::StatusOr<ExitCode> Done(const absl::Status& status) {

@@ -51,7 +51,10 @@ class Server {
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<trail::Chain> trail_;
   std::unique_ptr<trail::RefusalLog> refusals_;
-  rpc::OpenCalls open_calls_{{}};
+  // A load reads its source, and a snapshot is made before its first part is sent: both may take
+  // minutes, and are for callers that `access` names.
+  rpc::OpenCalls open_calls_{
+      {.call_max = std::chrono::minutes(30), .idle_max = std::chrono::minutes(10)}};
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<telemetry::HttpServer> http_;

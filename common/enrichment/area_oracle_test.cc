@@ -71,7 +71,7 @@ class GeosParts {
 
 TEST(AreaOracle, AgreesWithGeosOnGeneratedMaps) {
   const char* wanted = std::getenv("SLUICE_ORACLE_QUESTIONS");
-  const int64_t questions = wanted == nullptr ? 100'000 : std::atoll(wanted);
+  const int64_t questions = wanted == nullptr ? 50'000 : std::atoll(wanted);
   const char* first = std::getenv("SLUICE_ORACLE_SEED");
   constexpr int kPerMap = 500;
   int64_t asked = 0, found = 0;

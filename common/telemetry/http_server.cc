@@ -2,15 +2,21 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <chrono>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <optional>
 #include <string_view>
-#include <thread>
+#include <utility>
 
-#include "civetweb.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/telemetry/json.h"
@@ -18,30 +24,55 @@
 namespace sluice::telemetry {
 namespace {
 
-// Opens a connection and drops it.
-void Knock(const base::ListenAddress& address, int port) {
-  sockaddr_in v4{};
-  v4.sin_family = AF_INET;
-  v4.sin_port = htons(static_cast<uint16_t>(port));
-  inet_pton(AF_INET, address.ip.c_str(), &v4.sin_addr);
-  sockaddr_in6 v6{};
-  v6.sin6_family = AF_INET6;
-  v6.sin6_port = v4.sin_port;
-  inet_pton(AF_INET6, address.ip.c_str(), &v6.sin6_addr);
-  int fd = socket(address.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  auto* to = address.ipv6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
-  // Whether it is taken doesn't matter.
-  (void)connect(fd, to, address.ipv6 ? sizeof(v6) : sizeof(v4));
-  close(fd);
-}
+using std::chrono::milliseconds;
+using Time = std::chrono::steady_clock::time_point;
+
+constexpr size_t kRequestBytesMax = 16 * 1024;
+// How long an answer waits for a check's result of now.
+constexpr milliseconds kCheckMax(50);
+// How long a result is given again while a newer one doesn't come.
+constexpr milliseconds kResultAgeMax(10'000);
+// For the client to close first, so that what is on its way isn't cut off.
+constexpr milliseconds kLinger(1'000);
+
+Time Now() { return std::chrono::steady_clock::now(); }
+
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
 
 struct Response {
-  int code;
+  int code = 0;
   std::string_view reason;
   std::string_view content_type;
   std::string body;
 };
+
+Response Checked(bool ok, std::string_view list) {
+  std::string body = base::StrCat("{\"ok\":", ok ? "true" : "false", ",\"checks\":[", list, "]}\n");
+  return {ok ? 200 : 503, ok ? "OK" : "Service Unavailable", "application/json", std::move(body)};
+}
+
+void AppendCheck(std::string& list, std::string_view name, const Health& health) {
+  base::StrAppend(list, list.empty() ? "" : ",", "{\"name\":");
+  AppendJsonText(list, name);
+  base::StrAppend(list, ",\"ok\":", health.ok ? "true" : "false", ",\"reason\":");
+  AppendJsonText(list, health.reason);
+  list.push_back('}');
+}
 
 Response RunChecks(const std::vector<HealthCheck>& checks) {
   bool all = true;
@@ -49,35 +80,300 @@ Response RunChecks(const std::vector<HealthCheck>& checks) {
   for (const HealthCheck& check : checks) {
     Health health = check.check();
     all = all && health.ok;
-    base::StrAppend(list, list.empty() ? "" : ",", "{\"name\":");
-    AppendJsonText(list, check.name);
-    base::StrAppend(list, ",\"ok\":", health.ok ? "true" : "false", ",\"reason\":");
-    AppendJsonText(list, health.reason);
-    list.push_back('}');
+    AppendCheck(list, check.name, health);
   }
-  std::string body =
-      base::StrCat("{\"ok\":", all ? "true" : "false", ",\"checks\":[", list, "]}\n");
-  return {all ? 200 : 503, all ? "OK" : "Service Unavailable", "application/json", std::move(body)};
+  return Checked(all, list);
 }
 
-// A pointer in civetweb 1.15, a number that it sets in 1.16.
-template <typename Error>
-void SetCode(Error& error, unsigned& code) {
-  if constexpr (requires { &(error.code = &code); }) error.code = &code;
+std::string Render(const Response& response, bool with_body) {
+  std::string text = base::StrCat("HTTP/1.1 ", response.code, ' ', response.reason,
+                                  "\r\nContent-Type: ", response.content_type,
+                                  "\r\nContent-Length: ", response.body.size(),
+                                  response.code == 405 ? "\r\nAllow: GET, HEAD" : "",
+                                  "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
+  if (with_body) text += response.body;
+  return text;
 }
 
 }  // namespace
+
+// A thread that makes one kind of response, when it is asked to.
+class HttpServer::Worker {
+ public:
+  // `made` is called on the thread whenever a response is there.
+  Worker(std::function<Response()> make, std::function<void()> made)
+      : make_(std::move(make)), made_(std::move(made)), thread_([this] { Run(); }) {}
+  ~Worker() {
+    {
+      base::MutexLock lock(mutex_);
+      stop_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  // Asks for a response that is begun after this call; its number.
+  uint64_t Ask() {
+    uint64_t number = 0;
+    {
+      base::MutexLock lock(mutex_);
+      number = asked_ = begun_ + 1;
+    }
+    changed_.notify_all();
+    return number;
+  }
+  // The response of this number or a later one; nullopt: it isn't there.
+  std::optional<Response> Find(uint64_t number) {
+    base::MutexLock lock(mutex_);
+    if (done_ < number) return std::nullopt;
+    return last_;
+  }
+  // A response of now, or an earlier one where that takes too long.
+  Response Get() {
+    bool late = false;
+    {
+      base::MutexLock lock(mutex_);
+      late = begun_ > done_ && Now() - begun_at_ > kCheckMax;
+    }
+    uint64_t number = Ask();
+    base::MutexLock lock(mutex_);
+    // Not waited for again where one was waited for in vain.
+    if (!late && lock.WaitFor(changed_, kCheckMax, [&] { return done_ >= number; })) return last_;
+    if (done_ > 0 && Now() - done_at_ <= kResultAgeMax) return last_;
+    std::string list;
+    AppendCheck(list, "checks", {false, "they have not ended; a lock or a call hangs"});
+    return Checked(false, list);
+  }
+
+ private:
+  void Run() {
+    while (true) {
+      {
+        base::MutexLock lock(mutex_);
+        while (!lock.WaitFor(changed_, std::chrono::hours(1),
+                             [this] { return stop_ || asked_ > begun_; })) {
+        }
+        if (stop_) return;
+        begun_ = asked_;
+        begun_at_ = Now();
+      }
+      Response response = make_();
+      {
+        base::MutexLock lock(mutex_);
+        last_ = std::move(response);
+        done_ = begun_;
+        done_at_ = Now();
+      }
+      changed_.notify_all();
+      made_();
+    }
+  }
+
+  const std::function<Response()> make_;
+  const std::function<void()> made_;
+  base::Mutex mutex_;
+  std::condition_variable changed_;
+  bool stop_ = false;
+  uint64_t asked_ = 0, begun_ = 0, done_ = 0;
+  Time begun_at_{}, done_at_{};
+  Response last_;
+  std::thread thread_;  // the last member: it uses the others
+};
+
+// The thread that has the connections.
+class HttpServer::Loop {
+ public:
+  Loop(const Options& options, Registry& registry, Fd listener)
+      : options_(options),
+        listener_(std::move(listener)),
+        wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+        live_([this] { return RunChecks(options_.live); }, [] {}),
+        ready_([this] { return RunChecks(options_.ready); }, [] {}),
+        metrics_(
+            [&registry] {
+              return Response{200, "OK", "text/plain; version=0.0.4; charset=utf-8",
+                              registry.Serialize()};
+            },
+            [this] { Wake(); }),
+        thread_([this] { Run(); }) {}
+  ~Loop() {
+    stop_ = true;
+    Wake();
+    thread_.join();
+  }
+
+ private:
+  struct Connection {
+    enum { kReading, kWaiting, kWriting, kClosing } phase = kReading;
+    Fd fd;
+    Time deadline;
+    std::string in;
+    std::string out;
+    size_t sent = 0;
+    bool head = false;
+    uint64_t metrics = 0;  // number of the response that it waits for
+    bool done = false;
+  };
+
+  void Wake() {
+    uint64_t one = 1;
+    (void)!write(wake_.get(), &one, sizeof(one));
+  }
+
+  void Run() {
+    std::vector<pollfd> fds;
+    while (!stop_) {
+      fds.clear();
+      fds.push_back({wake_.get(), POLLIN, 0});
+      fds.push_back({listener_.get(), POLLIN, 0});
+      Time next = Now() + std::chrono::seconds(60);
+      for (const Connection& connection : connections_) {
+        short events = connection.phase == Connection::kWriting   ? POLLOUT
+                       : connection.phase == Connection::kWaiting ? 0
+                                                                  : POLLIN;
+        fds.push_back({connection.fd.get(), events, 0});
+        next = std::min(next, connection.deadline);
+      }
+      auto wait = std::chrono::ceil<milliseconds>(next - Now());
+      poll(fds.data(), fds.size(), static_cast<int>(std::max<int64_t>(wait.count(), 0)));
+      uint64_t woken = 0;
+      (void)!read(wake_.get(), &woken, sizeof(woken));
+      for (size_t i = 0; i < connections_.size(); ++i) {
+        Connection& connection = connections_[i];
+        connection.done |= connection.phase == Connection::kWaiting &&
+                           (fds[i + 2].revents & (POLLHUP | POLLERR)) != 0;
+        if (fds[i + 2].revents != 0 || connection.phase == Connection::kWaiting) Serve(connection);
+        connection.done |= Now() >= connection.deadline;
+      }
+      std::erase_if(connections_, [](const Connection& connection) { return connection.done; });
+      if (fds[1].revents != 0) Accept();
+    }
+  }
+
+  void Accept() {
+    while (true) {
+      Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (fd.get() < 0) {
+        // Without descriptors it would be told of the same client again at once.
+        if (errno == EMFILE || errno == ENFILE) std::this_thread::sleep_for(milliseconds(20));
+        return;
+      }
+      if (connections_.size() >= static_cast<size_t>(options_.connections_max)) {
+        // They are in the order in which they came.
+        auto silent = std::find_if(
+            connections_.begin(), connections_.end(),
+            [](const Connection& other) { return other.phase != Connection::kWaiting; });
+        if (silent == connections_.end()) return;  // the new one is closed
+        connections_.erase(silent);
+      }
+      Connection& connection = connections_.emplace_back();
+      connection.fd = std::move(fd);
+      connection.deadline = Now() + milliseconds(options_.request_timeout_ms);
+      Serve(connection);  // most have sent their request by now
+    }
+  }
+
+  void Serve(Connection& connection) {
+    if (connection.phase == Connection::kReading) Read(connection);
+    if (connection.phase == Connection::kWaiting) {
+      if (auto response = metrics_.Find(connection.metrics)) Answer(connection, *response);
+    }
+    if (connection.phase == Connection::kWriting) Write(connection);
+    if (connection.phase == Connection::kClosing) {
+      char rest[1024];
+      ssize_t got = 0;
+      while ((got = recv(connection.fd.get(), rest, sizeof(rest), 0)) > 0) {
+      }
+      connection.done |= got == 0 || (errno != EAGAIN && errno != EINTR);
+    }
+  }
+
+  void Read(Connection& connection) {
+    char buffer[4096];
+    while (true) {
+      ssize_t got = recv(connection.fd.get(), buffer, sizeof(buffer), 0);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0 && errno == EAGAIN) return;
+      if (got <= 0) {
+        connection.done = true;
+        return;
+      }
+      connection.in.append(buffer, static_cast<size_t>(got));
+      if (connection.in.find("\r\n\r\n") != connection.in.npos ||
+          connection.in.find("\n\n") != connection.in.npos)
+        return Dispatch(connection);
+      if (connection.in.size() > kRequestBytesMax) {
+        return Answer(connection, {431, "Request Header Fields Too Large", "text/plain",
+                                   "the request is too large\n"});
+      }
+    }
+  }
+
+  void Dispatch(Connection& connection) {
+    std::string_view line(connection.in);
+    line = line.substr(0, line.find_first_of("\r\n"));
+    size_t space = line.find(' ');
+    size_t second = space == line.npos ? line.npos : line.find(' ', space + 1);
+    if (second == line.npos || !line.substr(second + 1).starts_with("HTTP/1."))
+      return Answer(connection, {400, "Bad Request", "text/plain", "an HTTP/1 request only\n"});
+    std::string_view method = line.substr(0, space);
+    std::string_view path = line.substr(space + 1, second - space - 1);
+    path = path.substr(0, path.find('?'));
+    connection.head = method == "HEAD";
+    if (method != "GET" && method != "HEAD") {
+      Answer(connection, {405, "Method Not Allowed", "text/plain", "GET and HEAD only\n"});
+    } else if (path == "/metrics") {
+      connection.metrics = metrics_.Ask();
+      connection.phase = Connection::kWaiting;
+    } else if (path == "/livez") {
+      Answer(connection, live_.Get());
+    } else if (path == "/readyz") {
+      Answer(connection, ready_.Get());
+    } else {
+      Answer(connection, {404, "Not Found", "text/plain", "/metrics\n/livez\n/readyz\n"});
+    }
+  }
+
+  void Answer(Connection& connection, const Response& response) {
+    connection.out = Render(response, !connection.head);
+    connection.deadline = Now() + milliseconds(options_.request_timeout_ms);
+    connection.phase = Connection::kWriting;
+  }
+
+  void Write(Connection& connection) {
+    while (connection.sent < connection.out.size()) {
+      ssize_t sent = send(connection.fd.get(), connection.out.data() + connection.sent,
+                          connection.out.size() - connection.sent, MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0) {
+        connection.done = errno != EAGAIN;
+        return;
+      }
+      connection.sent += static_cast<size_t>(sent);
+    }
+    shutdown(connection.fd.get(), SHUT_WR);
+    connection.deadline = Now() + kLinger;
+    connection.phase = Connection::kClosing;
+  }
+
+  const Options& options_;
+  const Fd listener_;
+  const Fd wake_;
+  std::atomic<bool> stop_ = false;
+  std::vector<Connection> connections_;
+  Worker live_, ready_, metrics_;
+  std::thread thread_;  // the last member: it uses the others
+};
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(Options options,
                                                                Registry& registry) {
   SLUICE_ASSIGN_OR_RETURN(base::ListenAddress address,
                           base::ParseListenAddress("listen.http", options.address));
-  if (options.threads < 1 || options.threads > 64) {
-    return absl::InvalidArgumentError("HTTP threads: must be from 1 to 64");
+  if (options.connections_max < 1 || options.connections_max > 10'000) {
+    return absl::InvalidArgumentError("HTTP connections_max: must be from 1 to 10000");
   }
-  if (options.queue_connections_max < 1 || options.request_timeout_ms < 1) {
-    return absl::InvalidArgumentError(
-        "HTTP queue_connections_max and request_timeout_ms: must be at least 1");
+  if (options.request_timeout_ms < 1) {
+    return absl::InvalidArgumentError("HTTP request_timeout_ms: must be at least 1");
   }
   return std::unique_ptr<HttpServer>(
       new HttpServer(std::move(options), std::move(address), registry));
@@ -86,97 +382,37 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(Options options,
 HttpServer::HttpServer(Options options, base::ListenAddress address, Registry& registry)
     : options_(std::move(options)), address_(std::move(address)), registry_(registry) {}
 
-HttpServer::~HttpServer() {
-  if (context_ == nullptr) return;
-  // civetweb looks for the end every two seconds or when somebody connects: so somebody connects.
-  std::atomic<bool> stopped = false;
-  std::thread stopper([&] {
-    mg_stop(context_);
-    stopped = true;
-  });
-  while (!stopped) {
-    Knock(address_, port_);
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  stopper.join();
-  mg_exit_library();
-}
+HttpServer::~HttpServer() = default;
 
 absl::Status HttpServer::Start() {
-  if (context_ != nullptr)
-    return absl::FailedPreconditionError("the HTTP server is started already");
-  mg_init_library(MG_FEATURES_DEFAULT);
-  std::string address = address_.ToString();
-  std::string threads = std::to_string(options_.threads);
-  std::string queue = std::to_string(options_.queue_connections_max);
-  std::string timeout_ms = std::to_string(options_.request_timeout_ms);
-  const char* settings[] = {"listening_ports",
-                            address.c_str(),
-                            "num_threads",
-                            threads.c_str(),
-                            "connection_queue",
-                            queue.c_str(),
-                            "request_timeout_ms",
-                            timeout_ms.c_str(),
-                            "enable_keep_alive",
-                            "no",
-                            nullptr};
-  mg_callbacks callbacks{};
-  callbacks.begin_request = &HttpServer::OnRequest;
-  // civetweb would write to a file or to standard error; what it says of a failed start comes back
-  // below.
-  callbacks.log_message = [](const mg_connection*, const char*) { return 1; };
-  unsigned code = 0;
-  char text[256] = "";
-  mg_error_data error{};
-  SetCode(error, code);
-  error.text = text;
-  error.text_buffer_size = sizeof(text);
-  mg_init_data init{&callbacks, this, settings};
-  context_ = mg_start2(&init, &error);
-  mg_server_port ports[2] = {};
-  if (context_ == nullptr || mg_get_server_ports(context_, 2, ports) < 1) {
-    if (context_ != nullptr) mg_stop(context_);
-    context_ = nullptr;
-    mg_exit_library();
-    return absl::UnavailableError(base::StrCat(
-        "can't serve HTTP on ", options_.address,
-        ": is the port in use, or the address not this machine's? ", std::string_view(text)));
+  if (loop_ != nullptr) return absl::FailedPreconditionError("the HTTP server is started already");
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  v4.sin_family = AF_INET;
+  v6.sin6_family = AF_INET6;
+  v4.sin_port = v6.sin6_port = htons(static_cast<uint16_t>(address_.port));
+  inet_pton(AF_INET, address_.ip.c_str(), &v4.sin_addr);
+  inet_pton(AF_INET6, address_.ip.c_str(), &v6.sin6_addr);
+  auto* address =
+      address_.ipv6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
+  socklen_t size = address_.ipv6 ? sizeof(v6) : sizeof(v4);
+  Fd listener(
+      socket(address_.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  int one = 1;
+  if (listener.get() >= 0) {
+    setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (address_.ipv6) setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
   }
-  port_ = ports[0].port;
+  if (listener.get() < 0 || bind(listener.get(), address, size) != 0 ||
+      listen(listener.get(), 128) != 0 || getsockname(listener.get(), address, &size) != 0) {
+    return absl::UnavailableError(
+        base::StrCat("can't serve HTTP on ", options_.address,
+                     ": is the port in use, or the address not this machine's? ",
+                     std::string_view(std::strerror(errno))));
+  }
+  port_ = ntohs(address_.ipv6 ? v6.sin6_port : v4.sin_port);
+  loop_ = std::make_unique<Loop>(options_, registry_, std::move(listener));
   return absl::OkStatus();
-}
-
-int HttpServer::OnRequest(mg_connection* connection) {
-  auto* server = static_cast<HttpServer*>(mg_get_request_info(connection)->user_data);
-  server->Answer(connection);
-  // Not 0: civetweb has nothing of its own to answer.
-  return 1;
-}
-
-void HttpServer::Answer(mg_connection* connection) {
-  const mg_request_info* request = mg_get_request_info(connection);
-  std::string_view method = request->request_method;
-  std::string_view path = request->local_uri;
-  Response response;
-  if (method != "GET" && method != "HEAD") {
-    response = {405, "Method Not Allowed", "text/plain", "GET and HEAD only\n"};
-  } else if (path == "/metrics") {
-    response = {200, "OK", "text/plain; version=0.0.4; charset=utf-8", registry_.Serialize()};
-  } else if (path == "/livez") {
-    response = RunChecks(options_.live);
-  } else if (path == "/readyz") {
-    response = RunChecks(options_.ready);
-  } else {
-    response = {404, "Not Found", "text/plain", "/metrics\n/livez\n/readyz\n"};
-  }
-  std::string text = base::StrCat("HTTP/1.1 ", response.code, ' ', response.reason,
-                                  "\r\nContent-Type: ", response.content_type,
-                                  "\r\nContent-Length: ", response.body.size(),
-                                  response.code == 405 ? "\r\nAllow: GET, HEAD" : "",
-                                  "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
-  if (method != "HEAD") text += response.body;
-  mg_write(connection, text.data(), text.size());
 }
 
 }  // namespace sluice::telemetry

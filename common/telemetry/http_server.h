@@ -1,18 +1,17 @@
 // A process's HTTP port: /metrics for Prometheus, /livez and /readyz for Kubernetes.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/address.h"
 #include "common/telemetry/metrics.h"
-
-struct mg_connection;
-struct mg_context;
 
 namespace sluice::telemetry {
 
@@ -24,23 +23,27 @@ struct Health {
 
 struct HealthCheck {
   std::string name;
-  // Called by the server's threads, several at a time; must not block.
+  // Called by a thread of the server's that does nothing else. One that blocks delays no answer:
+  // the last result is given again, for ten seconds, and then "not ok".
   std::function<Health()> check;
 };
 
 // Answers GET and HEAD. /livez and /readyz say 200 when all their checks hold and 503 otherwise,
 // with
 // {"ok":false,"checks":[{"name":"kafka","ok":false,"reason":"..."}]}. Thread-safe.
+//
+// One thread reads and writes all connections and waits for none of them; the checks of each of the
+// two probes and the metrics have a thread of their own. So a probe is answered within 100 ms
+// whatever other connections, checks or a collection of metrics do.
 class HttpServer {
  public:
   struct Options {
     // IPv4 address, [IPv6 address] or localhost, and port; port 0 takes a free one.
     std::string address = "127.0.0.1:0";
-    // Requests answered at a time; further ones wait in a queue of this many connections, and then
-    // in the kernel's.
-    int threads = 2;
-    int queue_connections_max = 20;
-    // A client that is slower is cut off.
+    // Open at a time; for one more, the one that has been silent for the longest is closed.
+    // 1 to 10,000.
+    int connections_max = 64;
+    // A client that is slower with its request, or with taking the answer, is cut off.
     int request_timeout_ms = 5000;
     // Failing means: restart me.
     std::vector<HealthCheck> live;
@@ -50,7 +53,7 @@ class HttpServer {
 
   // `registry` outlives the server. Error: kInvalidArgument names the option.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Create(Options options, Registry& registry);
-  // Ends what is under way, at most request_timeout_ms late.
+  // Cuts off what is under way. Waits for a check or a collection that is running.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -61,15 +64,16 @@ class HttpServer {
   int port() const { return port_; }
 
  private:
+  class Worker;
+  class Loop;
+
   HttpServer(Options options, base::ListenAddress address, Registry& registry);
-  static int OnRequest(mg_connection* connection);
-  void Answer(mg_connection* connection);
 
   const Options options_;
   const base::ListenAddress address_;
   Registry& registry_;
-  mg_context* context_ = nullptr;
   int port_ = 0;
+  std::unique_ptr<Loop> loop_;
 };
 
 }  // namespace sluice::telemetry

@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/base/strings.h"
 #include "gmock/gmock.h"
@@ -117,10 +119,89 @@ TEST(HttpServer, TakesGetAndHeadOnly) {
 
 TEST(HttpServer, ASilentClientDoesNotHoldTheOthersUpForever) {
   Registry registry;
-  auto server = Serve({.threads = 1, .request_timeout_ms = 100}, registry);
-  int silent = Connect(server->port());
+  auto server = Serve({.connections_max = 8, .request_timeout_ms = 60'000}, registry);
+  // More than there may be at a time: the oldest of them goes.
+  std::vector<int> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(Connect(server->port()));
+  for (int i = 0; i < 5; ++i) {
+    auto start = std::chrono::steady_clock::now();
+    EXPECT_THAT(Ask(server->port(), "GET", "/livez"), StartsWith("HTTP/1.1 200"));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(1'000));
+  }
+  for (int fd : silent) close(fd);
+}
+
+TEST(HttpServer, ASlowClientIsCutOff) {
+  Registry registry;
+  auto server = Serve({.request_timeout_ms = 100}, registry);
+  int slow = Connect(server->port());
+  ASSERT_EQ(write(slow, "GET /li", 7), 7);
+  char byte = 0;
+  EXPECT_EQ(read(slow, &byte, 1), 0);
+  close(slow);
+}
+
+TEST(HttpServer, AProbeIsAnsweredWhileMetricsAndTheOtherProbesChecksHang) {
+  Registry registry;
+  std::mutex held;
+  std::unique_lock<std::mutex> hold(held);
+  registry.OnCollect([&] { std::lock_guard<std::mutex> wait(held); });
+  HttpServer::Options options;
+  options.ready = {{"files", [&] {
+                      std::lock_guard<std::mutex> wait(held);
+                      return Health{true, ""};
+                    }}};
+  auto server = Serve(std::move(options), registry);
+  std::vector<int> scrapes;
+  for (int i = 0; i < 3; ++i) {
+    scrapes.push_back(Connect(server->port()));
+    std::string_view request = "GET /metrics HTTP/1.1\r\n\r\n";
+    ASSERT_EQ(write(scrapes.back(), request.data(), request.size()),
+              static_cast<ssize_t>(request.size()));
+  }
+  EXPECT_THAT(Ask(server->port(), "GET", "/readyz"),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("a lock or a call hangs")));
   EXPECT_THAT(Ask(server->port(), "GET", "/livez"), StartsWith("HTTP/1.1 200"));
-  close(silent);
+  hold.unlock();
+  for (int fd : scrapes) {
+    char buffer[12];
+    EXPECT_EQ(recv(fd, buffer, sizeof(buffer), MSG_WAITALL), 12);
+    EXPECT_EQ(std::string_view(buffer, 12), "HTTP/1.1 200");
+    close(fd);
+  }
+  EXPECT_THAT(Ask(server->port(), "GET", "/readyz"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST(HttpServer, AResultIsGivenAgainWhileANewerOneDoesNotCome) {
+  Registry registry;
+  std::mutex held;
+  HttpServer::Options options;
+  options.live = {{"worker", [&] {
+                     std::lock_guard<std::mutex> wait(held);
+                     return Health{true, ""};
+                   }}};
+  auto server = Serve(std::move(options), registry);
+  EXPECT_THAT(Ask(server->port(), "GET", "/livez"), StartsWith("HTTP/1.1 200"));
+  std::lock_guard<std::mutex> hold(held);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_THAT(Ask(server->port(), "GET", "/livez"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST(HttpServer, RefusesWhatIsNoRequest) {
+  Registry registry;
+  auto server = Serve({}, registry);
+  EXPECT_THAT(Ask(server->port(), "\x16\x03\x01", "\x02"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(Ask(server->port(), "GET", std::string(20'000, 'a')),
+              testing::AnyOf(StartsWith("HTTP/1.1 404 "), StartsWith("HTTP/1.1 431 ")));
+}
+
+TEST(HttpServer, ServesOnAnIpv6Address) {
+  Registry registry;
+  auto server = HttpServer::Create({.address = "[::1]:0"}, registry);
+  ASSERT_TRUE(server.ok());
+  absl::Status started = (*server)->Start();
+  EXPECT_TRUE(started.ok()) << started;
+  EXPECT_GT((*server)->port(), 0);
 }
 
 TEST(HttpServer, RefusesAPortInUseAndNamesIt) {
@@ -142,7 +223,7 @@ TEST(HttpServer, RefusesAddressesThatAreNotOnePlainAddress) {
     auto server = HttpServer::Create({.address = address}, registry);
     EXPECT_EQ(server.status().code(), absl::StatusCode::kInvalidArgument) << address;
   }
-  EXPECT_FALSE(HttpServer::Create({.threads = 0}, registry).ok());
+  EXPECT_FALSE(HttpServer::Create({.connections_max = 0}, registry).ok());
   EXPECT_TRUE(HttpServer::Create({.address = "localhost:0"}, registry).ok());
 }
 
@@ -151,7 +232,6 @@ TEST(HttpServer, StopsAtOnce) {
   auto server = Serve({}, registry);
   auto start = std::chrono::steady_clock::now();
   server.reset();
-  // civetweb by itself takes two seconds.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(1500));
 }
 

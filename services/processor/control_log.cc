@@ -1,5 +1,6 @@
 #include "services/processor/control_log.h"
 
+#include <chrono>
 #include <utility>
 
 #include "common/base/status.h"
@@ -9,7 +10,8 @@
 namespace sluice::processor {
 namespace {
 
-constexpr int kAnswerMaxMs = 5'000;
+constexpr int kAnswerMaxMs = 3'000;
+constexpr std::chrono::milliseconds kTurnMax(3'000);
 
 }  // namespace
 
@@ -86,17 +88,37 @@ absl::Status KafkaControlLog::Read() {
   return absl::OkStatus();
 }
 
+KafkaControlLog::Turn::Turn(KafkaControlLog& log) : log_(log) {
+  base::MutexLock lock(log_.mutex_);
+  if (lock.WaitFor(log_.turn_ended_, kTurnMax, [this] { return !log_.taken_; })) {
+    log_.taken_ = true;
+  } else {
+    status_ = absl::UnavailableError("another worker is reading it, and waits for the brokers");
+  }
+}
+
+KafkaControlLog::Turn::~Turn() {
+  if (!status_.ok()) return;
+  {
+    base::MutexLock lock(log_.mutex_);
+    log_.taken_ = false;
+  }
+  log_.turn_ended_.notify_one();
+}
+
 absl::Status KafkaControlLog::ReadOn() {
-  base::MutexLock lock(read_mutex_);
-  absl::Status read = Read();
+  Turn turn(*this);
+  absl::Status read = turn.status();
+  if (read.ok()) read = Read();
   if (read.ok()) return read;
-  admin_.reset();
+  if (turn.status().ok()) admin_.reset();
   return absl::Status(read.code(), base::StrCat("control topic ", options_.topic, ": ",
                                                 base::View(read.message())));
 }
 
 absl::StatusOr<std::vector<int64_t>> KafkaControlLog::Committed() {
-  base::MutexLock lock(read_mutex_);
+  Turn turn(*this);
+  SLUICE_RETURN_IF_ERROR(turn.status());
   SLUICE_ASSIGN_OR_RETURN(kafka::Admin * admin, Connect());
   auto committed = admin->Committed(options_.group, options_.input);
   if (!committed.ok()) admin_.reset();

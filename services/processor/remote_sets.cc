@@ -47,7 +47,8 @@ RemoteSets::RemoteSets(Options options, std::shared_ptr<grpc::Channel> channel,
                        const base::Clock& clock)
     : options_(std::move(options)),
       stub_(reference::v1::Reference::NewStub(std::move(channel))),
-      clock_(clock) {}
+      clock_(clock),
+      started_at_(clock.Now()) {}
 
 RemoteSets::~RemoteSets() {
   {
@@ -330,8 +331,8 @@ absl::StatusOr<std::shared_ptr<const SetsState>> RemoteSets::Find(
 
 std::optional<std::chrono::nanoseconds> RemoteSets::unconfirmed() const {
   base::MutexLock lock(mutex_);
-  if (!confirmed_at_) return std::nullopt;
-  return clock_.Now() - *confirmed_at_;
+  // Without a confirmation, how long one has been waited for.
+  return clock_.Now() - confirmed_at_.value_or(started_at_);
 }
 
 absl::Status RemoteSets::Usable() const {

@@ -73,6 +73,7 @@ class RemoteSets final : public ReferenceSets {
   const Options options_;
   const std::unique_ptr<reference::v1::Reference::Stub> stub_;
   const base::Clock& clock_;
+  const std::chrono::steady_clock::time_point started_at_;
   int64_t kept_confirmed_ms_ = 0;  // as it stands on disk; the thread's
 
   mutable base::Mutex mutex_;

@@ -696,6 +696,10 @@ bool Engine::PrepareAll(const InputRecord& record, Entry& entry, OutcomeSink& si
     fits = false;
     break;
   }
+  if (fits && sink.Refused(record)) [[unlikely]] {
+    entry.event.violations.push_back({"sluice.output_refused", ""});
+    fits = false;
+  }
   return fits;
 }
 

@@ -51,6 +51,8 @@ class OutcomeSink {
   // Whether it could be published: what isn't goes to quarantine, or becomes a reference there.
   virtual bool Fits(const CleanRecord&) const { return true; }
   virtual bool Fits(const QuarantineRecord&) const { return true; }
+  // Whether a stream's topic is known never to take what the record becomes: it goes to quarantine.
+  virtual bool Refused(const InputRecord&) const { return false; }
 };
 
 // Counts of what an engine has done.

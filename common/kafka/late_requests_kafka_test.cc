@@ -474,7 +474,7 @@ TEST_P(LateRequestsTest, P1LateProduceOfACommittedTransactionIsHarmless) {
 
 // The offsets of no group; for a producer that only writes.
 class NoMember final : public GroupMember {
-  GroupMetadataPtr group_metadata() const override { return nullptr; }
+  std::unique_ptr<GroupMetadata> group_metadata() const override { return nullptr; }
 };
 
 // C5: as C1, but N's records have gone to another worker meanwhile, and N+1 carries others: those

@@ -3,31 +3,33 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
-#include <charconv>
 
-#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/status.h"
+#include "common/stream/mutant.h"
 
 namespace sluice::kafka {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 using stream::InputRecord;
 using stream::Position;
 using stream::SourceEvent;
 
-constexpr int kStartTimeoutMs = 30'000;
+constexpr milliseconds kStartTimeout(15'000);
 // Short, so that a rebalance is seen in between.
-constexpr int kPositionTimeoutMs = 2'000;
+constexpr milliseconds kPositionTimeout(2'000);
 constexpr milliseconds kPositionRetry(100);
-constexpr milliseconds kSnapshotInterval(1'000);
-constexpr int kEndsTimeoutMs = 5'000;
+constexpr milliseconds kReconnectRetry(1'000);
+constexpr milliseconds kAskInterval(1'000);
+// A snapshot that waits for an answer for longer does without.
+constexpr milliseconds kSnapshotInterval(2'000);
+constexpr milliseconds kLogAgeMax(30'000);
+constexpr milliseconds kSilenceMax(15'000);
+// A broker that has just started may not know each topic yet.
+constexpr milliseconds kMissingMin(5'000);
 constexpr std::chrono::minutes kTwinWindow(1);
-constexpr size_t kTraceparentBytesMax = 55;  // W3C Trace Context, version 00
-constexpr uint32_t kGenerationMax = 1'000;
 
 absl::Status CheckOptions(const SourceOptions& options) {
   struct Range {
@@ -41,6 +43,7 @@ absl::Status CheckOptions(const SourceOptions& options) {
            Range{"read_ahead_kib", options.read_ahead_kib, 1'024, 1'048'576},
            Range{"fetch_partition_kib", options.fetch_partition_kib, 16, 65'536},
            Range{"fetch_wait_max_ms", options.fetch_wait_max_ms, 0, 1'000},
+           Range{"metadata_age_max_ms", options.metadata_age_max_ms, 1'000, 300'000},
        }) {
     if (range.value >= range.low && range.value <= range.high) continue;
     return absl::InvalidArgumentError(base::StrCat(
@@ -52,89 +55,40 @@ absl::Status CheckOptions(const SourceOptions& options) {
   return absl::OkStatus();
 }
 
-// The two inbound headers that are read; anything malformed counts as absent.
-void ReadHeaders(const rd_kafka_message_t& message, InputRecord& record) {
-  rd_kafka_headers_t* headers = nullptr;
-  if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-  const void* value = nullptr;
-  size_t size = 0;
-  if (rd_kafka_header_get_last(headers, "traceparent", &value, &size) ==
-          RD_KAFKA_RESP_ERR_NO_ERROR &&
-      value != nullptr && size <= kTraceparentBytesMax) {
-    std::string_view text(static_cast<const char*>(value), size);
-    if (text.find_first_not_of("0123456789abcdef-") == text.npos) record.traceparent = text;
-  }
-  if (rd_kafka_header_get_last(headers, "sluice-generation", &value, &size) ==
-          RD_KAFKA_RESP_ERR_NO_ERROR &&
-      value != nullptr) {
-    const char* text = static_cast<const char*>(value);
-    uint32_t generation = 0;
-    auto [end, error] = std::from_chars(text, text + size, generation);
-    if (error == std::errc() && end == text + size && generation <= kGenerationMax) {
-      record.generation = generation;
-    }
-  }
+const base::Clock& SystemTime() {
+  static const base::SystemClock clock;
+  return clock;
 }
 
-std::optional<std::string_view> Bytes(const void* data, size_t size) {
-  if (data == nullptr) return std::nullopt;
-  return std::string_view(static_cast<const char*>(data), size);
-}
+rd_kafka_resp_err_t Rd(ErrorCode error) { return static_cast<rd_kafka_resp_err_t>(error); }
 
-PartitionListPtr ListOf(std::span<const Position> positions) {
-  PartitionListPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(positions.size())));
-  for (const Position& position : positions) {
-    rd_kafka_topic_partition_list_add(list.get(), std::string(position.topic).c_str(),
-                                      position.partition);
-  }
-  return list;
+bool IsMissing(ErrorCode error) { return absl::StatusCode::kNotFound == StatusCodeOf(Rd(error)); }
+
+// What waiting and asking again doesn't mend.
+bool NeedsAPerson(ErrorCode error) {
+  return StatusCodeOf(Rd(error)) == absl::StatusCode::kPermissionDenied;
 }
 
 }  // namespace
 
-struct KafkaSource::Callbacks {
-  static void Rebalance(rd_kafka_t* client, rd_kafka_resp_err_t what,
-                        rd_kafka_topic_partition_list_t* partitions, void* opaque) {
-    KafkaSource& self = *static_cast<Context*>(static_cast<ClientContext*>(opaque))->source;
-    if (self.leaving_ || (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
-                          what != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
-      rd_kafka_assign(client, nullptr);
-      return;
-    }
-    if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-      self.assignment_.reset(rd_kafka_topic_partition_list_copy(partitions));
-      self.assign_pending_ = true;
-      self.position_retry_at_ = {};
-      self.events_.push_back(stream::Assigned{static_cast<size_t>(partitions->cnt)});
-    } else {
-      self.events_.push_back(stream::Revoked{rd_kafka_assignment_lost(client) != 0});
-    }
-  }
+KafkaSource::KafkaSource(SourceOptions options, ClientFactory& factory, const base::Clock& clock)
+    : options_(std::move(options)),
+      factory_(factory),
+      clock_(clock),
+      heard_(clock.Now()),
+      renewal_(options_.connection) {}
 
-  static int Statistics(rd_kafka_t*, char* json, size_t size, void* opaque) {
-    KafkaSource& self = *static_cast<Context*>(static_cast<ClientContext*>(opaque))->source;
-    int64_t bytes = SumStatistic(std::string_view(json, size), "fetchq_size");
-    base::MutexLock lock(self.mutex_);
-    self.snapshot_.read_ahead_bytes = bytes;
-    return 0;  // librdkafka frees the document
-  }
-};
-
-KafkaSource::KafkaSource(SourceOptions options)
-    : options_(std::move(options)), renewal_(options_.connection) {
-  context_.log = options_.connection.log;
-  context_.source = this;
-}
-
-KafkaSource::~KafkaSource() {
-  Leave();
-  ends_.reset();
-  queue_.reset();
-}
+KafkaSource::~KafkaSource() { Leave(); }
 
 absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Create(SourceOptions options) {
+  return Create(std::move(options), RdKafka(), SystemTime());
+}
+
+absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Create(SourceOptions options,
+                                                                 ClientFactory& factory,
+                                                                 const base::Clock& clock) {
   SLUICE_RETURN_IF_ERROR(CheckOptions(options));
-  std::unique_ptr<KafkaSource> source(new KafkaSource(std::move(options)));
+  std::unique_ptr<KafkaSource> source(new KafkaSource(std::move(options), factory, clock));
   SLUICE_RETURN_IF_ERROR(source->Connect());
   return source;
 }
@@ -165,55 +119,55 @@ absl::Status KafkaSource::Connect() {
       {"fetch.error.backoff.ms", "100"},
       {"statistics.interval.ms", "1000"},
   };
+  if (!options_.connection.properties.contains("topic.metadata.refresh.interval.ms")) {
+    settings.emplace_back(
+        "topic.metadata.refresh.interval.ms",
+        SLUICE_MUTANT("old_metadata") ? "300000" : std::to_string(o.metadata_age_max_ms));
+  }
   if (!o.instance.empty()) settings.emplace_back("group.instance.id", o.instance);
-  SLUICE_ASSIGN_OR_RETURN(ConfPtr conf, MakeConf(o.connection, settings, &context_));
-  rd_kafka_conf_set_rebalance_cb(conf.get(), Callbacks::Rebalance);
-  rd_kafka_conf_set_stats_cb(conf.get(), Callbacks::Statistics);
-  SLUICE_ASSIGN_OR_RETURN(client_, MakeClient(ClientKind::kConsumer, std::move(conf)));
-  rd_kafka_poll_set_consumer(client_.get());
-  queue_.reset(rd_kafka_queue_get_consumer(client_.get()));
-  ends_.emplace(client_.get(), kEndsTimeoutMs);
+  SLUICE_ASSIGN_OR_RETURN(client_, factory_.MakeConsumer(o.connection, settings, *this));
+  flowing_ = true;
   return absl::OkStatus();
 }
 
 absl::Status KafkaSource::Start() {
   for (const std::string& name : options_.topics) {
-    TopicPtr topic(rd_kafka_topic_new(client_.get(), name.c_str(), nullptr));
-    const rd_kafka_metadata_t* metadata = nullptr;
-    SLUICE_RETURN_IF_ERROR(
-        ToStatus(rd_kafka_metadata(client_.get(), 0, topic.get(), &metadata, kStartTimeoutMs),
-                 "kafka.brokers: look up the input topic"));
-    rd_kafka_resp_err_t error = metadata->topics[0].err;
-    rd_kafka_metadata_destroy(metadata);
-    SLUICE_RETURN_IF_ERROR(ToStatus(error, base::StrCat("input topic ", name)));
+    SLUICE_RETURN_IF_ERROR(ToStatus(Rd(client_->LookUp(name, kStartTimeout)),
+                                    base::StrCat("kafka.brokers: look up input topic ", name)));
   }
-  return Subscribe();
+  return Join();
 }
 
-absl::Status KafkaSource::Subscribe() {
-  PartitionListPtr topics(
-      rd_kafka_topic_partition_list_new(static_cast<int>(options_.topics.size())));
-  for (const std::string& name : options_.topics) {
-    rd_kafka_topic_partition_list_add(topics.get(), name.c_str(), RD_KAFKA_PARTITION_UA);
-  }
-  return ToStatus(rd_kafka_subscribe(client_.get(), topics.get()), "subscribe");
+absl::Status KafkaSource::Join() {
+  return ToStatus(Rd(client_->Subscribe(options_.topics)), "subscribe");
 }
+
+void KafkaSource::OnAssign(PartitionOffsets partitions) {
+  size_t count = partitions.size();
+  state_ = Positioning{std::move(partitions), clock_.Now(), {}, ""};
+  events_.push_back(stream::Assigned{count});
+}
+
+void KafkaSource::OnRevoke(bool lost) { events_.push_back(stream::Revoked{lost}); }
 
 // A static member whose join the broker carried out after it had been given up (a broker that
 // froze) is fenced by itself, and librdkafka's consumer is dead from then on. So the first time it
 // is replaced; a second time soon after means a live twin.
 void KafkaSource::CheckFatal() {
-  char text[512];
-  rd_kafka_resp_err_t error = rd_kafka_fatal_error(client_.get(), text, sizeof(text));
-  if (dead_ || error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
-  dead_ = true;
-  auto now = steady_clock::now();
+  if (std::holds_alternative<Retiring>(state_)) return;
+  std::string text;
+  ErrorCode error = client_->FatalError(text);
+  if (error == 0) return;
+  Time now = clock_.Now();
+  fault_.reset();
   if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && died_at_ && now - *died_at_ < kTwinWindow) {
     fault_ = stream::Unreadable{absl::AlreadyExistsError(base::StrCat(
         "another live member of the group has this instance name; give every replica its own: ",
         text))};
   }
   died_at_ = now;
+  Trim();
+  state_ = Retiring{};
   // What it has read is no longer its own.
   events_.clear();
   events_.push_back(stream::Revoked{.lost = true});
@@ -221,111 +175,122 @@ void KafkaSource::CheckFatal() {
 
 // As a rebalance: what is under way is committed first.
 void KafkaSource::Renew() {
-  if (renewing_ || dead_ || !events_.empty() || !renewal_.Due()) return;
-  renewing_ = true;
+  if (std::holds_alternative<Retiring>(state_) || !events_.empty() || !renewal_.Due()) return;
+  state_ = Retiring{};
   events_.push_back(stream::Revoked{.lost = false});
 }
 
-void KafkaSource::Replace() {
-  dead_ = renewing_ = false;
-  ends_.reset();
-  queue_.reset();
-  leaving_ = true;  // it may still be a member, and be told so
+// A client in place of one that is of no more use.
+void KafkaSource::Reconnect() {
   client_.reset();
-  leaving_ = false;
   events_.clear();
-  renewal_.Done();
   absl::Status joined = Connect();
-  if (joined.ok()) joined = Subscribe();
-  if (!joined.ok()) fault_ = stream::Unreadable{joined};
+  if (joined.ok()) {
+    renewal_.Done();
+    joined = Join();
+  }
+  if (joined.ok()) {
+    state_ = Unassigned{};
+    return;
+  }
+  client_.reset();
+  state_ = NoClient{
+      clock_.Now() + (SLUICE_MUTANT("client_once") ? milliseconds(1'000'000'000) : kReconnectRetry),
+      std::string(base::View(joined.message()))};
+  Log(4, "CLIENT", base::View(joined.message()));
 }
 
 SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
-  // A revocation that waits to be handed out has overtaken them.
-  if ((assign_pending_ || rewind_pending_) && events_.empty() && !dead_) TryPosition();
+  if (std::holds_alternative<Left>(state_)) return stream::Nothing{};
+  if (auto* none = std::get_if<NoClient>(&state_)) {
+    if (clock_.Now() < none->retry_at) options_.sleep(std::min(wait, kPositionRetry));
+    if (clock_.Now() >= none->retry_at) Reconnect();
+    return stream::Nothing{};
+  }
+  // A revocation that waits to be handed out has overtaken the positions.
+  if (auto* at = std::get_if<Positioning>(&state_); at != nullptr && events_.empty() && !fault_)
+    TryPosition(*at);
   CheckFatal();
   Renew();
-  bool positioned = !assign_pending_ && !rewind_pending_;
-  if (!dead_) SetFlow(records_max > 0);
   if (records_max > 0) Free(std::exchange(handed_out_, 0));
-
-  if (!dead_ && !renewing_ && (messages_.empty() || records_max == 0)) {
-    if (!events_.empty() || fault_) wait = milliseconds(0);
-    Fetch(std::max<size_t>(records_max, 1), positioned ? wait : std::min(wait, kPositionRetry));
-    // Read before the rewind: not what comes next.
-    if (rewind_pending_) Free(messages_.size());
+  if (!std::holds_alternative<Retiring>(state_)) {
+    SetFlow(records_max > 0);
+    if (messages_.empty() || records_max == 0) {
+      if (!events_.empty() || fault_) wait = milliseconds(0);
+      if (!std::holds_alternative<Reading>(state_)) wait = std::min(wait, kPositionRetry);
+      Fetch(std::max<size_t>(records_max, 1), wait);
+      // Read before the rewind: not what comes next.
+      if (!std::holds_alternative<Reading>(state_)) Trim();
+    }
+    Watch();
   }
-  if (steady_clock::now() >= snapshot_at_ && !dead_) TakeSnapshot();
 
-  if (records_max > 0 && !messages_.empty() && !dead_ && !renewing_) {
+  if (records_max > 0 && !messages_.empty() && std::holds_alternative<Reading>(state_)) {
     handed_out_ = std::min(records_max, messages_.size());
     return View();
   }
-  if (fault_ && dead_) return *std::exchange(fault_, std::nullopt);
+  if (fault_ && std::holds_alternative<Retiring>(state_)) return TakeFault();
   if (!events_.empty()) {
     SourceEvent event = std::move(events_.front());
     events_.pop_front();
     return event;
   }
-  if (fault_) return *std::exchange(fault_, std::nullopt);
+  if (fault_) return TakeFault();
   return stream::Nothing{};
 }
 
+SourceEvent KafkaSource::TakeFault() {
+  base::MutexLock lock(mutex_);
+  for (auto& [name, topic] : topics_) topic.told = !topic.other.empty();
+  return *std::exchange(fault_, {});
+}
+
 void KafkaSource::Fetch(size_t count_max, milliseconds wait) {
-  // librdkafka waits until the batch is full, so only the first message is waited for.
-  size_t old = messages_.size();
-  messages_.resize(old + count_max);
-  ssize_t got = rd_kafka_consume_batch_queue(queue_.get(), static_cast<int>(wait.count()),
-                                             messages_.data() + old, 1);
-  if (got == 1 && count_max > 1) {
-    ssize_t more =
-        rd_kafka_consume_batch_queue(queue_.get(), 0, messages_.data() + old + 1, count_max - 1);
-    got += std::max<ssize_t>(more, 0);
+  size_t good = messages_.size();
+  client_->Fetch(count_max, wait, messages_);
+  for (size_t i = good; i < messages_.size(); ++i) {
+    // What lies behind a fault must not be processed: there is a gap before it.
+    bool fit = messages_[i].error == 0 && (!fault_ || SLUICE_MUTANT("read_behind_a_fault"));
+    if (messages_[i].error != 0 && !fault_) Check(messages_[i]);
+    if (fit) std::swap(messages_[good++], messages_[i]);
   }
-  size_t end = old + static_cast<size_t>(std::max<ssize_t>(got, 0));
-  size_t good = old;
-  while (good < end && (fault_ == std::nullopt)) {
-    if (messages_[good]->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      ++good;
-    } else if (Check(*messages_[good])) {
-      rd_kafka_message_destroy(messages_[good]);
-      messages_.erase(messages_.begin() + static_cast<ptrdiff_t>(good));
-      --end;
-    }
-  }
-  // What lies behind a fault must not be processed: there is a gap before it.
-  for (size_t i = good; i < end; ++i) rd_kafka_message_destroy(messages_[i]);
+  client_->Release(std::span(messages_).subspan(good));
   messages_.resize(good);
 }
 
-bool KafkaSource::Check(const rd_kafka_message_t& message) {
-  rd_kafka_resp_err_t error = message.err;
-  std::string text = message.payload == nullptr
-                         ? rd_kafka_err2str(error)
-                         : std::string(static_cast<const char*>(message.payload), message.len);
+void KafkaSource::Check(const Message& message) {
+  auto error = Rd(message.error);
+  std::string where;
+  if (message.of_partition) {
+    where = base::StrCat("topic ", message.record.topic, ", partition ", message.record.partition,
+                         ": ");
+  } else {
+    for (const std::string& topic : options_.topics)
+      base::StrAppend(where, where.empty() ? "topic " : ", ", topic);
+    where += ": ";
+  }
+  std::string text = base::StrCat(where, client_->TextOf(message));
   switch (error) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR__LOG_TRUNCATION:
-      fault_ = stream::Unreadable{
-          absl::DataLossError(base::StrCat("the log no longer holds the next record (truncated, or "
-                                           "aged out); decide where to go on and "
-                                           "set the group's offset: ",
-                                           text))};
-      return false;
+      fault_ = stream::Unreadable{absl::DataLossError(
+          base::StrCat("the log no longer holds the next record (truncated, or aged out); decide "
+                       "where to go on, set the group's offset, then resume: ",
+                       text))};
+      return;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
       fault_ = stream::Unreadable{
           absl::Status(StatusCodeOf(error), base::StrCat(text, AclAdvice(error)))};
-      return false;
+      return;
     default:
       break;
   }
   // An error of a partition (bad checksum, unknown compression) has skipped a batch; any other is a
   // connection's, which librdkafka mends, or the group's, which a rebalance follows.
-  if (message.rkt == nullptr || error == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) return true;
+  if (!message.of_partition || error == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) return;
   fault_ = stream::Interrupted{std::move(text)};
-  return false;
 }
 
 stream::Records KafkaSource::View() {
@@ -333,30 +298,24 @@ stream::Records KafkaSource::View() {
   next_.clear();
   Position* next = nullptr;
   for (size_t i = 0; i < handed_out_; ++i) {
-    const rd_kafka_message_t& message = *messages_[i];
-    InputRecord& record = records_.emplace_back();
-    record.topic = TopicName(message.rkt);
-    record.partition = message.partition;
-    record.offset = message.offset;
-    record.key = Bytes(message.key, message.key_len);
-    record.value = Bytes(message.payload, message.len);
-    rd_kafka_timestamp_type_t type;
-    record.timestamp_ms = rd_kafka_message_timestamp(&message, &type);
-    ReadHeaders(message, record);
+    const Message& message = messages_[i];
+    InputRecord& record = records_.emplace_back(message.record);
+    record.topic = Intern(message.record.topic);
 
-    if (next == nullptr || next->partition != record.partition || next->topic != record.topic) {
+    if (next == nullptr || next->partition != record.partition ||
+        next->topic.data() != record.topic.data()) {
       auto same = std::find_if(next_.begin(), next_.end(), [&](const Position& other) {
-        return other.partition == record.partition && other.topic == record.topic;
+        return other.partition == record.partition && other.topic.data() == record.topic.data();
       });
       next = same != next_.end() ? &*same
                                  : &next_.emplace_back(Position{record.topic, record.partition});
     }
     next->offset = record.offset + 1;
     // The chunk's last record of the partition decides.
-    bool last = i + 1 == handed_out_ || messages_[i + 1]->partition != message.partition ||
-                messages_[i + 1]->rkt != message.rkt;
+    bool last = i + 1 == handed_out_ || messages_[i + 1].record.partition != record.partition ||
+                messages_[i + 1].record.topic.data() != message.record.topic.data();
     if (last) {
-      next->leader_epoch = rd_kafka_message_leader_epoch(&message);
+      next->leader_epoch = message.leader_epoch;
       ProgressOf(record.topic, record.partition).timestamp_ms = record.timestamp_ms;
     }
   }
@@ -364,167 +323,275 @@ stream::Records KafkaSource::View() {
 }
 
 KafkaSource::Progress& KafkaSource::ProgressOf(std::string_view topic, int32_t partition) {
-  for (Progress& progress : progress_) {
-    if (progress.partition == partition && progress.topic == topic) return progress;
-  }
-  return progress_.emplace_back(
-      Progress{*topic_names_.insert(std::string(topic)).first, partition});
+  auto found = progress_.find({topic, partition});
+  if (found == progress_.end())
+    found = progress_.emplace(std::pair(Intern(topic), partition), Progress{}).first;
+  return found->second;
 }
 
-std::string_view KafkaSource::TopicName(const rd_kafka_topic_t* topic) {
-  if (topic != last_topic_) {
-    last_topic_ = topic;
-    last_topic_name_ = *topic_names_.insert(rd_kafka_topic_name(topic)).first;
-  }
-  return last_topic_name_;
+std::string_view KafkaSource::Intern(std::string_view topic) {
+  if (topic.data() == last_topic_.first && topic.size() == last_topic_.second.size()) [[likely]]
+    return last_topic_.second;
+  auto found = topic_names_.find(topic);
+  if (found == topic_names_.end()) found = topic_names_.emplace(topic).first;
+  last_topic_ = {topic.data(), *found};
+  return *found;
 }
 
 void KafkaSource::Free(size_t count) {
-  for (size_t i = 0; i < count; ++i) rd_kafka_message_destroy(messages_[i]);
+  client_->Release(std::span(messages_).first(count));
   messages_.erase(messages_.begin(), messages_.begin() + static_cast<ptrdiff_t>(count));
 }
 
+// What has been read and isn't to be handed out any more; what has been stays.
+void KafkaSource::Trim() {
+  client_->Release(std::span(messages_).subspan(handed_out_));
+  messages_.resize(handed_out_);
+}
+
+void KafkaSource::Drop() {
+  handed_out_ = 0;
+  if (client_ != nullptr) Free(messages_.size());
+  fault_.reset();
+  last_topic_ = {};
+}
+
+const PartitionOffsets* KafkaSource::partitions() const {
+  if (auto* at = std::get_if<Positioning>(&state_)) return &at->partitions;
+  if (auto* reading = std::get_if<Reading>(&state_)) return &reading->partitions;
+  return nullptr;
+}
+
 void KafkaSource::SetFlow(bool flow) {
-  if (flow == flowing_ || assignment_ == nullptr || assign_pending_) return;
-  PartitionListPtr list(rd_kafka_topic_partition_list_copy(assignment_.get()));
+  auto* reading = std::get_if<Reading>(&state_);
+  if (flow == flowing_ || reading == nullptr) return;
   if (flow) {
-    rd_kafka_resume_partitions(client_.get(), list.get());
+    client_->Resume(reading->partitions);
   } else {
-    rd_kafka_pause_partitions(client_.get(), list.get());
+    client_->Pause(reading->partitions);
   }
   flowing_ = flow;
 }
 
 void KafkaSource::Acknowledge() {
-  handed_out_ = 0;
-  Free(messages_.size());
-  if (!dead_) SetFlow(true);  // librdkafka keeps a partition paused through its next assignment
-  fault_.reset();
-  assignment_.reset();
-  flowing_ = true;
-  assign_pending_ = rewind_pending_ = false;
+  Drop();
   progress_.clear();
-  last_topic_ = nullptr;
-  ends_->Forget();
-  if (dead_ || renewing_) return Replace();
-  rd_kafka_assign(client_.get(), nullptr);
+  if (std::holds_alternative<Retiring>(state_)) return Reconnect();
+  if (client_ == nullptr) return;
+  // A partition stays paused through its next assignment.
+  if (const PartitionOffsets* mine = partitions(); mine != nullptr && !flowing_)
+    client_->Resume(*mine);
+  flowing_ = true;
+  state_ = Unassigned{};
+  client_->Assign({});
 }
 
 void KafkaSource::Rewind() {
-  handed_out_ = 0;
-  Free(messages_.size());
-  fault_.reset();
-  progress_.clear();
-  rewind_pending_ = assignment_ != nullptr && assignment_->cnt > 0 && !dead_;
-  position_retry_at_ = {};
+  Drop();
+  {
+    base::MutexLock lock(mutex_);
+    for (auto& [name, topic] : topics_) {
+      topic.missing_since.reset();
+      if (std::exchange(topic.told, false)) topic.id = std::exchange(topic.other, "");
+    }
+  }
+  const PartitionOffsets* mine = partitions();
+  if (mine == nullptr || SLUICE_MUTANT("no_rewind")) return;
+  state_ = Positioning{*mine, clock_.Now(), {}, ""};
 }
 
 // Positions are read from the group's coordinator: what a transaction holds pending makes it wait.
-void KafkaSource::TryPosition() {
-  if (steady_clock::now() < position_retry_at_) return;
-  position_retry_at_ = steady_clock::now() + kPositionRetry;
-  PartitionListPtr list(rd_kafka_topic_partition_list_copy(assignment_.get()));
-  rd_kafka_resp_err_t error =
-      list->cnt == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR
-                     : rd_kafka_committed(client_.get(), list.get(), kPositionTimeoutMs);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    if (context_.log) context_.log(4, "POSITION", rd_kafka_err2str(error));
+// Reading begins with an assignment also where the partitions stay the same: it works in whatever
+// state their fetching is in, and a seek doesn't once an offset was out of range.
+void KafkaSource::TryPosition(Positioning& at) {
+  if (clock_.Now() < at.retry_at) return;
+  at.retry_at = clock_.Now() + kPositionRetry;
+  PartitionOffsets positions = at.partitions;
+  ErrorCode error = client_->Committed(positions, kPositionTimeout);
+  for (PartitionOffset& partition : positions) {
+    if (error == 0) error = partition.error;
+    if (partition.offset < 0) partition.offset = kOffsetBeginning;
+  }
+  if (error == 0) error = client_->Assign(positions);
+  if (error != 0) {
+    at.reason = base::StrCat("the group's positions can't be read: ", rd_kafka_err2str(Rd(error)),
+                             AclAdvice(Rd(error)));
+    Log(4, "POSITION", at.reason);
+    if (NeedsAPerson(error)) {
+      fault_ = stream::Unreadable{ToStatus(Rd(error), "read the group's positions")};
+    }
     return;
   }
-  for (int i = 0; i < list->cnt; ++i) {
-    rd_kafka_topic_partition_t& partition = list->elems[i];
-    if (partition.err != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    if (partition.offset < 0) partition.offset = RD_KAFKA_OFFSET_BEGINNING;
-  }
-  if (assign_pending_) {
-    if (rd_kafka_assign(client_.get(), list.get()) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-  } else {
-    ErrorPtr failed(rd_kafka_seek_partitions(client_.get(), list.get(), kPositionTimeoutMs));
-    if (failed != nullptr) return;
-    for (int i = 0; i < list->cnt; ++i) {
-      if (list->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    }
-  }
-  assign_pending_ = rewind_pending_ = false;
-  for (int i = 0; i < list->cnt; ++i) assignment_->elems[i].offset = list->elems[i].offset;
+  state_ = Reading{std::move(positions), clock_.Now()};
 }
 
 absl::StatusOr<std::vector<Position>> KafkaSource::Committed(std::span<const Position> of) {
-  PartitionListPtr list = ListOf(of);
-  SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_committed(client_.get(), list.get(), kPositionTimeoutMs),
-                                  "read committed positions"));
+  if (client_ == nullptr) return absl::UnavailableError("read committed positions: no client");
+  PartitionOffsets partitions;
+  for (const Position& position : of)
+    partitions.push_back({std::string(position.topic), position.partition});
+  SLUICE_RETURN_IF_ERROR(
+      ToStatus(Rd(client_->Committed(partitions, kPositionTimeout)), "read committed positions"));
   std::vector<Position> positions;
-  for (int i = 0; i < list->cnt; ++i) {
-    const rd_kafka_topic_partition_t& partition = list->elems[i];
-    SLUICE_RETURN_IF_ERROR(ToStatus(partition.err, "read committed positions"));
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    SLUICE_RETURN_IF_ERROR(ToStatus(Rd(partitions[i].error), "read committed positions"));
     positions.push_back(
-        {of[i].topic, partition.partition, std::max<int64_t>(partition.offset, -1)});
+        {of[i].topic, of[i].partition, std::max<int64_t>(partitions[i].offset, -1)});
   }
   return positions;
 }
 
 void KafkaSource::Leave() {
-  if (std::exchange(leaving_, true) || client_ == nullptr) return;
-  handed_out_ = 0;
-  Free(messages_.size());
-  rd_kafka_consumer_close(client_.get());
+  if (std::holds_alternative<Left>(state_)) return;
+  Drop();
+  state_ = Left{};
+  if (client_ != nullptr) client_->Close();
   base::MutexLock lock(mutex_);
   snapshot_ = {};
 }
 
-GroupMetadataPtr KafkaSource::group_metadata() const {
-  return GroupMetadataPtr(rd_kafka_consumer_group_metadata(client_.get()));
+std::unique_ptr<GroupMetadata> KafkaSource::group_metadata() const {
+  return client_ == nullptr ? nullptr : client_->Metadata();
+}
+
+std::string KafkaSource::Trouble() const {
+  Time now = clock_.Now();
+  if (auto* none = std::get_if<NoClient>(&state_))
+    return base::StrCat("no Kafka client can be made, it is tried again: ", none->reason);
+  if (now - heard_ >= kSilenceMax) return "no broker answers";
+  auto* at = std::get_if<Positioning>(&state_);
+  if (at != nullptr && now - at->since >= kSilenceMax) {
+    return at->reason.empty() ? "the group's positions can't be read" : at->reason;
+  }
+  if (auto* reading = std::get_if<Reading>(&state_)) {
+    for (const PartitionOffset& partition : reading->partitions) {
+      auto found = progress_.find({partition.topic, partition.partition});
+      Time heard = reading->since;
+      if (found != progress_.end()) heard = std::max(heard, found->second.heard);
+      if (now - heard >= kLogAgeMax) {
+        return base::StrCat("no broker says where ", partition.topic, "/", partition.partition,
+                            " ends: is its leader down?");
+      }
+    }
+  }
+  return "";
+}
+
+// What is asked in the background.
+void KafkaSource::Watch() {
+  heard_ = std::max(heard_, client_->last_heard());
+  Time now = clock_.Now();
+  if (now >= ask_at_) {
+    ask_at_ = now + kAskInterval;
+    client_->AskTopics(options_.topics);
+    if (const PartitionOffsets* mine = partitions()) client_->AskLogOffsets(*mine);
+  }
+  if (auto topics = client_->TakeTopics()) CheckTopics(*topics);
+  if (auto logs = client_->TakeLogOffsets()) {
+    for (LogOffsets& log : *logs) {
+      if (log.end < 0) continue;
+      Progress& progress = ProgressOf(log.topic, log.partition);
+      progress.heard = now;
+      progress.log = std::move(log);
+    }
+    // Now, so that what has been read and where the log ends are of one moment.
+    snapshot_at_ = now;
+  }
+  if (now >= snapshot_at_) TakeSnapshot();
+}
+
+void KafkaSource::CheckTopics(const std::vector<TopicIdentity>& answer) {
+  base::MutexLock lock(mutex_);
+  for (const TopicIdentity& found : answer) {
+    Topic& topic = topics_[found.topic];
+    if (IsMissing(found.error)) {
+      if (!topic.missing_since) topic.missing_since = clock_.Now();
+      if (clock_.Now() - *topic.missing_since < kMissingMin || fault_) continue;
+      fault_ = stream::Unreadable{absl::NotFoundError(
+          base::StrCat("topic ", found.topic,
+                       " has been deleted; what it still held is lost: make it again and resume"))};
+      Trim();
+    }
+    if (found.error != 0 || found.id.empty()) continue;
+    topic.missing_since.reset();
+    if (topic.id.empty() || SLUICE_MUTANT("topic_by_name")) topic.id = found.id;
+    if (topic.id == found.id || topic.told) continue;
+    topic.other = found.id;
+    // What has been read since the last look may be the other's.
+    Trim();
+    Log(3, "TOPIC", base::StrCat(found.topic, " is another topic of this name"));
+    fault_ = stream::Unreadable{absl::DataLossError(base::StrCat(
+        "topic ", found.topic, " has been deleted and made again (id ", topic.id, ", now ",
+        found.id,
+        "): the group's offsets are the old one's; set them to where to begin in the new one, then "
+        "resume"))};
+  }
 }
 
 void KafkaSource::TakeSnapshot() {
-  snapshot_at_ = steady_clock::now() + kSnapshotInterval;
-  int64_t now_ms = base::SystemClock().UnixMillis();
-  std::vector<PartitionSnapshot> partitions;
-  if (assignment_ != nullptr && !assign_pending_) {
-    if (flowing_) {
-      ends_->Forget();
-    } else {
-      ends_->Refresh(*assignment_);
-    }
+  Time now = clock_.Now();
+  snapshot_at_ = now + kSnapshotInterval;
+  int64_t now_ms = clock_.UnixMillis();
+  std::vector<PartitionSnapshot> snapshots;
+  if (const PartitionOffsets* mine = partitions()) {
     // The client's position, because it also counts the markers of the input's own transactions.
-    PartitionListPtr list(rd_kafka_topic_partition_list_copy(assignment_.get()));
-    rd_kafka_position(client_.get(), list.get());
-    for (int i = 0; i < list->cnt; ++i) {
-      const rd_kafka_topic_partition_t& elem = list->elems[i];
-      PartitionSnapshot& partition = partitions.emplace_back();
-      partition.topic = elem.topic;
-      partition.partition = elem.partition;
-      // Before the first record it has no position: what is committed is where it will begin.
-      int64_t offset = elem.offset >= 0 ? elem.offset : assignment_->elems[i].offset;
-      partition.next_offset = std::max<int64_t>(offset, -1);
-      partition.lag_records = LagOf(partition);
-      Progress& progress = ProgressOf(elem.topic, elem.partition);
+    PartitionOffsets positions = *mine;
+    client_->Positions(positions);
+    for (size_t i = 0; i < positions.size(); ++i) {
+      const PartitionOffset& at = positions[i];
+      PartitionSnapshot& partition = snapshots.emplace_back();
+      partition.topic = at.topic;
+      partition.partition = at.partition;
+      Progress& progress = ProgressOf(at.topic, at.partition);
+      LogOffsets log;
+      if (now - progress.heard < kLogAgeMax) log = progress.log;
+      // Before the first record it has no position: what is committed is where it will begin, or
+      // else where the log does.
+      int64_t begun = (*mine)[i].offset;
+      int64_t next = at.offset >= 0 ? at.offset : begun >= 0 ? begun : log.begin;
+      // Without a position nothing was asked for yet.
+      if (std::holds_alternative<Positioning>(state_) && at.offset < 0) next = -1;
+      partition.next_offset = next;
+      if (next >= 0 && log.end >= 0)
+        partition.lag_records =
+            std::max<int64_t>((SLUICE_MUTANT("lag_to_stable") ? log.stable : log.end) - next, 0);
+      if (next >= 0 && log.stable >= 0)
+        partition.lag_stable_records = std::max<int64_t>(log.stable - next, 0);
+      bool blocked = partition.lag_stable_records == 0 && partition.lag_records > 0;
+      if (!blocked || progress.blocked_offset != log.stable) {
+        progress.blocked_offset = blocked ? log.stable : -1;
+        progress.blocked_since_ms = blocked ? now_ms : -1;
+      }
       if (progress.seen_ms < 0) progress.seen_ms = now_ms;
       if (partition.lag_records == 0) progress.caught_up_ms = now_ms;
+      partition.blocked_offset = progress.blocked_offset;
+      partition.blocked_since_ms = progress.blocked_since_ms;
       partition.last_timestamp_ms = progress.timestamp_ms;
       partition.caught_up_ms = progress.caught_up_ms;
       partition.seen_ms = progress.seen_ms;
     }
   }
   base::MutexLock lock(mutex_);
-  snapshot_.partitions = std::move(partitions);
+  snapshot_.partitions = std::move(snapshots);
+  snapshot_.read_ahead_bytes = client_->read_ahead_bytes();
 }
 
-int64_t KafkaSource::LagOf(const PartitionSnapshot& partition) const {
-  int64_t low = 0;
-  int64_t end = 0;  // what the last fetch saw
-  if (rd_kafka_get_watermark_offsets(client_.get(), partition.topic.c_str(), partition.partition,
-                                     &low, &end) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    end = -1;
-  }
-  end = std::max(end, ends_->Find(partition.topic, partition.partition).value_or(-1));
-  if (end < 0 || partition.next_offset < 0) return -1;
-  return std::max<int64_t>(end - partition.next_offset, 0);
+// The same text once in a row.
+void KafkaSource::Log(int severity, std::string_view facility, std::string_view text) {
+  if (text == logged_ || !options_.connection.log) return;
+  logged_ = text;
+  options_.connection.log(severity, facility, text);
 }
 
 SourceSnapshot KafkaSource::snapshot() const {
   base::MutexLock lock(mutex_);
   return snapshot_;
+}
+
+std::string KafkaSource::topic_id(std::string_view topic) const {
+  base::MutexLock lock(mutex_);
+  auto found = topics_.find(topic);
+  return found == topics_.end() ? "" : found->second.id;
 }
 
 }  // namespace sluice::kafka

@@ -1,18 +1,27 @@
-// stream::Source over a librdkafka consumer: a member of a group, read_committed, that
-// commits nothing by itself.
+// stream::Source over a Kafka consumer: a member of a group, read_committed, that commits nothing
+// by itself.
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/kafka/client.h"
 #include "common/kafka/connection.h"
-#include "common/kafka/end_offsets.h"
 #include "common/stream/source.h"
 
 namespace sluice::kafka {
@@ -21,8 +30,9 @@ namespace sluice::kafka {
 class GroupMember {
  public:
   virtual ~GroupMember() = default;
-  // Identity and generation as of now; the broker refuses a commit under an older generation.
-  virtual GroupMetadataPtr group_metadata() const = 0;
+  // Identity and generation as of now; the broker refuses a commit under an older generation. Null:
+  // there is none.
+  virtual std::unique_ptr<GroupMetadata> group_metadata() const = 0;
 };
 
 struct SourceOptions {
@@ -39,16 +49,28 @@ struct SourceOptions {
   int read_ahead_kib = 16 * 1024;
   int fetch_partition_kib = 256;  // per partition and fetch; 16 to 65,536
   int fetch_wait_max_ms = 20;     // 0 to 1,000
+  // How soon partitions that are added to a topic are read. 1,000 to 300,000.
+  int metadata_age_max_ms = 10'000;
+  // How to wait where there is no client to wait in; a test moves its clock instead.
+  std::function<void(std::chrono::milliseconds)> sleep = [](std::chrono::milliseconds time) {
+    std::this_thread::sleep_for(time);
+  };
 };
 
+// -1 is "not known", everywhere.
 struct PartitionSnapshot {
   std::string topic;
   int32_t partition = 0;
-  int64_t next_offset = -1;        // of the next record to hand out; -1: not known yet
-  int64_t lag_records = -1;        // behind the end of the log; -1: not known yet
-  int64_t last_timestamp_ms = -1;  // of the last record handed out; -1: none since the assignment
-  int64_t caught_up_ms = -1;  // when none was last seen to wait; -1: never since the assignment
-  int64_t seen_ms = -1;       // of the first snapshot since the assignment
+  int64_t next_offset = -1;         // of the next record to hand out
+  int64_t lag_records = -1;         // behind the end of the log
+  int64_t lag_stable_records = -1;  // behind the first open transaction, or the end
+  // Since when a transaction that somebody left open on the topic has kept this worker from going
+  // on, and where it begins; -1: none does.
+  int64_t blocked_since_ms = -1;
+  int64_t blocked_offset = -1;
+  int64_t last_timestamp_ms = -1;  // of the last record handed out since the assignment
+  int64_t caught_up_ms = -1;       // when none was last seen to wait since the assignment
+  int64_t seen_ms = -1;            // of the first snapshot since the assignment
 };
 
 struct SourceSnapshot {
@@ -56,15 +78,29 @@ struct SourceSnapshot {
   int64_t read_ahead_bytes = 0;
 };
 
-// Life: Create, Start, Poll..., Leave. All on one thread but snapshot(), which is for any.
+// Life: Create, Start, Poll..., Leave. All on one thread but snapshot() and topic_id(), which are
+// for any.
 //
-// Rebalances are queued by librdkafka's callback, which assigns nothing: until the driver
+// Its states, and what enters and leaves each, are in docs/state-machines.md.
+//
+// Rebalances are queued by the client's callback, which assigns nothing: until the driver
 // acknowledges, the group waits and the partitions stay this member's. librdkafka pauses the
 // assignment before that callback, so whatever it hands out afterwards was read under the
 // assignment that the driver knows.
-class KafkaSource final : public stream::Source, public GroupMember {
+//
+// A topic is known by its id: one that is deleted, or another of the same name, is Unreadable. A
+// Rewind after that was told accepts the new topic.
+class KafkaSource final : public stream::Source, public GroupMember, private RebalanceListener {
  public:
+  // In the order of State's alternatives; docs/state-machines.md has a row for each.
+  static constexpr std::array<std::string_view, 6> kStateNames = {
+      "no_client", "unassigned", "positioning", "reading", "retiring", "left"};
+
+  // `factory` and `clock` outlive the source.
   static absl::StatusOr<std::unique_ptr<KafkaSource>> Create(SourceOptions options);
+  static absl::StatusOr<std::unique_ptr<KafkaSource>> Create(SourceOptions options,
+                                                             ClientFactory& factory,
+                                                             const base::Clock& clock);
   ~KafkaSource() override;
 
   // kNotFound names input topics that don't exist.
@@ -75,76 +111,109 @@ class KafkaSource final : public stream::Source, public GroupMember {
   absl::StatusOr<std::vector<stream::Position>> Committed(
       std::span<const stream::Position> of) override;
   void Leave() override;
+  std::string Trouble() const override;
 
-  GroupMetadataPtr group_metadata() const override;
-  // At most a second old; of a partition that isn't fetched from, as old as the brokers' last
-  // answer.
+  std::unique_ptr<GroupMetadata> group_metadata() const override;
+  // At most two seconds old; what the brokers haven't said for half a minute is not known.
   SourceSnapshot snapshot() const;
+  // Of an input topic, as the brokers gave it; empty: not known yet. Thread-safe.
+  std::string topic_id(std::string_view topic) const;
 
  private:
-  struct Callbacks;
-  struct Context : ClientContext {
-    KafkaSource* source = nullptr;
+  using Time = std::chrono::steady_clock::time_point;
+
+  // What the source is in, with all that holds only while it is.
+  struct NoClient {  // none could be made
+    Time retry_at;
+    std::string reason;
   };
+  struct Unassigned {};  // joins the group, or is to have no partition
+  struct Positioning {   // where to read on is being asked for
+    PartitionOffsets partitions;
+    Time since;
+    Time retry_at;
+    std::string reason;
+  };
+  struct Reading {
+    PartitionOffsets partitions;  // and where reading began
+    Time since;
+  };
+  struct Retiring {};  // the client is replaced once its revocation is acknowledged
+  struct Left {};
+  using State = std::variant<NoClient, Unassigned, Positioning, Reading, Retiring, Left>;
+  static_assert(std::variant_size_v<State> == kStateNames.size());
+
   struct Progress {
-    std::string_view topic;
-    int32_t partition = 0;
+    LogOffsets log;
+    Time heard{};
     int64_t timestamp_ms = -1;
     int64_t caught_up_ms = -1;
     int64_t seen_ms = -1;
+    int64_t blocked_since_ms = -1;
+    int64_t blocked_offset = -1;
+  };
+  struct Topic {
+    std::string id;  // of the one that is read
+    std::optional<Time> missing_since;
+    std::string other;  // id of another that has taken its place
+    bool told = false;  // so
   };
 
-  explicit KafkaSource(SourceOptions options);
+  KafkaSource(SourceOptions options, ClientFactory& factory, const base::Clock& clock);
+
+  void OnAssign(PartitionOffsets partitions) override;
+  void OnRevoke(bool lost) override;
 
   absl::Status Connect();
-  absl::Status Subscribe();
+  absl::Status Join();
+  void Reconnect();
   void CheckFatal();
   void Renew();
-  void Replace();
-  void TryPosition();
+  void TryPosition(Positioning& at);
+  void Watch();
+  void CheckTopics(const std::vector<TopicIdentity>& topics);
   void SetFlow(bool flow);
   void Fetch(size_t count_max, std::chrono::milliseconds wait);
-  // Returns false where reading in sequence ends; fault_ says why.
-  bool Check(const rd_kafka_message_s& message);
+  stream::SourceEvent TakeFault();
+  // An error in a record's place: where reading in sequence ends, fault_ says why.
+  void Check(const Message& message);
   stream::Records View();
+  void Trim();
+  void Drop();
   void Free(size_t count);
-  std::string_view TopicName(const rd_kafka_topic_s* topic);
+  std::string_view Intern(std::string_view topic);
   Progress& ProgressOf(std::string_view topic, int32_t partition);
+  const PartitionOffsets* partitions() const;
   void TakeSnapshot();
-  int64_t LagOf(const PartitionSnapshot& partition) const;
+  void Log(int severity, std::string_view facility, std::string_view text);
 
   const SourceOptions options_;
-  Context context_;
-  ClientPtr client_;
-  QueuePtr queue_;
-  std::optional<EndOffsets> ends_;  // told while fetching stands still
+  ClientFactory& factory_;
+  const base::Clock& clock_;
 
   // The driver's thread, which also runs the callbacks.
+  std::unique_ptr<ConsumerClient> client_;  // null in NoClient alone
+  State state_ = Unassigned{};
+  bool flowing_ = true;  // of the client's partitions: they aren't paused
   std::deque<stream::SourceEvent> events_;
-  PartitionListPtr assignment_;
-  bool assign_pending_ = false;  // the group waits for rd_kafka_assign
-  bool rewind_pending_ = false;
-  bool flowing_ = true;
-  bool leaving_ = false;
-  bool renewing_ = false;  // the client is replaced once the revocation is acknowledged
-  bool dead_ = false;      // the client is of no more use; replaced once that is acknowledged
-  std::optional<std::chrono::steady_clock::time_point> died_at_;
-  std::chrono::steady_clock::time_point position_retry_at_{};
-  std::vector<rd_kafka_message_s*>
-      messages_;  // [0, handed_out_) are the driver's, the others come next
+  std::optional<Time> died_at_;
+  std::vector<Message> messages_;  // [0, handed_out_) are the driver's, the others come next
   size_t handed_out_ = 0;
   std::optional<stream::SourceEvent> fault_;  // after the messages
   std::vector<stream::InputRecord> records_;
   std::vector<stream::Position> next_;
-  std::vector<Progress> progress_;
+  std::map<std::pair<std::string_view, int32_t>, Progress> progress_;
   std::set<std::string, std::less<>> topic_names_;
-  const rd_kafka_topic_s* last_topic_ = nullptr;
-  std::string_view last_topic_name_;
-  std::chrono::steady_clock::time_point snapshot_at_{};
+  std::pair<const char*, std::string_view> last_topic_;  // the client's view, and ours
+  Time heard_;
+  Time ask_at_{};
+  Time snapshot_at_{};
+  std::string logged_;
   Renewal renewal_;
 
   mutable base::Mutex mutex_;
   SourceSnapshot snapshot_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Topic, std::less<>> topics_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::kafka

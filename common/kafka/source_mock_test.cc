@@ -232,6 +232,85 @@ TEST_F(SourceMockTest, ALogThatNoLongerHoldsThePositionIsUnreadable) {
   EXPECT_TRUE(absl::IsDataLoss(unreadable->reason)) << unreadable->reason;
 }
 
+TEST_F(SourceMockTest, ARewindAfterAnOffsetThatWasOutOfRangeReadsAgain) {
+  Write(3);
+  first_ = Join("a");
+  ASSERT_TRUE(Await<stream::Records>(*first_, 10));
+  for (int round = 0; round < 3; ++round) {
+    rd_kafka_mock_push_request_errors(cluster_, kFetch, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    auto unreadable = Await<stream::Unreadable>(*first_, 10);
+    ASSERT_TRUE(unreadable) << round;
+    // As a halted worker: only the membership is kept.
+    for (int i = 0; i < 5; ++i) first_->Poll(0, milliseconds(10));
+    first_->Rewind();
+    auto records = Await<stream::Records>(*first_, 10);
+    ASSERT_TRUE(records) << round;
+    EXPECT_EQ(records->records[0].offset, 0);
+  }
+}
+
+TEST_F(SourceMockTest, TheLagOfAPartitionThatWasNeverReadIsWhatItHolds) {
+  Write(5);
+  first_ = Join("a");
+  ASSERT_TRUE(Await<stream::Assigned>(*first_, 0));
+  int64_t lag = -1;
+  for (int i = 0; i < 1'000 && lag != 5; ++i) {
+    first_->Poll(0, milliseconds(10));
+    for (const PartitionSnapshot& partition : first_->snapshot().partitions) {
+      if (partition.partition == 0) lag = partition.lag_records;
+      EXPECT_EQ(partition.blocked_since_ms, -1);
+    }
+  }
+  EXPECT_EQ(lag, 5);
+}
+
+// librdkafka's clients, of which some can't be made.
+class FailingFactory final : public ClientFactory {
+ public:
+  absl::StatusOr<std::unique_ptr<ConsumerClient>> MakeConsumer(
+      const ConnectionOptions& connection, const Settings& settings,
+      RebalanceListener& listener) override {
+    if (failures > 0) {
+      --failures;
+      return absl::InvalidArgumentError("half a certificate");
+    }
+    return RdKafka().MakeConsumer(connection, settings, listener);
+  }
+  absl::StatusOr<std::unique_ptr<ProducerClient>> MakeProducer(
+      const ConnectionOptions&, const Settings&, const std::vector<std::string>&) override {
+    return absl::UnimplementedError("");
+  }
+  absl::StatusOr<std::vector<int64_t>> MessageBytesMax(const ConnectionOptions&,
+                                                       const std::vector<std::string>&) override {
+    return absl::UnimplementedError("");
+  }
+  int failures = 0;
+};
+
+TEST_F(SourceMockTest, AClientThatCantBeReplacedIsTriedForAndSaid) {
+  Write(3);
+  FailingFactory factory;
+  base::SystemClock clock;
+  auto source = KafkaSource::Create(Options("a"), factory, clock);
+  ASSERT_TRUE(source.ok());
+  ASSERT_TRUE((*source)->Start().ok());
+  first_ = *std::move(source);
+  ASSERT_TRUE(Await<stream::Records>(*first_, 10));
+  factory.failures = 1;
+  rd_kafka_mock_push_request_errors(cluster_, kHeartbeat, 1, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID);
+  auto revoked = Await<stream::Revoked>(*first_, 10);
+  ASSERT_TRUE(revoked);
+  first_->Acknowledge();
+  EXPECT_THAT(first_->Trouble(), HasSubstr("half a certificate"));
+  EXPECT_EQ(first_->group_metadata(), nullptr);
+  EXPECT_TRUE(absl::IsUnavailable(first_->Committed({}).status()));
+  first_->Rewind();
+  auto records = Await<stream::Records>(*first_, 10);
+  ASSERT_TRUE(records);
+  EXPECT_EQ(records->records[0].offset, 0);
+  EXPECT_EQ(first_->Trouble(), "");
+}
+
 TEST_F(SourceMockTest, ReaderSeesEveryRecordToTheEndAndNoFurther) {
   Write(3);
   std::vector<std::string> topics = {"in"};

@@ -1,14 +1,18 @@
-// stream::Transaction over librdkafka: one idempotent producer per epoch, replaced as a whole.
+// stream::Transaction over a Kafka producer: one idempotent producer per epoch, replaced as a
+// whole.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/base/clock.h"
+#include "common/kafka/client.h"
 #include "common/kafka/connection.h"
 #include "common/kafka/source.h"
 #include "common/stream/transaction.h"
@@ -47,6 +51,11 @@ class KafkaTransaction final : public stream::Transaction {
   // must outlive the transaction.
   static absl::StatusOr<std::unique_ptr<KafkaTransaction>> Create(TransactionOptions options,
                                                                   const GroupMember& member);
+  // With clients of `factory`, whose brokers aren't asked for rule R7.
+  static absl::StatusOr<std::unique_ptr<KafkaTransaction>> Create(TransactionOptions options,
+                                                                  const GroupMember& member,
+                                                                  ClientFactory& factory,
+                                                                  const base::Clock& clock);
   ~KafkaTransaction() override;
 
   stream::Result Begin() override;
@@ -63,42 +72,48 @@ class KafkaTransaction final : public stream::Transaction {
   const std::string& attempt() const { return attempt_; }
 
  private:
-  friend class KafkaTransactionPeer;  // a mock cluster can't describe its configuration
-  struct Epoch;
-
   // Destroys producers in the background: it can take a second. Joins what is left at its end.
   class Undertaker {
    public:
     ~Undertaker();
     // Waits for the oldest when there are many.
-    void Take(std::unique_ptr<Epoch> epoch);
+    void Take(std::unique_ptr<ProducerClient> epoch);
 
    private:
     std::vector<std::thread> threads_;
   };
+  // What is to be found out about the topics' limits before the next epoch.
+  enum class Limits {
+    kKnown,
+    kAskAgain,  // a record is larger than a topic takes; it may take more by now
+    kTooLarge,  // a broker took less than it said
+  };
 
-  KafkaTransaction(TransactionOptions options, const GroupMember& member);
+  KafkaTransaction(TransactionOptions options, const GroupMember& member, ClientFactory& factory,
+                   const base::Clock& clock);
   void SetLimits(std::vector<int64_t> message_bytes_max);
   absl::Status RefreshLimits();
   absl::Status StartEpoch();
-  stream::Result Classify(rd_kafka_error_s* error, std::string_view call);
+  stream::Result Classify(const CallError& error, std::string_view call);
   stream::Result LookUpTopics();
 
   const TransactionOptions options_;
   const GroupMember& member_;
+  ClientFactory& factory_;
+  const base::Clock& clock_;
   std::vector<int64_t> described_bytes_max_;  // max.message.bytes of each topic, as the broker says
   std::vector<int64_t> message_bytes_max_;    // of each topic, as found true
   std::vector<size_t> record_bytes_max_;
-  bool too_large_ = false;    // a record within its limit was refused as too large
+  Limits limits_ = Limits::kKnown;
   bool initialised_ = false;  // epoch_ has done init_transactions
   std::string attempt_;       // value of the attempt header
   std::string attempt_stem_;
   int64_t attempts_ = 0;
-  GroupMetadataPtr group_metadata_;  // of the open transaction: retries pass the same
+  std::unique_ptr<GroupMetadata> group_metadata_;  // of the open transaction: retries pass the same
   std::atomic<int64_t> queue_records_ = 0;
   std::atomic<int64_t> queue_bytes_ = 0;
   Undertaker undertaker_;
-  std::unique_ptr<Epoch> epoch_;
+  std::unique_ptr<ProducerClient> epoch_;
   mutable Renewal renewal_;
 };
 

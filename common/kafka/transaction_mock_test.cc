@@ -16,19 +16,28 @@
 
 namespace sluice::kafka {
 
-class KafkaTransactionPeer {
- public:
-  static std::unique_ptr<KafkaTransaction> Create(TransactionOptions options,
-                                                  const GroupMember& member) {
-    std::vector<int64_t> limits(options.topics.size(), 1'000'000);
-    std::unique_ptr<KafkaTransaction> transaction(new KafkaTransaction(std::move(options), member));
-    transaction->described_bytes_max_ = limits;
-    transaction->SetLimits(std::move(limits));
-    return transaction;
-  }
-};
-
 namespace {
+
+// A mock cluster can't describe its configuration.
+class MockFactory final : public ClientFactory {
+ public:
+  absl::StatusOr<std::unique_ptr<ConsumerClient>> MakeConsumer(
+      const ConnectionOptions& connection, const Settings& settings,
+      RebalanceListener& listener) override {
+    return RdKafka().MakeConsumer(connection, settings, listener);
+  }
+  absl::StatusOr<std::unique_ptr<ProducerClient>> MakeProducer(
+      const ConnectionOptions& connection, const Settings& settings,
+      const std::vector<std::string>& topics) override {
+    return RdKafka().MakeProducer(connection, settings, topics);
+  }
+  absl::StatusOr<std::vector<int64_t>> MessageBytesMax(
+      const ConnectionOptions&, const std::vector<std::string>& topics) override {
+    return std::vector<int64_t>(topics.size(), bytes_max);
+  }
+
+  int64_t bytes_max = 1'000'000;
+};
 
 using std::chrono::milliseconds;
 using stream::Verdict;
@@ -43,8 +52,8 @@ constexpr int16_t kTxnOffsetCommit = 28;
 
 class AnyMember final : public GroupMember {
  public:
-  GroupMetadataPtr group_metadata() const override {
-    return GroupMetadataPtr(rd_kafka_consumer_group_metadata_new("group"));
+  std::unique_ptr<GroupMetadata> group_metadata() const override {
+    return MetadataOfNoMember("group");
   }
 };
 
@@ -77,8 +86,14 @@ class TransactionMockTest : public testing::Test {
     return options;
   }
 
+  void Make(const GroupMember& member) {
+    transaction_.reset();
+    auto transaction = KafkaTransaction::Create(Options(), member, factory_, clock_);
+    ASSERT_TRUE(transaction.ok()) << transaction.status();
+    transaction_ = *std::move(transaction);
+  }
   void Start() {
-    transaction_ = KafkaTransactionPeer::Create(Options(), member_);
+    Make(member_);
     stream::Result result = Recreate();
     ASSERT_TRUE(result.ok()) << result.text;
   }
@@ -124,6 +139,8 @@ class TransactionMockTest : public testing::Test {
   rd_kafka_mock_cluster_t* cluster_;
   ConnectionOptions connection_;
   AnyMember member_;
+  base::SystemClock clock_;
+  MockFactory factory_;
   std::unique_ptr<KafkaTransaction> transaction_;
 };
 
@@ -214,7 +231,7 @@ TEST_F(TransactionMockTest, AStaleMemberAborts) {
 TEST_F(TransactionMockTest, AForbiddenGroupHalts) {
   Start();
   Inject(kTxnOffsetCommit, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
-  EXPECT_EQ(Run().verdict, Verdict::kHalt);
+  EXPECT_EQ(Run().verdict, Verdict::kDenied);
 }
 
 // Also where the refusal overtakes the offsets' request, which fails with an error that names no
@@ -224,7 +241,7 @@ TEST_F(TransactionMockTest, AForbiddenTopicHalts) {
     Start();
     Inject(kAddPartitions, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
     stream::Result result = Run();
-    EXPECT_EQ(result.verdict, Verdict::kHalt) << result.text;
+    EXPECT_EQ(result.verdict, Verdict::kDenied) << result.text;
     EXPECT_THAT(result.text, HasSubstr("Topic authorization failed"));
   }
 }
@@ -248,22 +265,42 @@ TEST_F(TransactionMockTest, AFatalEndIsRecoveredFromByANewProducer) {
   EXPECT_TRUE(Run().ok());
 }
 
-TEST_F(TransactionMockTest, AFailedRecordAbortsTheCommitAndIsNamed) {
+TEST_F(TransactionMockTest, ARefusedRecordAbortsTheCommitAndItsTopicIsNamed) {
+  for (auto error : {RD_KAFKA_RESP_ERR_INVALID_RECORD, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP}) {
+    Start();
+    Inject(kProduce, error);
+    stream::Result result = Run();
+    EXPECT_EQ(result.verdict, Verdict::kRefused) << result.text;
+    EXPECT_EQ(result.topic, 0u);
+    EXPECT_THAT(result.text, HasSubstr("first failed record, of topic out"));
+    EXPECT_TRUE(transaction_->Abort().ok());
+    EXPECT_TRUE(Recreate().ok());
+    EXPECT_TRUE(Run().ok());
+  }
+}
+
+TEST_F(TransactionMockTest, ALimitThatWasRaisedIsKnownAtTheNextEpoch) {
+  factory_.bytes_max = 500;
   Start();
-  Inject(kProduce, RD_KAFKA_RESP_ERR_INVALID_RECORD);
-  stream::Result result = Run();
-  EXPECT_EQ(result.verdict, Verdict::kAbort) << result.text;
-  EXPECT_THAT(result.text, HasSubstr("first failed record"));
-  EXPECT_TRUE(transaction_->Abort().ok());
-  EXPECT_TRUE(Recreate().ok());
-  EXPECT_TRUE(Run().ok());
+  ASSERT_TRUE(transaction_->Begin().ok());
+  std::string value(1'000, 'x');
+  absl::Status refused = transaction_->Produce({.value = value});
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("raise its max.message.bytes"));
+  factory_.bytes_max = 1'000'000;
+  ASSERT_TRUE(transaction_->Abort().ok());
+  ASSERT_TRUE(Recreate().ok());
+  ASSERT_TRUE(transaction_->Begin().ok());
+  EXPECT_TRUE(transaction_->Produce({.value = value}).ok());
+  ASSERT_TRUE(SendOffsets().ok());
+  EXPECT_TRUE(Commit().ok());
 }
 
 TEST_F(TransactionMockTest, AForbiddenTransactionalIdHalts) {
-  transaction_ = KafkaTransactionPeer::Create(Options(), member_);
+  Make(member_);
   Inject(kInitProducerId, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
   stream::Result result = Recreate();
-  EXPECT_EQ(result.verdict, Verdict::kHalt) << result.text;
+  EXPECT_EQ(result.verdict, Verdict::kDenied) << result.text;
   EXPECT_TRUE(Recreate().ok()) << "permission was given meanwhile";
 }
 
@@ -289,7 +326,7 @@ TEST_F(TransactionMockTest, RefusesARecordThatTheTopicDoesNotTake) {
 }
 
 TEST_F(TransactionMockTest, BeforeTheFirstEpochNothingBegins) {
-  transaction_ = KafkaTransactionPeer::Create(Options(), member_);
+  Make(member_);
   EXPECT_EQ(transaction_->Begin().verdict, Verdict::kRecreate);
   EXPECT_FALSE(transaction_->tainted());
 }
@@ -342,7 +379,7 @@ class DriverMockTest : public TransactionMockTest {
     options.topics = {"in"};
     auto source = KafkaSource::Create(options);
     ASSERT_TRUE(source.ok()) << source.status();
-    transaction_ = KafkaTransactionPeer::Create(Options(), **source);
+    Make(**source);
     stream::DriverOptions driver_options;
     driver_options.transaction_timeout_ms = 4'000;
     auto driver =
@@ -362,7 +399,6 @@ class DriverMockTest : public TransactionMockTest {
     EXPECT_GE((*driver)->snapshot().events, events);
   }
 
-  base::SystemClock clock_;
   Probe probe_;
   CopyTransform transform_;
 };

@@ -5,6 +5,7 @@
 
 #include "common/base/strings.h"
 #include "common/stream/failpoint.h"
+#include "common/stream/mutant.h"
 
 namespace sluice::stream {
 namespace {
@@ -19,6 +20,10 @@ constexpr milliseconds kRetryMin(50);
 constexpr milliseconds kRetryMax(500);
 // Two fencings within this time: not a restart, which fences once, but a twin that fences back.
 constexpr std::chrono::minutes kTwinWindow(1);
+constexpr std::chrono::minutes kRefusalsWindow(1);
+// How often a permission that is missing is tried for.
+constexpr std::chrono::seconds kDeniedRetry(15);
+constexpr std::string_view kTaintText = "a request was left without an answer";
 
 absl::Status CheckRange(std::string_view name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
@@ -36,9 +41,11 @@ Overloaded(Visitors...) -> Overloaded<Visitors...>;
 // What an error of Output::Produce means for its transaction.
 Result FromProduce(const absl::Status& status) {
   // kInvalidArgument: the Transform broke a limit it can ask for; the same record would again.
-  bool permanent = absl::IsNotFound(status) || absl::IsPermissionDenied(status) ||
-                   absl::IsInvalidArgument(status);
-  return {permanent ? Verdict::kHalt : Verdict::kAbort, std::string(base::View(status.message()))};
+  bool permanent = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+  Verdict verdict = permanent                          ? Verdict::kHalt
+                    : absl::IsPermissionDenied(status) ? Verdict::kDenied
+                                                       : Verdict::kAbort;
+  return {verdict, std::string(base::View(status.message()))};
 }
 
 }  // namespace
@@ -55,6 +62,8 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::Create(DriverOptions options, So
            CheckRange("transaction_timeout_ms", options.transaction_timeout_ms, 1'000, 900'000),
            CheckRange("backoff_min_ms", options.backoff_min_ms, 1, 60'000),
            CheckRange("backoff_max_ms", options.backoff_max_ms, options.backoff_min_ms, 60'000),
+           CheckRange("call_max_ms", options.call_max_ms, 1'000, 600'000),
+           CheckRange("refusals_per_minute_max", options.refusals_per_minute_max, 1, 10'000),
            CheckRange("drain_timeout_ms", options.drain_timeout_ms, 0, 3'600'000),
        }) {
     if (!status.ok()) return status;
@@ -76,12 +85,13 @@ Driver::Driver(DriverOptions options, Source& source, Transaction& transaction,
       transform_(transform),
       probe_(probe),
       clock_(clock),
+      state_(Recovering{RecreateCause::kStart, /*rewind=*/false, clock.Now(), ""}),
       output_(transaction) {
   Beat();
 }
 
 absl::Status Driver::CountingOutput::Produce(const OutputRecord& record) {
-  absl::Status status = transaction_.Produce(record);
+  absl::Status status = transaction_.get().Produce(record);
   if (!status.ok()) [[unlikely]] {
     failure = status;
     return status;
@@ -92,83 +102,132 @@ absl::Status Driver::CountingOutput::Produce(const OutputRecord& record) {
 }
 
 absl::Status Driver::Run() {
-  absl::Status started = source_.Start();
+  absl::Status started = Start();
   if (!started.ok()) return started;
-  while (!stop_ && terminal_.ok()) Step();
-  Drain();
-  return terminal_;
+  while (Step()) {
+  }
+  return Finish();
 }
 
-void Driver::Step() {
-  Beat();
-  if (retry_halted_.exchange(false) && !halted_.ok()) {
-    halted_ = absl::OkStatus();
-    ScheduleRecovery(RecreateCause::kResume, /*rewind=*/true);
-  }
-  if (recovering_ && clock_.Now() >= retry_at_) Recover();
-  if (!terminal_.ok()) return;
-  if (pause_) Commit();
-  bool flows = !recovering_ && !pause_ && halted_.ok();
-  if (held_ && flows && clock_.Now() >= retry_at_) Process(*std::exchange(held_, std::nullopt));
-  UpdateState();
+absl::Status Driver::Start() { return source_.Start(); }
 
-  // What was just done may have changed all of these.
-  flows = !recovering_ && !pause_ && !held_ && halted_.ok();
-  SourceEvent event = source_.Poll(flows ? options_.chunk_events : 0, PollWait());
+bool Driver::Step() {
+  if (stop_ || std::holds_alternative<Ended>(state_)) return false;
+  Beat();
+  TakeCommands();
+  Advance();
+  if (std::holds_alternative<Ended>(state_)) return false;
+  Publish();
+
+  SourceEvent event = source_.Poll(Wanted(), PollWait());
   Beat();
   std::visit(Overloaded{
                  [](const Nothing&) {},
-                 [this](const Records& records) { Process(records); },
+                 [this](const Records& records) { Process(records, clock_.Now(), 0); },
                  [this](const Assigned& assigned) {
                    transform_.Assigned();
                    probe_.Assigned(assigned.partitions);
                  },
                  [this](const Revoked& revoked) { Handle(revoked); },
-                 [this](const Interrupted& interrupted) {
-                   Fail({Verdict::kAbort, interrupted.reason});
-                 },
+                 [this](const Interrupted& interrupted) { Handle(interrupted); },
                  [this](const Unreadable& unreadable) { Handle(unreadable); },
              },
              event);
   if (CommitDue()) Commit();
+  return !stop_ && !std::holds_alternative<Ended>(state_);
+}
+
+// What other threads have asked for since the last step.
+void Driver::TakeCommands() {
+  bool resumed = retry_halted_.exchange(false);
+  if (auto* halted = std::get_if<Halted>(&state_); halted != nullptr && resumed) {
+    return Become(
+        Recovering{RecreateCause::kResume, /*rewind=*/true, clock_.Now(), halted->reason});
+  }
+  if (pause_) {
+    Commit();
+    if (auto* running = std::get_if<Running>(&state_)) {
+      Become(Paused{running->begun, std::nullopt});
+    } else if (auto* waiting = std::get_if<Waiting>(&state_)) {
+      Become(Paused{waiting->begun, std::move(waiting->held)});
+    }
+  } else if (auto* paused = std::get_if<Paused>(&state_)) {
+    if (paused->held) {
+      Become(Waiting{paused->begun, *std::move(paused->held)});
+    } else {
+      Become(Running{paused->begun, std::nullopt});
+    }
+  }
+}
+
+// What has become due.
+void Driver::Advance() {
+  if (auto* halted = std::get_if<Halted>(&state_)) {
+    if (halted->retry_at && clock_.Now() >= *halted->retry_at) {
+      Become(Recovering{RecreateCause::kResume, /*rewind=*/true, clock_.Now(), halted->reason});
+    }
+  }
+  if (auto* recovering = std::get_if<Recovering>(&state_)) {
+    if (clock_.Now() >= recovering->retry_at) Recover();
+  }
+  if (auto* waiting = std::get_if<Waiting>(&state_)) {
+    if (clock_.Now() < waiting->held.retry_at) return;
+    Held held = std::move(waiting->held);
+    // Not told: it is running for as long as this try takes.
+    Become(Running{waiting->begun, std::nullopt});
+    Process(held.records, held.taken, held.attempts);
+  }
 }
 
 void Driver::Handle(const Revoked& revoked) {
   probe_.Revoked(revoked.lost);
-  held_.reset();
-  if (revoked.lost) {
-    if (open_)
-      Fail({Verdict::kAbort, "the partitions were lost: the group hasn't heard of this member"});
-  } else {
+  if (auto* waiting = std::get_if<Waiting>(&state_)) {
+    Become(Running{waiting->begun, std::nullopt});
+  } else if (auto* paused = std::get_if<Paused>(&state_)) {
+    Become(Paused{paused->begun, std::nullopt});
+  }
+  if (!revoked.lost) {
     Commit();
+  } else if (batch() != nullptr && *batch() && !SLUICE_MUTANT("lost_is_kept")) {
+    Fail({Verdict::kAbort, "the partitions were lost: the group hasn't heard of this member"});
   }
   source_.Acknowledge();
+}
+
+void Driver::Handle(const Interrupted& interrupted) {
+  if (std::holds_alternative<Halted>(state_)) return;  // a resume rewinds
+  if (auto* recovering = std::get_if<Recovering>(&state_)) {
+    recovering->rewind = true;
+    return;
+  }
+  Fail({Verdict::kAbort, interrupted.reason});
 }
 
 void Driver::Handle(const Unreadable& unreadable) {
   if (absl::IsAlreadyExists(unreadable.reason)) {
     // This member is dead to the group for good, and what it had open with it.
-    terminal_ = unreadable.reason;
+    Become(Ended{unreadable.reason});
   } else {
-    Halt(unreadable.reason);
+    Halt(std::string(base::View(unreadable.reason.message())),
+         absl::IsPermissionDenied(unreadable.reason));
   }
 }
 
-void Driver::Process(const Records& records) {
-  if (!open_) {
+void Driver::Process(const Records& records, Time taken, int attempts) {
+  auto* running = std::get_if<Running>(&state_);
+  if (running == nullptr) return;  // the source hands nothing out that wasn't asked for
+  if (!running->begun) {
     // Also for a request that lost its answer after the last commit was looked at.
     if (Tainted()) {
-      held_.reset();
-      return ScheduleRecovery(RecreateCause::kTaint, /*rewind=*/true);
+      return Become(Recovering{RecreateCause::kTaint, /*rewind=*/true, clock_.Now(),
+                               std::string(kTaintText)});
     }
     Result begun = Retry(Verdict::kRecreate, [this] { return transaction_.Begin(); });
     if (!begun.ok()) return Fail(begun);
-    open_ = true;
+    running->begun = true;
   }
   Time start = clock_.Now();
-  if (next_.empty()) opened_ = start;
-  if (!held_) taken_ = start;
-  if (uncommitted_since_ns_ == 0) SetUncommittedSince(start);
+  if (!running->batch) SetUncommittedSince(taken);
   int64_t records_before = output_.records;
   absl::Status status = transform_.Process(records.records, output_);
   Beat();
@@ -179,59 +238,73 @@ void Driver::Process(const Records& records) {
         {Verdict::kHalt, base::StrCat("the transform failed in mid-chunk: ", status.message())});
   }
   if (absl::IsUnavailable(status)) {
-    // The back-off comes first: a commit that fails sets its own and drops the held records.
-    retry_at_ = clock_.Now() + NextBackoff();
-    held_ = records;
-    held_text_ = base::View(status.message());
-    probe_.DependencyUnavailable(held_text_);
-    return Commit();
+    Held held{records, taken, clock_.Now() + Backoff(attempts), attempts + 1,
+              std::string(base::View(status.message()))};
+    probe_.DependencyUnavailable(held.text);
+    if (!Commit()) return;  // they are read again
+    if (running = std::get_if<Running>(&state_); running != nullptr) {
+      Become(Waiting{running->begun, std::move(held)});
+    } else if (auto* recovering = std::get_if<Recovering>(&state_)) {
+      recovering->rewind = true;
+    }
+    return;
   }
-  if (!status.ok()) return Halt(std::move(status));
+  if (!status.ok()) return Halt(std::string(base::View(status.message())), /*retry=*/false);
 
-  events_ += static_cast<int64_t>(records.records.size());
+  if (!running->batch) running->batch = Batch{start, taken, 0, {}};
+  Batch& batch = *running->batch;
+  batch.events += static_cast<int64_t>(records.records.size());
   for (const Position& position : records.next) {
-    auto same = std::find_if(next_.begin(), next_.end(),
+    auto same = std::find_if(batch.next.begin(), batch.next.end(),
                              [&](const Position& other) { return other.SamePartition(position); });
-    if (same == next_.end()) {
-      next_.push_back(position);
-    } else {
+    if (same == batch.next.end()) {
+      batch.next.push_back(position);
+    } else if (!SLUICE_MUTANT("first_position")) {
       *same = position;
     }
   }
   probe_.ChunkProcessed(records.records.size(), clock_.Now() - start);
 }
 
-void Driver::Commit() {
+bool Driver::Commit() {
   static Failpoint after_produce("after_produce");
   static Failpoint after_send_offsets("after_send_offsets");
-  if (next_.empty()) return;
+  std::optional<Batch>* open = batch();
+  if (open == nullptr || !*open) return true;
   Time start = clock_.Now();
-  if (absl::Status finished = transform_.Finish(output_); !finished.ok()) {
-    return Fail(output_.failure.ok()
-                    ? Result{Verdict::kHalt, base::StrCat("what the transform held can't be "
-                                                          "produced: ",
-                                                          finished.message())}
-                    : FromProduce(output_.failure));
+  absl::Status last = transform_.Finish(output_);
+  if (last.ok()) last = transform_.Committing((*open)->next, output_);
+  if (!last.ok() || !output_.failure.ok()) {
+    Fail(output_.failure.ok()
+             ? Result{Verdict::kHalt,
+                      base::StrCat("what the transform held can't be produced: ", last.message())}
+             : FromProduce(output_.failure));
+    return false;
   }
   after_produce.Pass();
-  Result result = Retry(Verdict::kAbort, [this] { return transaction_.SendOffsets(next_); });
-  if (!result.ok()) return Fail(result);
+  Result result = Retry(Verdict::kAbort, [&] { return transaction_.SendOffsets((*open)->next); });
+  if (!result.ok()) {
+    Fail(std::move(result));
+    return false;
+  }
   after_send_offsets.Pass();
   result = Retry(Verdict::kAbort, [this] { return transaction_.Commit(); });
-  if (!result.ok()) return Fail(result);
+  if (!result.ok()) {
+    Fail(std::move(result));
+    return false;
+  }
 
-  open_ = false;
-  if (!held_) failures_ = 0;
-  SetUncommittedSince(held_ ? std::optional(taken_) : std::nullopt);
-  TransactionFacts facts{std::exchange(events_, 0),
-                         std::exchange(output_.records, 0),
-                         std::exchange(output_.bytes, 0),
-                         start - opened_,
-                         clock_.Now() - start,
-                         {}};
-  std::vector<Position> sent;
-  sent.swap(next_);
-  facts.next = sent;
+  Batch done = **open;
+  open->reset();
+  std::visit(Overloaded{[](Running& running) { running.begun = false; },
+                        [](Draining& draining) { draining.begun = false; }, [](auto&) {}},
+             state_);
+  failures_ = 0;
+  if (bisection_ && (bisection_->events *= 2) >= options_.commit_events) bisection_.reset();
+  SetUncommittedSince(std::nullopt);
+  TransactionFacts facts{done.events,         output_.records,      output_.bytes,
+                         start - done.opened, clock_.Now() - start, done.next};
+  output_.Clear();
   transform_.Committed();
   {
     base::MutexLock lock(mutex_);
@@ -243,12 +316,14 @@ void Driver::Commit() {
   // R1: a request without an answer could still act, and the broker would take it for one of the
   // next transaction. What was read ahead stays valid only where the commit is beyond doubt.
   bool taint = Tainted();
-  if (taint || options_.rules.recreate_always) {
-    if (taint) held_.reset();
-    ScheduleRecovery(taint ? RecreateCause::kTaint : RecreateCause::kStrict, /*rewind=*/taint);
+  if ((taint || options_.rules.recreate_always) && std::holds_alternative<Running>(state_)) {
+    Become(Recovering{taint ? RecreateCause::kTaint : RecreateCause::kStrict, /*rewind=*/taint,
+                      clock_.Now(), std::string(taint ? kTaintText : "")});
     if (!stop_) Recover();
   }
-  if (options_.verify_commits && !recovering_) VerifyCommit(sent);
+  if (options_.verify_commits && !std::holds_alternative<Recovering>(state_))
+    VerifyCommit(done.next);
+  return !taint || SLUICE_MUTANT("held_after_doubt");
 }
 
 void Driver::VerifyCommit(const std::vector<Position>& sent) {
@@ -257,116 +332,191 @@ void Driver::VerifyCommit(const std::vector<Position>& sent) {
   for (const Position& position : sent) {
     for (const Position& found : *committed) {
       if (!found.SamePartition(position) || found.offset == position.offset) continue;
-      return Halt(absl::DataLossError(
+      return Halt(
           base::StrCat("committed position of ", position.topic, "/", position.partition, " is ",
                        found.offset, ", ", position.offset,
-                       " was sent: another writer, or a late request; audit before resuming")));
+                       " was sent: another writer, or a late request; audit before resuming"),
+          /*retry=*/false);
     }
   }
 }
 
-void Driver::Fail(const Result& result) {
-  held_.reset();
+void Driver::Fail(Result result) {
+  bool was_begun = begun();
+  bool draining = std::holds_alternative<Draining>(state_);
+  TransactionFacts facts{0, output_.records, output_.bytes, {}, {}, {}};
+  if (std::optional<Batch>* open = batch(); open != nullptr && *open) {
+    facts.events = (*open)->events;
+    facts.open = clock_.Now() - (*open)->opened;
+    if (result.verdict == Verdict::kRefused && !SLUICE_MUTANT("refused_again"))
+      result = Bisect(**open, result);
+    open->reset();
+  } else if (result.verdict == Verdict::kRefused) {
+    result.verdict = Verdict::kAbort;
+  }
+  output_.Clear();
   SetUncommittedSince(std::nullopt);
-  TransactionFacts facts{std::exchange(events_, 0),
-                         std::exchange(output_.records, 0),
-                         std::exchange(output_.bytes, 0),
-                         {},
-                         {},
-                         {}};
-  if (!next_.empty()) facts.open = clock_.Now() - opened_;
-  output_.failure = absl::OkStatus();
-  next_.clear();
   transform_.Discarded();
 
   // The broker also fences whose transaction it has aborted for its age; that says nothing of a
   // twin.
   bool expired = facts.open >= milliseconds(options_.transaction_timeout_ms);
   RecreateCause cause = RecreateCause::kAbort;
+  absl::Status twin;
   if (result.verdict == Verdict::kFenced && !expired) {
     cause = RecreateCause::kFenced;
     if (fenced_at_ && clock_.Now() - *fenced_at_ < kTwinWindow) {
-      terminal_ =
-          absl::AlreadyExistsError(base::StrCat("another live producer uses this transactional id; "
-                                                "give every replica an instance name of its "
-                                                "own: ",
-                                                result.text));
+      twin = absl::AlreadyExistsError(
+          base::StrCat("another live producer uses this transactional id; give every replica an "
+                       "instance name of its own: ",
+                       result.text));
     }
     fenced_at_ = clock_.Now();
   } else if (result.verdict == Verdict::kRecreate || result.verdict == Verdict::kFenced) {
     cause = RecreateCause::kFatal;
-  } else if (open_ && terminal_.ok()) {
+  } else if (was_begun) {
     // Abort although Recreate would: a transaction that is found open costs the new epoch half a
     // second.
     Result aborted = Retry(Verdict::kRecreate, [this] { return transaction_.Abort(); });
     if (!aborted.ok()) cause = RecreateCause::kFatal;
   }
-  open_ = false;
   {
     base::MutexLock lock(mutex_);
     ++snapshot_.aborts;
   }
   probe_.Aborted(facts, result.verdict, result.text);
-  if (result.verdict == Verdict::kHalt) halted_ = absl::FailedPreconditionError(result.text);
 
-  recovering_text_ = result.text;
-  if (cause != RecreateCause::kAbort || Tainted() || options_.rules.recreate_after_abort) {
-    ScheduleRecovery(cause, /*rewind=*/true);
-    retry_at_ = clock_.Now() + NextBackoff();
-  } else {
-    source_.Rewind();
+  if (!twin.ok()) return Become(Ended{std::move(twin)});
+  if (draining) return Become(Draining{});
+  if (result.verdict == Verdict::kHalt) return Become(Halted{std::move(result.text), {}});
+  if (result.verdict == Verdict::kDenied) {
+    return Become(Halted{std::move(result.text), clock_.Now() + kDeniedRetry});
   }
+  if (cause == RecreateCause::kAbort && !Tainted() &&
+      (!options_.rules.recreate_after_abort || SLUICE_MUTANT("no_epoch_after_abort"))) {
+    source_.Rewind();
+    return Become(Running{});
+  }
+  // A bisection ends by itself; nothing gets better by waiting.
+  milliseconds wait = result.verdict == Verdict::kRefused ? milliseconds(0) : Backoff(failures_++);
+  Become(Recovering{cause, /*rewind=*/true, clock_.Now() + wait, std::move(result.text)});
 }
 
-void Driver::Halt(absl::Status reason) {
-  held_.reset();
-  halted_ = std::move(reason);
+Result Driver::Bisect(const Batch& batch, const Result& refused) {
+  if (batch.events > 1) {
+    bisection_ = Bisection{std::max<int64_t>(batch.events / 2, 1)};
+    return refused;
+  }
+  bisection_.reset();
+  while (!refusals_.empty() && clock_.Now() - refusals_.front() > kRefusalsWindow)
+    refusals_.pop_front();
+  if (static_cast<int>(refusals_.size()) >= options_.refusals_per_minute_max) {
+    refusals_.clear();
+    return {Verdict::kHalt,
+            base::StrCat("more than ", options_.refusals_per_minute_max,
+                         " records were refused within a minute, so it is the topic that is "
+                         "wrong: ",
+                         refused.text)};
+  }
+  Position record = batch.next[0];
+  --record.offset;
+  if (!transform_.Refused(record, refused.topic)) {
+    return {Verdict::kHalt,
+            base::StrCat(refused.text, "; what it is refused for can't be taken from record ",
+                         record.topic, "/", record.partition, "/", record.offset,
+                         ": change the topic's configuration, then resume")};
+  }
+  refusals_.push_back(clock_.Now());
+  probe_.RecordRefused(refused.text);
+  return refused;
+}
+
+void Driver::Halt(std::string reason, bool retry) {
   Commit();
-}
-
-void Driver::ScheduleRecovery(RecreateCause cause, bool rewind) {
-  rewind_ = rewind || (recovering_ && rewind_);
-  recovering_ = true;
-  cause_ = cause;
-  retry_at_ = clock_.Now();
+  if (std::holds_alternative<Ended>(state_) || std::holds_alternative<Draining>(state_)) return;
+  Become(
+      Halted{std::move(reason), retry ? std::optional(clock_.Now() + kDeniedRetry) : std::nullopt});
 }
 
 void Driver::Recover() {
-  UpdateState();
+  Publish();
   Time start = clock_.Now();
+  if (SLUICE_MUTANT("position_before_epoch")) source_.Rewind();
   Result result = transaction_.Recreate();
   Beat();
+  auto& recovering = std::get<Recovering>(state_);
   if (!result.ok()) {
     probe_.RecreateFailed(result.text);
-    recovering_text_ = result.text;
-    if (result.verdict == Verdict::kHalt) halted_ = absl::FailedPreconditionError(result.text);
-    if (result.verdict == Verdict::kFenced) return Fail(result);
-    retry_at_ = clock_.Now() + NextBackoff();
+    if (result.verdict == Verdict::kHalt) return Become(Halted{std::move(result.text), {}});
+    if (result.verdict == Verdict::kDenied)
+      return Become(Halted{std::move(result.text), clock_.Now() + kDeniedRetry});
+    if (result.verdict == Verdict::kFenced) return Fail(std::move(result));
+    recovering.text = std::move(result.text);
+    recovering.retry_at = clock_.Now() + Backoff(failures_++);
     return;
   }
-  recovering_ = false;
   // R4: the committed positions are true only now that no old request can change them.
-  if (rewind_) source_.Rewind();
-  rewind_ = false;
+  if (recovering.rewind && !SLUICE_MUTANT("position_before_epoch")) source_.Rewind();
+  RecreateCause cause = recovering.cause;
+  Become(Running{cause == RecreateCause::kResume && SLUICE_MUTANT("begun_after_resume"), {}});
   {
     base::MutexLock lock(mutex_);
     ++snapshot_.recreates;
   }
-  probe_.Recreated(cause_, clock_.Now() - start);
+  probe_.Recreated(cause, clock_.Now() - start);
 }
 
-void Driver::Drain() {
+absl::Status Driver::Finish() {
   drain_until_ = clock_.Now() + milliseconds(options_.drain_timeout_ms);
-  UpdateState();
-  held_.reset();
-  if (terminal_.ok()) Commit();
+  absl::Status why;
+  std::string reason;
+  if (auto* ended = std::get_if<Ended>(&state_)) {
+    why = ended->why;
+    reason = std::string(base::View(why.message()));
+  } else {
+    if (auto* halted = std::get_if<Halted>(&state_)) reason = halted->reason;
+    auto* running = std::get_if<Running>(&state_);
+    Become(running != nullptr ? Draining{running->begun, std::move(running->batch)} : Draining{});
+    Publish();
+    Commit();
+    if (auto* ended = std::get_if<Ended>(&state_)) why = ended->why;
+  }
   // What is open now holds nothing, or the broker aborts it: leaving is always safe.
   source_.Leave();
   Beat();
+  SetUncommittedSince(std::nullopt);
   base::MutexLock lock(mutex_);
   snapshot_.state = DriverState::kStopped;
-  snapshot_.text = base::View((terminal_.ok() ? halted_ : terminal_).message());
+  snapshot_.text = std::move(reason);
   probe_.StateChanged(DriverState::kStopped, snapshot_.text);
+  return why;
+}
+
+// The only way from one state to another.
+void Driver::Become(State state) {
+  state_ = std::move(state);
+  std::optional<Time> since;
+  if (std::optional<Batch>* open = batch(); open != nullptr && *open) since = (*open)->taken;
+  if (auto* waiting = std::get_if<Waiting>(&state_)) since = waiting->held.taken;
+  if (auto* paused = std::get_if<Paused>(&state_); paused != nullptr && paused->held)
+    since = paused->held->taken;
+  if (since || !SLUICE_MUTANT("held_for_ever")) SetUncommittedSince(since);
+}
+
+// Null where no transaction can be open.
+std::optional<Driver::Batch>* Driver::batch() {
+  if (auto* running = std::get_if<Running>(&state_)) return &running->batch;
+  if (auto* draining = std::get_if<Draining>(&state_)) return &draining->batch;
+  return nullptr;
+}
+
+bool Driver::begun() const {
+  return std::visit(Overloaded{[](const Running& state) { return state.begun; },
+                               [](const Waiting& state) { return state.begun; },
+                               [](const Paused& state) { return state.begun; },
+                               [](const Draining& state) { return state.begun; },
+                               [](const auto&) { return false; }},
+                    state_);
 }
 
 template <typename Call>
@@ -384,54 +534,80 @@ Result Driver::Retry(Verdict when_exhausted, Call call) {
   }
 }
 
-bool Driver::Tainted() const { return options_.rules.recreate_on_taint && transaction_.tainted(); }
-
-bool Driver::CommitDue() const {
-  return !next_.empty() &&
-         (events_ >= options_.commit_events || output_.bytes >= options_.commit_bytes ||
-          clock_.Now() - opened_ >= milliseconds(options_.commit_interval_ms));
+bool Driver::Tainted() const {
+  return options_.rules.recreate_on_taint && transaction_.tainted() && !SLUICE_MUTANT("no_taint");
 }
 
-milliseconds Driver::PollWait() const {
+int64_t Driver::EventsMax() const {
+  return bisection_ ? bisection_->events : options_.commit_events;
+}
+
+bool Driver::CommitDue() {
+  std::optional<Batch>* open = batch();
+  return open != nullptr && *open &&
+         ((*open)->events >= EventsMax() || output_.bytes >= options_.commit_bytes ||
+          clock_.Now() - (*open)->opened >= milliseconds(options_.commit_interval_ms));
+}
+
+// How many records may come next.
+size_t Driver::Wanted() {
+  auto* running = std::get_if<Running>(&state_);
+  if (running == nullptr || pause_) return 0;
+  int64_t wanted = options_.chunk_events;
+  if (bisection_) wanted = std::min(wanted, bisection_->events);
+  return static_cast<size_t>(wanted);
+}
+
+milliseconds Driver::PollWait() {
   Time until = clock_.Now() + kPollMax;
-  if (!next_.empty()) until = std::min(until, opened_ + milliseconds(options_.commit_interval_ms));
-  if (recovering_ || (held_ && !pause_)) until = std::min(until, retry_at_);
+  if (std::optional<Batch>* open = batch(); open != nullptr && *open)
+    until = std::min(until, (*open)->opened + milliseconds(options_.commit_interval_ms));
+  if (auto* recovering = std::get_if<Recovering>(&state_))
+    until = std::min(until, recovering->retry_at);
+  if (auto* waiting = std::get_if<Waiting>(&state_))
+    until = std::min(until, waiting->held.retry_at);
   // Rounded up, so that the last millisecond isn't spun away.
   auto wait = std::chrono::ceil<milliseconds>(until - clock_.Now());
   return std::max(wait, milliseconds(0));
 }
 
-milliseconds Driver::NextBackoff() {
-  int doublings = std::min(failures_++, 16);
+milliseconds Driver::Backoff(int failures) const {
+  int doublings = std::min(failures, 16);
   return milliseconds(
       std::min<int64_t>(int64_t{options_.backoff_min_ms} << doublings, options_.backoff_max_ms));
 }
 
-void Driver::UpdateState() {
-  DriverState state = DriverState::kRunning;
-  std::string_view text;
-  if (drain_until_) {
-    state = DriverState::kDraining;
-  } else if (!halted_.ok()) {
-    state = DriverState::kHalted;
-    text = base::View(halted_.message());
-  } else if (recovering_) {
-    state = cause_ == RecreateCause::kStart ? DriverState::kStarting : DriverState::kRecovering;
-    text = recovering_text_;
-  } else if (pause_) {
-    state = DriverState::kPaused;
-  } else if (held_) {
-    state = DriverState::kWaiting;
-    text = held_text_;
+std::pair<DriverState, std::string> Driver::Visible() const {
+  if (std::holds_alternative<Halted>(state_))
+    return {DriverState::kHalted, std::get<Halted>(state_).reason};
+  if (std::holds_alternative<Draining>(state_)) return {DriverState::kDraining, ""};
+  if (std::string trouble = source_.Trouble(); !trouble.empty())
+    return {DriverState::kDegraded, std::move(trouble)};
+  if (auto* recovering = std::get_if<Recovering>(&state_)) {
+    return {recovering->cause == RecreateCause::kStart ? DriverState::kStarting
+                                                       : DriverState::kRecovering,
+            recovering->text};
   }
+  if (auto* waiting = std::get_if<Waiting>(&state_))
+    return {DriverState::kWaiting, waiting->held.text};
+  if (std::holds_alternative<Paused>(state_)) return {DriverState::kPaused, ""};
+  return {DriverState::kRunning, ""};
+}
+
+void Driver::Publish() {
+  // Strict mode recovers at every boundary; that is its running.
+  auto* recovering = std::get_if<Recovering>(&state_);
+  if (recovering != nullptr && recovering->cause == RecreateCause::kStrict &&
+      recovering->text.empty()) {
+    return;
+  }
+  auto [state, text] = Visible();
   base::MutexLock lock(mutex_);
   snapshot_.paused = pause_;
   if (snapshot_.state == state && snapshot_.text == text) return;
   snapshot_.state = state;
   snapshot_.text = text;
-  // Strict mode recovers at every boundary; that is its running.
-  if (state != DriverState::kRecovering || cause_ != RecreateCause::kStrict)
-    probe_.StateChanged(state, text);
+  probe_.StateChanged(state, text);
 }
 
 void Driver::Resume() {
@@ -452,18 +628,28 @@ bool Driver::Alive() const {
 }
 
 void Driver::SetUncommittedSince(std::optional<Time> since) {
-  uncommitted_since_ns_ = since ? since->time_since_epoch().count() : 0;
+  uncommitted_since_ns_ = since ? since->time_since_epoch().count() : kNever;
 }
 
 nanoseconds Driver::uncommitted_for() const {
   int64_t since = uncommitted_since_ns_;
-  if (since == 0) return {};
+  if (since == kNever) return {};
   return clock_.Now().time_since_epoch() - nanoseconds(since);
 }
 
 DriverSnapshot Driver::snapshot() const {
-  base::MutexLock lock(mutex_);
-  return snapshot_;
+  DriverSnapshot snapshot;
+  {
+    base::MutexLock lock(mutex_);
+    snapshot = snapshot_;
+  }
+  // The worker's own thread can't tell that it hangs.
+  if (snapshot.state != DriverState::kHalted && snapshot.state != DriverState::kStopped &&
+      clock_.Now() - last_progress() >= milliseconds(options_.call_max_ms)) {
+    snapshot.state = DriverState::kDegraded;
+    snapshot.text = "a call hasn't returned; events wait";
+  }
+  return snapshot;
 }
 
 }  // namespace sluice::stream

@@ -4,12 +4,16 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -47,6 +51,11 @@ struct DriverOptions {
   int backoff_max_ms = 5'000;
   // After Stop(): a call that is to be retried is given up after this long.
   int drain_timeout_ms = 25'000;
+  // A worker that has been in one call for this long shows as kDegraded. 1,000 to 600,000.
+  int call_max_ms = 15'000;
+  // Records that a topic refused and that went to quarantine for it, in a minute; more of them halt
+  // the worker, since it is the topic that is wrong then. 1 to 10,000.
+  int refusals_per_minute_max = 20;
   // Reads the committed positions back after every commit and halts where they differ from what was
   // sent. One round trip per transaction.
   bool verify_commits = false;
@@ -60,7 +69,7 @@ struct DriverOptions {
 // What other threads may know.
 struct DriverSnapshot {
   DriverState state = DriverState::kStarting;
-  std::string text;  // why, for kWaiting, kRecovering, kHalted; empty otherwise
+  std::string text;  // why, for kWaiting, kRecovering, kHalted, kDegraded; empty otherwise
   bool paused = false;
   int64_t events = 0;        // committed
   int64_t transactions = 0;  // committed
@@ -69,7 +78,9 @@ struct DriverSnapshot {
 };
 
 // Rules R1 to R8 of docs/guides/exactly-once.md live here; the calls they govern in the
-// Transaction. Run() belongs to one thread, which alone touches source, transaction, transform and
+// Transaction. Its states, and what enters and leaves each, are in docs/state-machines.md.
+//
+// Run() belongs to one thread, which alone touches source, transaction, transform and
 // probe; they must outlive the driver. All other methods are for any thread.
 class Driver {
  public:
@@ -84,6 +95,12 @@ class Driver {
   // transactional id is taken by a live twin (kAlreadyExists), or the group can't be joined.
   // A worker that halts stays in Run(), keeps its membership and waits for Resume() or Stop().
   absl::Status Run();
+
+  // Run() in parts, for who brings a loop of its own: Start, Step until it returns false, Finish.
+  absl::Status Start();
+  // One poll of the source and what follows from it. False: Finish() is next.
+  bool Step();
+  absl::Status Finish();
 
   // Completes the open transaction, leaves the group and ends Run().
   void Stop() { stop_ = true; }
@@ -107,41 +124,111 @@ class Driver {
     explicit CountingOutput(Transaction& transaction) : transaction_(transaction) {}
     absl::Status Produce(const OutputRecord& record) override;
     size_t record_bytes_max(size_t topic) const override {
-      return transaction_.record_bytes_max(topic);
+      return transaction_.get().record_bytes_max(topic);
     }
+
+    void Clear() { *this = CountingOutput(transaction_); }
 
     int64_t records = 0;
     int64_t bytes = 0;
     absl::Status failure;
 
    private:
-    Transaction& transaction_;
+    std::reference_wrapper<Transaction> transaction_;
   };
 
   Driver(DriverOptions options, Source& source, Transaction& transaction, Transform& transform,
          DriverProbe& probe, const base::Clock& clock);
 
-  void Step();
+  using Time = std::chrono::steady_clock::time_point;
+  // Records whose results are in the open transaction.
+  struct Batch {
+    Time opened;  // when the first of them was handed over
+    Time taken;   // when it was first taken
+    int64_t events = 0;
+    std::vector<Position> next;  // behind them
+  };
+  // Records that the Transform could not take yet. They are valid until the source is polled for
+  // more, rewound or acknowledged to.
+  struct Held {
+    Records records;
+    Time taken;
+    Time retry_at;
+    int attempts = 1;
+    std::string text;
+  };
+
+  // What the worker is in, with all that holds only while it is. `begun`: between a transaction's
+  // Begin and its end. A producer epoch is good only in kRunning, kWaiting, kPaused and kDraining,
+  // so what belongs to an epoch stands in these alone.
+  struct Recovering {
+    RecreateCause cause = RecreateCause::kStart;
+    bool rewind = false;  // once there is an epoch
+    Time retry_at;
+    std::string text;
+  };
+  struct Running {
+    bool begun = false;
+    std::optional<Batch> batch;
+  };
+  struct Waiting {
+    bool begun = false;
+    Held held;
+  };
+  struct Paused {
+    bool begun = false;
+    std::optional<Held> held;
+  };
+  struct Halted {
+    std::string reason;
+    std::optional<Time> retry_at;  // where the cause may go away by itself
+  };
+  struct Draining {
+    bool begun = false;
+    std::optional<Batch> batch;
+  };
+  struct Ended {
+    absl::Status why;
+  };
+  using State = std::variant<Recovering, Running, Waiting, Paused, Halted, Draining, Ended>;
+  // After a topic refused one record of many: transactions of at most `events`, until the one is
+  // found.
+  struct Bisection {
+    int64_t events = 0;
+  };
+
+  void TakeCommands();
+  void Advance();
   void Handle(const Revoked& revoked);
+  void Handle(const Interrupted& interrupted);
   void Handle(const Unreadable& unreadable);
-  void Process(const Records& records);
-  void Commit();
+  void Process(const Records& records, Time taken, int attempts);
+  // The batch at hand, if there is one. False: what was read and isn't committed is read again.
+  bool Commit();
   void VerifyCommit(const std::vector<Position>& sent);
   // Ends the open transaction, if any, so that its records are done again.
-  void Fail(const Result& result);
-  void Halt(absl::Status reason);
+  void Fail(Result result);
+  // What a refused record's transaction leads to.
+  Result Bisect(const Batch& batch, const Result& refused);
+  // Commits what is complete, then stands until a person acts; with `retry`, tries by itself too.
+  void Halt(std::string reason, bool retry);
   void Recover();
-  void ScheduleRecovery(RecreateCause cause, bool rewind);
-  void Drain();
+  void Become(State state);
+  std::optional<Batch>* batch();
+  bool begun() const;
 
   template <typename Call>
   Result Retry(Verdict when_exhausted, Call call);
   bool Tainted() const;
-  bool CommitDue() const;
-  std::chrono::milliseconds PollWait() const;
-  std::chrono::milliseconds NextBackoff();
-  void SetUncommittedSince(std::optional<std::chrono::steady_clock::time_point> since);
-  void UpdateState();
+  bool CommitDue();
+  int64_t EventsMax() const;
+  size_t Wanted();
+  std::chrono::milliseconds PollWait();
+  std::chrono::milliseconds Backoff(int failures) const;
+  std::pair<DriverState, std::string> Visible() const;
+  void Publish();
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::min();
+  void SetUncommittedSince(std::optional<Time> since);
   void Beat();
 
   const DriverOptions options_;
@@ -152,30 +239,18 @@ class Driver {
   const base::Clock& clock_;
 
   // Of Run()'s thread only.
-  using Time = std::chrono::steady_clock::time_point;
+  State state_;
   CountingOutput output_;
-  bool open_ = false;            // between Begin and the end of Commit or Abort
-  Time opened_;                  // when the open transaction got its first record
-  int64_t events_ = 0;           // of the open transaction
-  std::vector<Position> next_;   // behind them
-  Time taken_;                   // when the last records were first taken
-  std::optional<Records> held_;  // records that the Transform could not take yet
-  std::string held_text_;
-  bool recovering_ = true;
-  bool rewind_ = false;  // after the recovery
-  RecreateCause cause_ = RecreateCause::kStart;
-  std::string recovering_text_;
-  absl::Status halted_;
-  absl::Status terminal_;
-  int failures_ = 0;  // since the last success
-  Time retry_at_{};   // for held_ or recovering_
+  int failures_ = 0;  // of transactions and epochs since the last commit
+  std::optional<Bisection> bisection_;
+  std::deque<Time> refusals_;  // of the last minute
   std::optional<Time> fenced_at_;
   std::optional<Time> drain_until_;
 
   std::atomic<bool> stop_ = false;
   std::atomic<bool> pause_ = false;
   std::atomic<bool> retry_halted_ = false;
-  std::atomic<int64_t> uncommitted_since_ns_ = 0;
+  std::atomic<int64_t> uncommitted_since_ns_ = kNever;
   std::atomic<int64_t> progress_ns_;  // of the clock's Now()
 
   mutable base::Mutex mutex_;

@@ -20,11 +20,14 @@ enum class DriverState {
   kHalted,      // needs a person; the flow stands, nothing is skipped
   kDraining,
   kStopped,
+  kDegraded,  // records don't come, and that may heal by itself; what else it does isn't told
 };
+inline constexpr size_t kDriverStates = 9;
 
 constexpr std::string_view DriverStateName(DriverState state) {
-  constexpr std::string_view kNames[] = {"starting",   "running", "waiting",  "paused",
-                                         "recovering", "halted",  "draining", "stopped"};
+  constexpr std::string_view kNames[kDriverStates] = {"starting", "running",    "waiting",
+                                                      "paused",   "recovering", "halted",
+                                                      "draining", "stopped",    "degraded"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -57,6 +60,8 @@ class DriverProbe {
   virtual void RecreateFailed(std::string_view /*text*/) {}
   virtual void Assigned(size_t /*partitions*/) {}
   virtual void Revoked(bool /*lost*/) {}
+  // A topic refuses what a record becomes, so that it goes to quarantine.
+  virtual void RecordRefused(std::string_view /*text*/) {}
   virtual void DependencyUnavailable(std::string_view /*text*/) {}
   virtual void StateChanged(DriverState, std::string_view /*text*/) {}
 };

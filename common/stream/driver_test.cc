@@ -72,7 +72,10 @@ class FakeSource final : public Source {
   }
   void Leave() override { broker_.calls.push_back("leave"); }
 
+  std::string Trouble() const override { return trouble; }
+
   absl::Status start;
+  std::string trouble;
   bool assigned = true;
   std::deque<SourceEvent> events;
   std::function<void()> on_poll;
@@ -94,9 +97,14 @@ class FakeTransaction final : public Transaction {
   explicit FakeTransaction(FakeBroker& broker) : broker_(broker) {}
 
   Result Begin() override {
-    return Do("begin", [&] { EXPECT_FALSE(taint && guard) << "begun on a tainted producer"; });
+    return Do("begin", [&] {
+      EXPECT_FALSE(taint && guard) << "begun on a tainted producer";
+      EXPECT_FALSE(begun_) << "begun twice";
+      begun_ = true;
+    });
   }
   absl::Status Produce(const OutputRecord& record) override {
+    EXPECT_TRUE(begun_) << "produced outside a transaction";
     if (!produce_error.ok()) return std::exchange(produce_error, absl::OkStatus());
     pending_.emplace_back(*record.value);
     return absl::OkStatus();
@@ -107,19 +115,25 @@ class FakeTransaction final : public Transaction {
   }
   Result Commit() override {
     taint |= taint_at_commit;
+    if (refuses && std::any_of(pending_.begin(), pending_.end(), refuses))
+      return {Verdict::kRefused, "topic out: timestamp out of bounds", refusing_topic};
     return Do("commit", [&] {
+      begun_ = false;
       broker_.visible.insert(broker_.visible.end(), pending_.begin(), pending_.end());
       pending_.clear();
       broker_.committed = offset_;
     });
   }
   Result Abort() override {
-    return Do("abort", [&] { pending_.clear(); });
+    return Do("abort", [&] {
+      pending_.clear();
+      begun_ = false;
+    });
   }
   Result Recreate() override {
     return Do("recreate", [&] {
       pending_.clear();
-      taint = false;
+      taint = begun_ = false;
     });
   }
   bool tainted() const override { return taint; }
@@ -129,6 +143,9 @@ class FakeTransaction final : public Transaction {
   bool taint = false;
   bool taint_at_commit = false;
   bool guard = true;
+  // Which records no broker takes, at the commit.
+  std::function<bool(const std::string&)> refuses;
+  size_t refusing_topic = 0;
 
  private:
   template <typename Effect>
@@ -146,6 +163,7 @@ class FakeTransaction final : public Transaction {
   }
 
   FakeBroker& broker_;
+  bool begun_ = false;
   std::vector<std::string> pending_;
   int64_t offset_ = -1;
 };
@@ -161,10 +179,21 @@ class CopyTransform final : public Transform {
       if (!error.ok()) return error;
     }
     for (const InputRecord& record : records) {
-      absl::Status status = output.Produce({.value = record.value});
+      bool refused = std::count(refused_records.begin(), refused_records.end(), record.offset) > 0;
+      std::string quarantined = "q" + std::string(*record.value);
+      absl::Status status = output.Produce({.value = refused ? quarantined : *record.value});
       if (!status.ok()) return status;
     }
     return absl::OkStatus();
+  }
+  bool Refused(const Position& record, size_t output) override {
+    if (output != 0) return false;
+    refused_records.push_back(record.offset);
+    return true;
+  }
+  absl::Status Committing(std::span<const Position> next, Output& output) override {
+    if (mark.empty()) return absl::OkStatus();
+    return output.Produce({.value = mark + std::to_string(next[0].offset)});
   }
   void Assigned() override { chunks_when_assigned.push_back(chunks.size()); }
   void Committed() override { ++committed; }
@@ -172,6 +201,8 @@ class CopyTransform final : public Transform {
 
   std::deque<absl::Status> errors;
   bool half = false;
+  std::string mark;  // what is written at each commit
+  std::vector<int64_t> refused_records;
   std::vector<size_t> chunks;
   std::vector<size_t> chunks_when_assigned;
   int committed = 0;
@@ -618,6 +649,119 @@ TEST_F(DriverTest, HalfAChunkIsNeverCommitted) {
   EXPECT_THAT(broker_.visible, IsEmpty());
 }
 
+TEST_F(DriverTest, ResumeAfterAHaltOnATransactionsFirstChunkBeginsOne) {
+  Fill(8);
+  transform_.errors = {absl::InternalError("bug")};
+  during_ = [&] {
+    if (driver_->snapshot().state == DriverState::kHalted) driver_->Resume();
+  };
+  ASSERT_TRUE(RunUntilVisible(8).ok());
+  ExpectExactlyOnce();
+}
+
+TEST_F(DriverTest, WhatIsHeldCountsAsUncommittedUntilItIsDropped) {
+  Fill(4);
+  for (int i = 0; i < 100; ++i) transform_.errors.push_back(absl::UnavailableError("away"));
+  bool held = false;
+  int polls_after = 0;
+  ASSERT_TRUE(RunUntil([&] {
+                if (!held && driver_->snapshot().state == DriverState::kWaiting) {
+                  clock_.Advance(milliseconds(10));
+                  EXPECT_GT(driver_->uncommitted_for(), std::chrono::nanoseconds(0));
+                  held = true;
+                  source_.events.push_back(Revoked{.lost = true});
+                  return false;
+                }
+                if (held && ++polls_after == 2) {
+                  EXPECT_EQ(driver_->uncommitted_for(), std::chrono::nanoseconds(0));
+                }
+                return polls_after == 2;
+              }).ok());
+}
+
+TEST_F(DriverTest, ATopicThatRefusesARecordCostsThatRecordOnly) {
+  options_.commit_events = 16;
+  options_.chunk_events = 16;
+  Fill(40);
+  transaction_.refuses = [](const std::string& value) { return value == "r21" || value == "r22"; };
+  auto start = clock_.Now();
+  ASSERT_TRUE(RunUntilVisible(40).ok());
+  broker_.log[21] = "qr21";
+  broker_.log[22] = "qr22";
+  ExpectExactlyOnce();
+  EXPECT_THAT(transform_.refused_records, ElementsAre(21, 22));
+  EXPECT_LE(probe_.aborts.size(), 16u) << "found by halving";
+  EXPECT_LT(clock_.Now() - start, milliseconds(3'000)) << "without a back-off";
+}
+
+TEST_F(DriverTest, ATopicThatRefusesEverythingHaltsTheWorker) {
+  options_.refusals_per_minute_max = 5;
+  options_.commit_events = 2;
+  Fill(100);
+  transaction_.refuses = [](const std::string& value) { return value[0] == 'r'; };
+  ASSERT_TRUE(RunUntil([&] { return driver_->snapshot().state == DriverState::kHalted; }).ok());
+  EXPECT_THAT(transform_.refused_records, SizeIs(5));
+  EXPECT_THAT(driver_->snapshot().text, HasSubstr("it is the topic that is wrong"));
+  EXPECT_THAT(driver_->snapshot().text, HasSubstr("timestamp out of bounds"));
+}
+
+TEST_F(DriverTest, ARecordThatNothingCanBeMadeOfHaltsTheWorkerAndIsNamed) {
+  Fill(8);
+  transaction_.refuses = [](const std::string& value) { return value == "r5"; };
+  transaction_.refusing_topic = 1;
+  ASSERT_TRUE(RunUntil([&] { return driver_->snapshot().state == DriverState::kHalted; }).ok());
+  EXPECT_THAT(broker_.visible, SizeIs(5));
+  EXPECT_THAT(driver_->snapshot().text, HasSubstr("in/0/5"));
+}
+
+TEST_F(DriverTest, AMissingPermissionIsTriedForUntilItIsGranted) {
+  Fill(4);
+  for (int i = 0; i < 3; ++i)
+    transaction_.next["offsets"].push_back({Verdict::kDenied, "group authorization failed"});
+  bool halted = false;
+  during_ = [&] { halted |= driver_->snapshot().state == DriverState::kHalted; };
+  ASSERT_TRUE(RunUntilVisible(4).ok());
+  ExpectExactlyOnce();
+  EXPECT_TRUE(halted);
+}
+
+TEST_F(DriverTest, WhatIsWrittenAtTheCommitIsPartOfItAlsoAfterAFailure) {
+  options_.commit_events = 4;
+  transform_.mark = "at ";
+  Fill(8);
+  transaction_.next["commit"] = {{Verdict::kAbort, ""}};
+  ASSERT_TRUE(RunUntilVisible(10).ok());
+  EXPECT_THAT(broker_.visible,
+              ElementsAre("r0", "r1", "r2", "r3", "at 4", "r4", "r5", "r6", "r7", "at 8"));
+}
+
+TEST_F(DriverTest, SaysThatNoRecordsComeAndThatTheyDoAgain) {
+  int polls = 0;
+  ASSERT_TRUE(RunUntil([&] {
+                ++polls;
+                source_.trouble = polls > 3 && polls < 6 ? "no broker answers" : "";
+                if (polls == 5) {
+                  EXPECT_EQ(driver_->snapshot().state, DriverState::kDegraded);
+                  EXPECT_EQ(driver_->snapshot().text, "no broker answers");
+                }
+                return polls == 10;
+              }).ok());
+  EXPECT_THAT(probe_.states,
+              ElementsAre("starting", "running", "degraded", "running", "draining", "stopped"));
+}
+
+TEST_F(DriverTest, ACallThatHangsShowsAsDegraded) {
+  Fill(1);
+  DriverState during = DriverState::kRunning;
+  options_.sleep = [&](milliseconds) {
+    clock_.Advance(milliseconds(options_.call_max_ms));
+    during = driver_->snapshot().state;
+  };
+  transaction_.next["commit"] = {{Verdict::kRetry, ""}};
+  ASSERT_TRUE(RunUntilVisible(1).ok());
+  EXPECT_EQ(during, DriverState::kDegraded);
+}
+
 TEST_F(DriverTest, ATruncatedLogHaltsAndSkipsNothing) {
   Fill(4);
   during_ = [&] {
@@ -709,16 +853,25 @@ TEST_F(DriverTest, RandomFailuresLoseAndDoubleNothing) {
     auto driver = Driver::Create(options_, source, transaction, transform, probe_, clock_);
     ASSERT_TRUE(driver.ok());
     source.on_poll = [&] {
-      constexpr Verdict kVerdicts[] = {Verdict::kRetry, Verdict::kAbort, Verdict::kRecreate};
+      constexpr Verdict kVerdicts[] = {Verdict::kRetry, Verdict::kAbort, Verdict::kRecreate,
+                                       Verdict::kHalt, Verdict::kDenied};
       for (const char* call : {"begin", "offsets", "commit", "abort", "recreate"}) {
         if (transaction.next[call].empty() && chance(6)) {
           bool indefinite = std::string_view(call) == "commit";
-          Verdict verdict = indefinite ? Verdict::kRecreate : kVerdicts[random() % 3];
+          Verdict verdict = indefinite ? Verdict::kRecreate : kVerdicts[random() % 5];
           transaction.next[call].push_back({verdict, indefinite && chance(2) ? "done" : "no"});
         }
       }
       if (transform.errors.empty() && chance(8))
         transform.errors.push_back(absl::UnavailableError("away"));
+      if (transform.errors.empty() && chance(16))
+        transform.errors.push_back(absl::InternalError("bug"));
+      if (random() % 4 == 0 && (*driver)->snapshot().state == DriverState::kHalted)
+        (*driver)->Resume();
+      if (chance(12)) (*driver)->Pause();
+      if (random() % 6 == 0) (*driver)->Resume();
+      if (chance(16)) source.events.push_back(Interrupted{"bad checksum"});
+      if (chance(16)) source.events.push_back(Unreadable{absl::DataLossError("truncated")});
       if (chance(8)) transaction.taint = true;
       if (chance(8)) transaction.produce_error = absl::ResourceExhaustedError("full");
       if (chance(16)) {

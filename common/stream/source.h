@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,8 +56,9 @@ struct Interrupted {
 };
 
 // Records can't be read and waiting won't help: the log was truncated or aged past the position,
-// the topic is gone, or reading it is forbidden. Going on would skip records. kAlreadyExists: a
-// live twin has taken this member's place, so that the source is of no more use.
+// the topic is gone or another of that name, or reading it is forbidden. Going on would skip
+// records. After a Rewind it is tried again. kPermissionDenied: it may heal without a person here.
+// kAlreadyExists: a live twin has taken this member's place, so that the source is of no more use.
 struct Unreadable {
   absl::Status reason;
 };
@@ -72,7 +74,7 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // Joins the group.
+  // Joins the group. Once.
   virtual absl::Status Start() = 0;
 
   // The next event, within `wait`. Hands out at most `records_max` records, only what is there, and
@@ -91,6 +93,9 @@ class Source {
 
   // Leaves the group. The last call.
   virtual void Leave() = 0;
+
+  // Why records don't come although that may heal by itself; empty: nothing is known to be wrong.
+  virtual std::string Trouble() const { return ""; }
 };
 
 }  // namespace sluice::stream

@@ -18,16 +18,22 @@ enum class Verdict {
   kRecreate,  // this producer can do nothing more: Recreate()
   kFenced,    // as kRecreate, and because another producer has taken the transactional id
   kHalt,      // as kAbort, and doing the records again won't help until a person acts
+  kDenied,    // as kHalt, for want of a permission; once it is granted it will help
+  // As kAbort, because a topic never takes one of the records, whichever; Result::topic is its
+  // index.
+  kRefused,
 };
 
 constexpr std::string_view VerdictName(Verdict verdict) {
-  constexpr std::string_view kNames[] = {"ok", "retry", "abort", "recreate", "fenced", "halt"};
+  constexpr std::string_view kNames[] = {"ok",     "retry", "abort",  "recreate",
+                                         "fenced", "halt",  "denied", "refused"};
   return kNames[static_cast<size_t>(verdict)];
 }
 
 struct Result {
   Verdict verdict = Verdict::kOk;
   std::string text;  // what happened and what to do about it; no payload
+  size_t topic = 0;  // of kRefused
 
   bool ok() const { return verdict == Verdict::kOk; }
 };

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "common/stream/record.h"
+#include "common/stream/source.h"
 
 namespace sluice::stream {
 
@@ -23,9 +24,10 @@ class Output {
 // One worker's work. Single-threaded. Called with records in their input order, at least one.
 //
 // All or nothing: it either takes every record of the call, produces their results then or in
-// Finish, and returns OK, or it produces nothing and returns an error. kUnavailable means that a dependency is away: the driver
-// keeps the records, pauses its source while it keeps polling, and calls again with the same
-// records. Any other error stops the worker: the flow halts, nothing is skipped.
+// Finish, and returns OK, or it produces nothing and returns an error. kUnavailable means that a
+// dependency is away: the driver keeps the records, pauses its source while it keeps polling, and
+// calls again with the same records. Any other error stops the worker: the flow halts, nothing is
+// skipped.
 class Transform {
  public:
   virtual ~Transform() = default;
@@ -35,6 +37,14 @@ class Transform {
   virtual absl::Status Finish(Output&) { return absl::OkStatus(); }
   // Partitions were given to this worker; their records come next.
   virtual void Assigned() {}
+  // What Process did is about to be committed together with these positions; may produce further
+  // records, each of them also after a failure done again. An error aborts, as Produce's does.
+  virtual absl::Status Committing(std::span<const Position> /*next*/, Output&) {
+    return absl::OkStatus();
+  }
+  // Topic number `output` never takes what this record becomes: from now on it is to become
+  // something else. False: it can't, and the worker halts.
+  virtual bool Refused(const Position& /*record*/, size_t /*output*/) { return false; }
   // A transaction has been committed: what Process did since the last call is now final.
   virtual void Committed() {}
   // What Process did since the last Committed() will be done again: counts taken since must be

@@ -95,7 +95,7 @@ class TopicConversionKafkaTest : public PipelineTest {
   // A record that no read_committed reader sees.
   void StoreAborted() {
     class Nobody final : public kafka::GroupMember {
-      kafka::GroupMetadataPtr group_metadata() const override { return nullptr; }
+      std::unique_ptr<kafka::GroupMetadata> group_metadata() const override { return nullptr; }
     } nobody;
     auto before = *admin_->LogEnds(from_);
     auto transaction = kafka::KafkaTransaction::Create(

@@ -13,6 +13,8 @@ namespace {
 constexpr int kIdleTransactionsMax = 50;
 // What is held for its order is handed over before it is more: thousands of records.
 constexpr size_t kHeldBytesMax = size_t{4} * 1024 * 1024;
+// More than the driver finds while any of them can still be read again.
+constexpr size_t kRefusedMax = 256;
 
 }  // namespace
 
@@ -38,7 +40,7 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
     engine.ShowWork(&at_work_);
     engine.Read(part.records, CondemnedOf(part), alone);
   }
-  SLUICE_RETURN_IF_ERROR(WaitForRows());
+  SLUICE_RETURN_IF_ERROR(WaitForRows(records[0]));
   auto read = clock_.Now();
   for (const Part& part : parts_)
     SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Pseudonymise());
@@ -112,11 +114,6 @@ absl::Status EngineTransform::TakeEdition() {
     probe_.Swapped(clock_.Now() - start);
   }
   if (running_ == nullptr) return absl::UnavailableError("waits for its first edition");
-  std::erase_if(older_, [this](Older& older) {
-    if (++older.idle_transactions <= kIdleTransactionsMax) return false;
-    slot_.Retire(std::move(older.edition));
-    return true;
-  });
   return absl::OkStatus();
 }
 
@@ -185,24 +182,27 @@ absl::Status EngineTransform::AddPart(std::shared_ptr<const VersionIds> ids,
   return absl::OkStatus();
 }
 
-absl::Status EngineTransform::WaitForRows() {
+absl::Status EngineTransform::WaitForRows(const base::InputRecord& first) {
   for (const Part& part : parts_) {
     const std::optional<engine::Engine::Wait>& wait = part.edition->keyed.engine->wait();
     if (!wait) continue;
-    if (!held_since_) held_since_ = clock_.Now();
+    if (!held_ || held_->partition != first.partition || held_->offset != first.offset)
+      held_ = {first.partition, first.offset, clock_.Now()};
     if (clock_.UnixMillis() < wait->until_ms &&
-        clock_.Now() - *held_since_ < std::chrono::milliseconds(wait->at_most_ms)) {
+        clock_.Now() - held_->since < std::chrono::milliseconds(wait->at_most_ms)) {
       return absl::UnavailableError(
           base::StrCat("waits for a row of the reference set '", wait->set, "'"));
     }
   }
-  held_since_.reset();
+  held_.reset();
   return absl::OkStatus();
 }
 
 absl::Status EngineTransform::Finish(stream::Output& output) { return shuffle_.Release(output); }
 
 void EngineTransform::Assigned() {
+  held_.reset();
+  refused_.clear();
   if (pins_ != nullptr) pins_->Forget();
 }
 
@@ -215,6 +215,16 @@ void EngineTransform::Committed() {
   if (pins_ != nullptr) pins_->Committed();
   for (const Suspect& suspect : passed_)
     deaths_->Passed(suspect.topic, suspect.partition, suspect.offset + 1);
+  // Counted by what was committed: a try that is repeated uses nothing up.
+  std::erase_if(older_, [this](Older& older) {
+    if (std::find(used_.begin(), used_.end(), older.edition.get()) != used_.end()) {
+      older.idle_transactions = 0;
+      return false;
+    }
+    if (++older.idle_transactions <= kIdleTransactionsMax) return false;
+    slot_.Retire(std::move(older.edition));
+    return true;
+  });
   Clear();
 }
 
@@ -253,6 +263,23 @@ bool EngineTransform::Fits(const engine::CleanRecord& clean) const {
 
 bool EngineTransform::Fits(const engine::QuarantineRecord& quarantined) const {
   return stream::RecordBytes(ToOutput(quarantined)) <= output_->record_bytes_max(quarantine_topic_);
+}
+
+// The quarantine's topic and the control topic must take what they are given.
+bool EngineTransform::Refused(const stream::Position& record, size_t output) {
+  std::pair<int32_t, int64_t> at(record.partition, record.offset);
+  bool known = std::find(refused_.begin(), refused_.end(), at) != refused_.end();
+  if (output >= quarantine_topic_ || known) return false;
+  if (refused_.size() == kRefusedMax) refused_.pop_front();
+  refused_.push_back(at);
+  return true;
+}
+
+bool EngineTransform::Refused(const base::InputRecord& record) const {
+  if (refused_.empty()) [[likely]]
+    return false;
+  return std::find(refused_.begin(), refused_.end(), std::pair(record.partition, record.offset)) !=
+         refused_.end();
 }
 
 stream::OutputRecord EngineTransform::ToOutput(const engine::CleanRecord& clean) const {

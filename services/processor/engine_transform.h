@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -58,6 +59,7 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   absl::Status Process(std::span<const base::InputRecord> records, stream::Output& output) override;
   absl::Status Finish(stream::Output& output) override;
   void Assigned() override;
+  bool Refused(const stream::Position& record, size_t output) override;
   void Committed() override;
   void Discarded() override;
 
@@ -95,13 +97,14 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
                        std::span<const base::InputRecord> records);
   void Clear();
   // kUnavailable as long as events at hand are to wait for rows that are missing.
-  absl::Status WaitForRows();
+  absl::Status WaitForRows(const base::InputRecord& first);
   absl::Status Clean(const base::InputRecord& record, const engine::CleanRecord& clean) override;
   absl::Status Quarantined(const base::InputRecord& record,
                            const engine::QuarantineRecord& quarantined) override;
   void Suppressed(const base::InputRecord&) override {}
   bool Fits(const engine::CleanRecord& clean) const override;
   bool Fits(const engine::QuarantineRecord& quarantined) const override;
+  bool Refused(const base::InputRecord& record) const override;
   stream::OutputRecord ToOutput(const engine::CleanRecord& clean) const;
   stream::OutputRecord ToOutput(const engine::QuarantineRecord& quarantined) const;
 
@@ -126,8 +129,15 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   stream::Output* output_ = nullptr;  // of the call at hand
   Shuffle shuffle_;                   // of the open transaction: what isn't internal
   int64_t now_ms_ = 0;                // of the call at hand
-  // Since when events are held for rows that are missing.
-  std::optional<std::chrono::steady_clock::time_point> held_since_;
+  // The chunk that is held for rows that are missing, by its first record, and since when.
+  struct Held {
+    int32_t partition = 0;
+    int64_t offset = 0;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::optional<Held> held_;
+  // Records, by partition and offset, that a stream's topic never takes.
+  std::deque<std::pair<int32_t, int64_t>> refused_;
   std::vector<int64_t> timestamps_ms_;  // of the open transaction's input records
 };
 

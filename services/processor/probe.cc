@@ -14,8 +14,9 @@ double Seconds(std::chrono::nanoseconds time) {
 
 }  // namespace
 
-double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms) {
-  if (partition.lag_records <= 0) return 0;
+std::optional<double> LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms) {
+  if (partition.lag_records < 0) return std::nullopt;
+  if (partition.lag_records == 0) return 0;
   int64_t since = std::max(partition.last_timestamp_ms, partition.caught_up_ms);
   if (since < 0) since = partition.seen_ms;
   return static_cast<double>(std::max<int64_t>(now_ms - since, 0)) / 1000;
@@ -64,16 +65,32 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
   dependency_waits_ = registry.NewCounter("sluice_dependency_unavailable_total",
                                           "Chunks held because a dependency was away.");
   lag_records_ = registry.GaugeFamily(
-      {"sluice_lag_records", "Raw records not yet read.", {"topic", "partition"}, 1000});
+      {"sluice_lag_records",
+       "Raw records between the worker's position and the end of the log. Absent if unknown.",
+       {"topic", "partition"},
+       1000});
+  lag_stable_ = registry.GaugeFamily(
+      {"sluice_lag_stable_records",
+       "Raw records between the worker's position and the last stable offset: records that it can "
+       "read now. Absent if unknown.",
+       {"topic", "partition"},
+       1000});
+  blocked_ = registry.GaugeFamily(
+      {"sluice_input_blocked_seconds",
+       "Time that an open transaction of another producer has kept the worker from reading on. "
+       "Absent if none does.",
+       {"topic", "partition"},
+       1000});
   group_lag_ = registry.GaugeFamily({"kafka_consumergroup_lag",
                                      "sluice_lag_records under the name that is customary for it.",
                                      {"consumergroup", "topic", "partition"},
                                      1000});
-  lag_seconds_ =
-      registry.GaugeFamily({"sluice_lag_seconds",
-                            "Age, at most, of the oldest record that waits to be read; 0: none.",
-                            {"topic", "partition"},
-                            1000});
+  lag_seconds_ = registry.GaugeFamily(
+      {"sluice_lag_seconds",
+       "Upper bound of the age of the oldest raw record that waits to be read; 0 "
+       "if none waits. Absent if unknown.",
+       {"topic", "partition"},
+       1000});
   committed_offset_ = registry.GaugeFamily(
       {"sluice_committed_offset",
        "Of the next raw record whose results aren't committed; told once one was committed here.",
@@ -122,7 +139,7 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
       {"sluice_key_epoch", "The epoch that makes a domain's new pseudonyms.", {"domain"}});
   epoch_begun_ = registry.GaugeFamily(
       {"sluice_key_epoch_begun_timestamp_seconds",
-       "When the epoch that makes a domain's new pseudonyms was begun; 0: nobody knows.",
+       "When the epoch that makes a domain's new pseudonyms was begun. Absent if unknown.",
        {"domain"}});
   swap_ = registry.NewHistogram(
       "sluice_edition_swap_seconds",
@@ -131,9 +148,11 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
   reloads_ = registry.CounterFamily(
       {"sluice_config_reloads_total", "Readings of a changed configuration.", {"result"}});
   for (const char* result : {"accepted", "refused"}) reloads_.With({result});
-  unconfirmed_ = registry.NewGauge("sluice_reference_unconfirmed_seconds",
-                                   "Since the reference service last confirmed that its sets are "
-                                   "the newest; 0: they aren't its.");
+  unconfirmed_ = registry.GaugeFamily(
+      {"sluice_reference_unconfirmed_seconds",
+       "Time since the reference service last confirmed that its sets are the newest, or since the "
+       "start if it never has. Absent without a reference service.",
+       {}});
   pins_ = registry.NewCounter("sluice_reference_pins_total",
                               "Pins written to the control topic and committed.");
   pin_waits_ = registry.CounterFamily(
@@ -252,12 +271,25 @@ EventCounts Probe::counts() const {
   return {value(in_), value(clean_), value(quarantined_), value(suppressed_)};
 }
 
+// As the worker itself says, or what its silence says.
+void Probe::State(size_t worker, stream::DriverState state) const {
+  std::string name = std::to_string(worker);
+  for (size_t i = 0; i < stream::kDriverStates; ++i) {
+    auto other = static_cast<stream::DriverState>(i);
+    state_.With({name, stream::DriverStateName(other)}).Set(other == state ? 1 : 0);
+  }
+}
+
 void Probe::Uncommitted(size_t worker, std::chrono::nanoseconds age) const {
   uncommitted_.With({std::to_string(worker)}).Set(Seconds(age));
 }
 
 void Probe::Unconfirmed(std::optional<std::chrono::nanoseconds> age) const {
-  unconfirmed_.Set(age ? Seconds(*age) : 0);
+  if (age) {
+    unconfirmed_.With({}).Set(Seconds(*age));
+  } else {
+    unconfirmed_.RemoveAll();
+  }
 }
 
 void Probe::Freshness(std::span<const SetFreshness> sets) const {
@@ -277,12 +309,14 @@ void Probe::SnapshotAge(const engine::Pipeline& pipeline, std::chrono::nanosecon
 void Probe::Keyring(const privacy::Keyring& keyring) const {
   for (const privacy::KeyringDomain& domain : keyring.domains()) {
     epoch_.With({domain.name}).Set(domain.newest());
-    epoch_begun_.With({domain.name}).Set(static_cast<double>(domain.newest_begun_unix_ms()) / 1000);
+    int64_t begun_ms = domain.newest_begun_unix_ms();
+    if (begun_ms != 0) epoch_begun_.With({domain.name}).Set(static_cast<double>(begun_ms) / 1000);
   }
 }
 
 void Probe::ForgetLag() const {
-  for (const auto& family : {lag_records_, group_lag_, lag_seconds_, committed_offset_})
+  for (const auto& family :
+       {lag_records_, lag_stable_, blocked_, group_lag_, lag_seconds_, committed_offset_})
     family.RemoveAll();
 }
 
@@ -290,10 +324,22 @@ void Probe::Lag(const kafka::SourceSnapshot& source, std::span<const CommittedOf
                 int64_t now_ms) const {
   for (const kafka::PartitionSnapshot& partition : source.partitions) {
     std::string number = std::to_string(partition.partition);
-    int64_t lag = std::max<int64_t>(partition.lag_records, 0);
-    lag_records_.With({partition.topic, number}).Set(static_cast<double>(lag));
-    group_lag_.With({group_, partition.topic, number}).Set(static_cast<double>(lag));
-    lag_seconds_.With({partition.topic, number}).Set(LagSeconds(partition, now_ms));
+    if (partition.lag_records >= 0) {
+      auto lag = static_cast<double>(partition.lag_records);
+      lag_records_.With({partition.topic, number}).Set(lag);
+      group_lag_.With({group_, partition.topic, number}).Set(lag);
+    }
+    if (partition.lag_stable_records >= 0) {
+      lag_stable_.With({partition.topic, number})
+          .Set(static_cast<double>(partition.lag_stable_records));
+    }
+    if (std::optional<double> seconds = LagSeconds(partition, now_ms))
+      lag_seconds_.With({partition.topic, number}).Set(*seconds);
+    if (partition.blocked_since_ms >= 0) {
+      blocked_.With({partition.topic, number})
+          .Set(static_cast<double>(std::max<int64_t>(now_ms - partition.blocked_since_ms, 0)) /
+               1000);
+    }
   }
   for (const CommittedOffset& at : committed) {
     committed_offset_.With({at.topic, std::to_string(at.partition)})
@@ -309,7 +355,10 @@ void Probe::Queues(const kafka::SourceSnapshot& source,
 }
 
 WorkerProbe::WorkerProbe(const Probe& probe, size_t worker, std::function<void()> state_changed)
-    : probe_(probe), worker_(std::to_string(worker)), state_changed_(std::move(state_changed)) {}
+    : probe_(probe),
+      worker_number_(worker),
+      worker_(std::to_string(worker)),
+      state_changed_(std::move(state_changed)) {}
 
 void WorkerProbe::Committed(const stream::TransactionFacts& facts) {
   probe_.transactions_.Add();
@@ -350,6 +399,11 @@ void WorkerProbe::RecreateFailed(std::string_view text) {
       {{"worker", telemetry::SafeText(worker_)}, {"reason", telemetry::SafeText(text)}});
 }
 
+void WorkerProbe::RecordRefused(std::string_view text) {
+  Log(telemetry::Severity::kWarning, "record_refused",
+      {{"worker", telemetry::SafeText(worker_)}, {"reason", telemetry::SafeText(text)}});
+}
+
 void WorkerProbe::Assigned(size_t partitions) {
   Log(telemetry::Severity::kInfo, "partitions_assigned",
       {{"worker", telemetry::SafeText(worker_)}, {"partitions", static_cast<int64_t>(partitions)}});
@@ -372,12 +426,13 @@ void WorkerProbe::DependencyUnavailable(std::string_view text) {
 }
 
 void WorkerProbe::StateChanged(stream::DriverState state, std::string_view text) {
-  probe_.state_.With({worker_, stream::DriverStateName(state_)}).Set(0);
-  probe_.state_.With({worker_, stream::DriverStateName(state)}).Set(1);
+  probe_.State(worker_number_, state);
   state_ = state;
   state_changed_();
-  bool bad = state == stream::DriverState::kHalted;
-  Log(bad ? telemetry::Severity::kError : telemetry::Severity::kInfo, "worker_state",
+  auto severity = telemetry::Severity::kInfo;
+  if (state == stream::DriverState::kHalted) severity = telemetry::Severity::kError;
+  if (state == stream::DriverState::kDegraded) severity = telemetry::Severity::kWarning;
+  Log(severity, "worker_state",
       {{"worker", telemetry::SafeText(worker_)},
        {"state", telemetry::SafeText(stream::DriverStateName(state))},
        {"reason", telemetry::SafeText(text)}});

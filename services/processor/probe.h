@@ -24,8 +24,8 @@
 namespace sluice::processor {
 
 // How old the oldest record that waits to be read is at most, in seconds; 0 where none waits: it
-// came after the last one that was read, and after none waited.
-double LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms);
+// came after the last one that was read, and after none waited. nullopt: not known.
+std::optional<double> LagSeconds(const kafka::PartitionSnapshot& partition, int64_t now_ms);
 
 // Since the start; committed ones only.
 struct EventCounts {
@@ -71,6 +71,7 @@ class Probe final : public KeyServiceProbe {
   void Queues(const kafka::SourceSnapshot& source, const kafka::TransactionSnapshot& transaction,
               size_t worker) const;
   void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
+  void State(size_t worker, stream::DriverState state) const;
   void KeyServiceCall(std::string_view code, std::chrono::nanoseconds took,
                       size_t values) const override;
   void KeyServiceAway(bool away) const { key_service_away_.Set(away ? 1 : 0); }
@@ -94,11 +95,12 @@ class Probe final : public KeyServiceProbe {
       recreations_;
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
-  telemetry::Family<telemetry::Gauge> lag_records_, group_lag_, lag_seconds_, committed_offset_,
-      queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_, confirmed_,
-      full_read_interval_, plan_info_, epoch_, epoch_begun_;
+  telemetry::Family<telemetry::Gauge> lag_records_, lag_stable_, blocked_, group_lag_, lag_seconds_,
+      committed_offset_, queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_,
+      confirmed_, full_read_interval_, plan_info_, epoch_, epoch_begun_;
   telemetry::Family<telemetry::Counter> reloads_;
-  telemetry::Gauge reload_refused_, unconfirmed_;
+  telemetry::Gauge reload_refused_;
+  telemetry::Family<telemetry::Gauge> unconfirmed_;
   telemetry::Counter pins_;
   telemetry::Family<telemetry::Counter> pin_waits_;
   telemetry::Family<telemetry::Counter> key_service_calls_;
@@ -119,6 +121,7 @@ class WorkerProbe final : public stream::DriverProbe {
                std::string_view text) override;
   void Recreated(stream::RecreateCause cause, std::chrono::nanoseconds took) override;
   void RecreateFailed(std::string_view text) override;
+  void RecordRefused(std::string_view text) override;
   void Assigned(size_t partitions) override;
   void Revoked(bool lost) override;
   void DependencyUnavailable(std::string_view text) override;
@@ -130,6 +133,7 @@ class WorkerProbe final : public stream::DriverProbe {
 
  private:
   const Probe& probe_;
+  const size_t worker_number_;
   const std::string worker_;
   const std::function<void()> state_changed_;
   std::atomic<stream::DriverState> state_ = stream::DriverState::kStarting;

@@ -14,7 +14,7 @@ using ::testing::Not;
 
 TEST(LagSeconds, IsZeroWhereNothingWaits) {
   EXPECT_EQ(LagSeconds({.lag_records = 0, .last_timestamp_ms = 1'000}, 9'000), 0);
-  EXPECT_EQ(LagSeconds({.lag_records = -1, .last_timestamp_ms = 1'000}, 9'000), 0);
+  EXPECT_EQ(LagSeconds({.lag_records = -1, .last_timestamp_ms = 1'000}, 9'000), std::nullopt);
 }
 
 TEST(LagSeconds, CountsFromTheLastRecordReadWhereOthersWait) {
@@ -106,6 +106,39 @@ TEST_F(ProbeTest, APlanThatIsNoLongerInUseIsNotToldOf) {
   // The same again, such as with another key service, is still in use.
   probe_.Running(next.get(), *next);
   EXPECT_THAT(registry_.Serialize(), HasSubstr(next->fingerprint() + "\"} 1"));
+}
+
+TEST_F(ProbeTest, WhatIsNotKnownIsAbsentAndNot0) {
+  std::string text = Scrape({{.topic = "raw", .partition = 3}});
+  for (const char* name : {"sluice_lag_records{", "sluice_lag_seconds{",
+                           "sluice_lag_stable_records{", "sluice_input_blocked_seconds{",
+                           "kafka_consumergroup_lag{", "sluice_reference_unconfirmed_seconds "})
+    EXPECT_THAT(text, Not(HasSubstr(name)));
+  probe_.Unconfirmed(std::chrono::seconds(3));
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_reference_unconfirmed_seconds 3"));
+  probe_.Unconfirmed(std::nullopt);
+  EXPECT_THAT(registry_.Serialize(), Not(HasSubstr("sluice_reference_unconfirmed_seconds ")));
+}
+
+TEST_F(ProbeTest, AnOpenTransactionOfAnothersIsShown) {
+  std::string text = Scrape({{.topic = "raw",
+                              .partition = 3,
+                              .next_offset = 10,
+                              .lag_records = 7,
+                              .lag_stable_records = 0,
+                              .blocked_since_ms = 4'000,
+                              .blocked_offset = 10}});
+  EXPECT_THAT(text, HasSubstr(R"(sluice_lag_records{partition="3",topic="raw"} 7)"));
+  EXPECT_THAT(text, HasSubstr(R"(sluice_lag_stable_records{partition="3",topic="raw"} 0)"));
+  EXPECT_THAT(text, HasSubstr(R"(sluice_input_blocked_seconds{partition="3",topic="raw"} 5)"));
+}
+
+TEST_F(ProbeTest, AWorkerIsInOneState) {
+  probe_.State(0, stream::DriverState::kRunning);
+  probe_.State(0, stream::DriverState::kDegraded);
+  std::string text = registry_.Serialize();
+  EXPECT_THAT(text, HasSubstr(R"(sluice_worker_state{state="running",worker="0"} 0)"));
+  EXPECT_THAT(text, HasSubstr(R"(sluice_worker_state{state="degraded",worker="0"} 1)"));
 }
 
 TEST_F(ProbeTest, WhatWasCommittedIsForgottenWithTheAssignment) {

@@ -35,9 +35,6 @@ std::unique_ptr<ControlLog> MakeControlLog(const config::v1::Processor& config) 
   options.topic = config.reference().control().topic();
   options.group = PinningGroup(config);
   options.input = config.pipeline().input().topic();
-  // A worker that waits for another one's transaction mustn't look as if it hung.
-  options.idle_timeout_ms =
-      Or(kafka.transaction_timeout_ms(), stream::DriverOptions().transaction_timeout_ms) * 3 / 2;
   return std::make_unique<KafkaControlLog>(std::move(options));
 }
 
@@ -165,9 +162,6 @@ absl::Status Processor::Start() {
   SLUICE_RETURN_IF_ERROR(editions_->Start());
   SLUICE_RETURN_IF_ERROR(http_->Start());
   SLUICE_RETURN_IF_ERROR(rpc_->Start());
-  for (const auto& worker : workers_) {
-    SLUICE_RETURN_IF_ERROR(worker->source->Start());
-  }
   for (const auto& owned : workers_) {
     Worker* worker = owned.get();
     worker->thread = std::thread([this, worker] {
@@ -208,6 +202,7 @@ void Processor::Collect() {
     probe_.Lag(source, worker.probe->committed(), clock_.UnixMillis());
     probe_.Queues(source, worker.transaction->snapshot(), i);
     probe_.Uncommitted(i, worker.driver->uncommitted_for());
+    probe_.State(i, worker.driver->snapshot().state);
   }
   editions_->Collect();
 }
@@ -237,7 +232,7 @@ void Processor::FillStatus(v1::GetStatusResponse& status) const {
       at.set_partition(partition.partition);
       at.set_next_offset(partition.next_offset);
       at.set_lag_records(partition.lag_records);
-      at.set_lag_seconds(LagSeconds(partition, clock_.UnixMillis()));
+      at.set_lag_seconds(LagSeconds(partition, clock_.UnixMillis()).value_or(-1));
     }
   }
 }

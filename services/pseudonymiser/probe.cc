@@ -94,7 +94,8 @@ void Probe::Keyring(const privacy::Keyring& keyring) {
   keyring_generation_.Set(static_cast<double>(keyring.generation()));
   for (const privacy::KeyringDomain& domain : keyring.domains()) {
     epoch_.With({domain.name}).Set(domain.newest());
-    epoch_begun_.With({domain.name}).Set(static_cast<double>(domain.newest_begun_unix_ms()) / 1000);
+    int64_t begun_ms = domain.newest_begun_unix_ms();
+    if (begun_ms != 0) epoch_begun_.With({domain.name}).Set(static_cast<double>(begun_ms) / 1000);
   }
 }
 

@@ -48,8 +48,8 @@ TESTS_ALSO = {"services/processor": ["services/audit", "services/reference",
 
 # Third-party headers with one door.
 DOORS = [
-    (r"librdkafka/", ["common/kafka", "tests/support", "benchmarks"]),
-    (r"prometheus/|civetweb|CivetServer", ["common/telemetry"]),
+    (r"librdkafka/", ["common/kafka", "tests/support", "tests/simulation", "benchmarks"]),
+    (r"prometheus/", ["common/telemetry"]),
     (r"grpcpp/|grpc/", ["common/rpc"]),
     (r"simdjson", ["common/event", "services/processor", "services/ctl"]),
     (r"re2/", ["common/validation", "common/contract", "common/enrichment"]),

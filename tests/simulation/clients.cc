@@ -206,6 +206,7 @@ class Consumer final : public kafka::ConsumerClient {
     return answer;
   }
 
+  std::string Refusal() const override { return ""; }
   Time last_heard() const override { return heard_; }
   int64_t read_ahead_bytes() const override { return 0; }
 
@@ -485,6 +486,9 @@ class Producer final : public kafka::ProducerClient {
     }
   }
   ErrorCode FatalError() const override { return state_ == kFatal ? fatal_ : 0; }
+  CallError Why() override {
+    return state_ == kAbortable && abortable_ != 0 ? Abortable() : CallError();
+  }
   kafka::DeliveryError delivery_error() const override { return delivery_; }
   std::string Refusal() const override { return ""; }
   bool tainted() const override { return tainted_; }

@@ -26,7 +26,10 @@ absl::Status ToStatus(const stream::Result& result) {
           base::StrCat("another run has taken this work over, or the broker gave a transaction up "
                        "for its age; run it again to go on from what is committed: ",
                        result.text));
+    case stream::Verdict::kDenied:
+      return absl::PermissionDeniedError(result.text);
     case stream::Verdict::kHalt:
+    case stream::Verdict::kRefused:
       return absl::FailedPreconditionError(result.text);
     default:
       return absl::UnavailableError(result.text);
@@ -35,8 +38,8 @@ absl::Status ToStatus(const stream::Result& result) {
 
 }  // namespace
 
-GroupMetadataPtr BatchWriter::Group::group_metadata() const {
-  return GroupMetadataPtr(rd_kafka_consumer_group_metadata_new(name_.c_str()));
+std::unique_ptr<GroupMetadata> BatchWriter::Group::group_metadata() const {
+  return MetadataOfNoMember(name_);
 }
 
 absl::StatusOr<std::unique_ptr<BatchWriter>> BatchWriter::Create(BatchWriterOptions options) {

@@ -50,7 +50,7 @@ class BatchWriter {
   class Group final : public GroupMember {
    public:
     explicit Group(std::string name) : name_(std::move(name)) {}
-    GroupMetadataPtr group_metadata() const override;
+    std::unique_ptr<GroupMetadata> group_metadata() const override;
 
    private:
     const std::string name_;

@@ -115,6 +115,8 @@ class ConsumerClient {
   virtual void AskTopics(const std::vector<std::string>& topics) = 0;
   virtual std::optional<std::vector<TopicIdentity>> TakeTopics() = 0;
 
+  // Why a broker turns this client away, and what to do; empty: it doesn't. Thread-safe.
+  virtual std::string Refusal() const = 0;
   // When a broker last answered anything; thread-safe.
   virtual std::chrono::steady_clock::time_point last_heard() const = 0;
   // Bytes read ahead; thread-safe.
@@ -156,6 +158,9 @@ class ProducerClient {
   // Serves what has been delivered, or not.
   virtual void Poll(std::chrono::milliseconds wait) = 0;
   virtual ErrorCode FatalError() const = 0;
+  // Why the open transaction must be aborted: a call that fails because it must says only that.
+  // ok(): it needn't, or that isn't known.
+  virtual CallError Why() = 0;
   // Of the first record of the transaction that couldn't be delivered; the others' follow from it.
   virtual DeliveryError delivery_error() const = 0;
   // Why a broker turns this client away, and what to do; empty: it doesn't.

@@ -305,6 +305,7 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
     return topics;
   }
 
+  std::string Refusal() const override { return ClientContext::Refusal(); }
   steady_clock::time_point last_heard() const override {
     return steady_clock::time_point(steady_clock::duration(heard_.load()));
   }
@@ -494,6 +495,12 @@ class RdProducer final : public ProducerClient, private ClientContext {
   ErrorCode FatalError() const override {
     char text[512];
     return rd_kafka_fatal_error(client_.get(), text, sizeof(text));
+  }
+  // Nothing can begin now; what refuses it is why.
+  CallError Why() override {
+    CallError why = ToError(rd_kafka_begin_transaction(client_.get()));
+    if (!why.requires_abort || why.code == RD_KAFKA_RESP_ERR__STATE) return {};
+    return why;
   }
   DeliveryError delivery_error() const override { return delivery_error_; }
   std::string Refusal() const override { return ClientContext::Refusal(); }

@@ -458,7 +458,10 @@ std::string KafkaSource::Trouble() const {
   Time now = clock_.Now();
   if (auto* none = std::get_if<NoClient>(&state_))
     return base::StrCat("no Kafka client can be made, it is tried again: ", none->reason);
-  if (now - heard_ >= kSilenceMax) return "no broker answers";
+  if (now - heard_ >= kSilenceMax) {
+    std::string refusal = client_ == nullptr ? "" : client_->Refusal();
+    return base::StrCat("no broker answers", refusal.empty() ? "" : ": ", refusal);
+  }
   auto* at = std::get_if<Positioning>(&state_);
   if (at != nullptr && now - at->since >= kSilenceMax) {
     return at->reason.empty() ? "the group's positions can't be read" : at->reason;

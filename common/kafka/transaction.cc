@@ -269,21 +269,39 @@ Result KafkaTransaction::Classify(const CallError& error, std::string_view call)
     return {verdict, std::move(text)};
   }
   if (error.requires_abort) {
-    epoch_->Poll(milliseconds(0));
-    DeliveryError delivery = epoch_->delivery_error();
-    if (delivery.code != 0) {
-      base::StrAppend(text, "; the first failed record, of topic ", options_.topics[delivery.topic],
-                      ": ", rd_kafka_err2str(Rd(delivery.code)), AclAdvice(Rd(delivery.code)));
-      if (delivery.code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) limits_ = Limits::kTooLarge;
-      if (IsRefused(delivery.code)) return {Verdict::kRefused, std::move(text), delivery.topic};
-      if (Verdict verdict = VerdictOf(delivery.code); verdict != Verdict::kAbort)
-        return {verdict, std::move(text)};
+    if (error.code == RD_KAFKA_RESP_ERR__STATE) {
+      CallError why = epoch_->Why();
+      if (!why.ok() && why.code != error.code) return Classify(why, call);
     }
+    Result delivery = FromDelivery(text);
+    if (!delivery.ok() && delivery.verdict != Verdict::kAbort) return delivery;
+    if (!delivery.ok()) text = std::move(delivery.text);
     return {VerdictOf(error.code), std::move(text)};
   }
   if (error.retriable) return {Verdict::kRetry, std::move(text)};
   if (VerdictOf(error.code) == Verdict::kDenied) return {Verdict::kDenied, std::move(text)};
   return {Verdict::kRecreate, std::move(text)};
+}
+
+Result KafkaTransaction::FromDelivery(std::string text) {
+  epoch_->Poll(milliseconds(0));
+  DeliveryError delivery = epoch_->delivery_error();
+  if (delivery.code == 0) return {};
+  base::StrAppend(text, text.empty() ? "" : "; ", "the first failed record, of topic ",
+                  options_.topics[delivery.topic], ": ", rd_kafka_err2str(Rd(delivery.code)),
+                  AclAdvice(Rd(delivery.code)));
+  if (delivery.code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) limits_ = Limits::kTooLarge;
+  if (IsRefused(delivery.code)) return {Verdict::kRefused, std::move(text), delivery.topic};
+  return {VerdictOf(delivery.code), std::move(text)};
+}
+
+// A client in whose transaction a delivery has failed refuses further records without saying why.
+Result KafkaTransaction::Cause() {
+  if (epoch_ == nullptr) return {};
+  Result delivery = FromDelivery("");
+  if (!delivery.ok() && delivery.verdict != Verdict::kAbort) return delivery;
+  CallError why = epoch_->Why();
+  return why.ok() ? delivery : Classify(why, "produce");
 }
 
 Result KafkaTransaction::Begin() {

@@ -63,6 +63,7 @@ class KafkaTransaction final : public stream::Transaction {
   size_t record_bytes_max(size_t topic) const override { return record_bytes_max_[topic]; }
   stream::Result SendOffsets(std::span<const stream::Position> next) override;
   stream::Result Commit() override;
+  stream::Result Cause() override;
   stream::Result Abort() override;
   stream::Result Recreate() override;
   bool tainted() const override;
@@ -96,6 +97,8 @@ class KafkaTransaction final : public stream::Transaction {
   absl::Status StartEpoch();
   stream::Result Classify(const CallError& error, std::string_view call);
   stream::Result LookUpTopics();
+  // What the first record that couldn't be delivered means; kOk: there is none. Adds to `text`.
+  stream::Result FromDelivery(std::string text);
 
   const TransactionOptions options_;
   const GroupMember& member_;

@@ -38,16 +38,6 @@ struct Overloaded : Visitors... {
 template <typename... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
-// What an error of Output::Produce means for its transaction.
-Result FromProduce(const absl::Status& status) {
-  // kInvalidArgument: the Transform broke a limit it can ask for; the same record would again.
-  bool permanent = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
-  Verdict verdict = permanent                          ? Verdict::kHalt
-                    : absl::IsPermissionDenied(status) ? Verdict::kDenied
-                                                       : Verdict::kAbort;
-  return {verdict, std::string(base::View(status.message()))};
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Driver>> Driver::Create(DriverOptions options, Source& source,
@@ -231,7 +221,11 @@ void Driver::Process(const Records& records, Time taken, int attempts) {
   int64_t records_before = output_.records;
   absl::Status status = transform_.Process(records.records, output_);
   Beat();
-  if (!output_.failure.ok()) return Fail(FromProduce(output_.failure));
+  if (!output_.failure.ok()) {
+    // The one to blame may be among these.
+    Account(records, start, taken);
+    return Fail(FromProduce(output_.failure));
+  }
   if (!status.ok() && output_.records != records_before) {
     // All or nothing is the Transform's promise; half of a chunk must not be committed even so.
     return Fail(
@@ -251,8 +245,14 @@ void Driver::Process(const Records& records, Time taken, int attempts) {
   }
   if (!status.ok()) return Halt(std::string(base::View(status.message())), /*retry=*/false);
 
-  if (!running->batch) running->batch = Batch{start, taken, 0, {}};
-  Batch& batch = *running->batch;
+  Account(records, start, taken);
+  probe_.ChunkProcessed(records.records.size(), clock_.Now() - start);
+}
+
+void Driver::Account(const Records& records, Time start, Time taken) {
+  auto& open = std::get<Running>(state_).batch;
+  if (!open) open = Batch{start, taken, 0, {}};
+  Batch& batch = *open;
   batch.events += static_cast<int64_t>(records.records.size());
   for (const Position& position : records.next) {
     auto same = std::find_if(batch.next.begin(), batch.next.end(),
@@ -263,7 +263,17 @@ void Driver::Process(const Records& records, Time taken, int attempts) {
       *same = position;
     }
   }
-  probe_.ChunkProcessed(records.records.size(), clock_.Now() - start);
+}
+
+Result Driver::FromProduce(const absl::Status& status) {
+  Result cause = transaction_.Cause();
+  if (!cause.ok()) return cause;
+  // kInvalidArgument: the Transform broke a limit it can ask for; the same record would again.
+  bool permanent = absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+  Verdict verdict = permanent                          ? Verdict::kHalt
+                    : absl::IsPermissionDenied(status) ? Verdict::kDenied
+                                                       : Verdict::kAbort;
+  return {verdict, std::string(base::View(status.message()))};
 }
 
 bool Driver::Commit() {

@@ -206,6 +206,9 @@ class Driver {
   // The batch at hand, if there is one. False: what was read and isn't committed is read again.
   bool Commit();
   void VerifyCommit(const std::vector<Position>& sent);
+  void Account(const Records& records, Time start, Time taken);
+  // What an error of Output::Produce means for its transaction.
+  Result FromProduce(const absl::Status& status);
   // Ends the open transaction, if any, so that its records are done again.
   void Fail(Result result);
   // What a refused record's transaction leads to.

@@ -106,6 +106,8 @@ class FakeTransaction final : public Transaction {
   absl::Status Produce(const OutputRecord& record) override {
     EXPECT_TRUE(begun_) << "produced outside a transaction";
     if (!produce_error.ok()) return std::exchange(produce_error, absl::OkStatus());
+    if (refuses_at_produce && std::any_of(pending_.begin(), pending_.end(), refuses))
+      return absl::InternalError("erroneous state");
     pending_.emplace_back(*record.value);
     return absl::OkStatus();
   }
@@ -123,6 +125,10 @@ class FakeTransaction final : public Transaction {
       pending_.clear();
       broker_.committed = offset_;
     });
+  }
+  Result Cause() override {
+    if (!refuses || std::none_of(pending_.begin(), pending_.end(), refuses)) return {};
+    return {Verdict::kRefused, "topic out: timestamp out of bounds", refusing_topic};
   }
   Result Abort() override {
     return Do("abort", [&] {
@@ -146,6 +152,7 @@ class FakeTransaction final : public Transaction {
   // Which records no broker takes, at the commit.
   std::function<bool(const std::string&)> refuses;
   size_t refusing_topic = 0;
+  bool refuses_at_produce = false;  // the delivery fails at once, and further records with it
 
  private:
   template <typename Effect>
@@ -694,6 +701,18 @@ TEST_F(DriverTest, ATopicThatRefusesARecordCostsThatRecordOnly) {
   EXPECT_LT(clock_.Now() - start, milliseconds(3'000)) << "without a back-off";
 }
 
+TEST_F(DriverTest, ARefusalThatComesWhileFurtherRecordsAreWrittenIsFoundToo) {
+  options_.commit_events = 16;
+  options_.chunk_events = 16;
+  Fill(40);
+  transaction_.refuses_at_produce = true;
+  transaction_.refuses = [](const std::string& value) { return value == "r7"; };
+  ASSERT_TRUE(RunUntilVisible(40).ok());
+  broker_.log[7] = "qr7";
+  ExpectExactlyOnce();
+  EXPECT_THAT(transform_.refused_records, ElementsAre(7));
+}
+
 TEST_F(DriverTest, ATopicThatRefusesEverythingHaltsTheWorker) {
   options_.refusals_per_minute_max = 5;
   options_.commit_events = 2;
@@ -746,8 +765,7 @@ TEST_F(DriverTest, SaysThatNoRecordsComeAndThatTheyDoAgain) {
                 }
                 return polls == 10;
               }).ok());
-  EXPECT_THAT(probe_.states,
-              ElementsAre("starting", "running", "degraded", "running", "draining", "stopped"));
+  EXPECT_THAT(probe_.states, ElementsAre("running", "degraded", "running", "draining", "stopped"));
 }
 
 TEST_F(DriverTest, ACallThatHangsShowsAsDegraded) {

@@ -53,6 +53,9 @@ class Transaction : public Output {
   // At most one set of positions per transaction; a retry passes the same.
   virtual Result SendOffsets(std::span<const Position> next) = 0;
   virtual Result Commit() = 0;
+  // After a Produce() that failed: why the open transaction can't be completed, where that is known;
+  // else kOk.
+  virtual Result Cause() { return {}; }
   virtual Result Abort() = 0;
   // Takes a new producer epoch: nothing that is late of the old one can take effect any more, and a
   // transaction that was left open is aborted. Also the first call.

@@ -190,7 +190,7 @@ TEST(HttpServer, AResultIsGivenAgainWhileANewerOneDoesNotCome) {
 TEST(HttpServer, RefusesWhatIsNoRequest) {
   Registry registry;
   auto server = Serve({}, registry);
-  EXPECT_THAT(Ask(server->port(), "\x16\x03\x01", "\x02"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(Ask(server->port(), "\x16\x03\x01", "\x02 \x03"), StartsWith("HTTP/1.1 400 "));
   EXPECT_THAT(Ask(server->port(), "GET", std::string(20'000, 'a')),
               testing::AnyOf(StartsWith("HTTP/1.1 404 "), StartsWith("HTTP/1.1 431 ")));
 }

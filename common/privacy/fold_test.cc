@@ -60,7 +60,7 @@ TEST(Fold, IsLinearInCombiningMarks) {
   for (int i = 0; i < 200'000; ++i) text += "\u0301";
   for (int i = 0; i < 200'000; ++i) text += "\u0316";
   std::string once = Fold(text);
-  EXPECT_TRUE(once.starts_with("a\u0316"));
+  EXPECT_TRUE(once.starts_with("\u00E1\u0316\u0316"));
   EXPECT_EQ(Fold(once), once);
 }
 

@@ -120,21 +120,23 @@ constexpr std::string_view kNameSeparators = " '-.,`";
 bool PersonName(std::string_view value, std::string& out) {
   const size_t begin = out.size();
   AppendFolded(value, out);
-  const size_t end = out.size();
-  size_t kept = begin;
-  for (size_t i = begin; i < end; ++i) {
-    if (!In(out[i], kNameSeparators)) out[kept++] = out[i];
-  }
-  // Nothing but separators is no name, and yet a value of its own.
-  if (kept == begin || kept == end) return end > begin;
-  const bool ascii = IsAscii(std::string_view(out).substr(begin, kept - begin));
-  out.resize(kept);
-  if (!ascii) {  // a mark may have come to stand behind a letter
+  // Once for all but what isn't ASCII: there a mark may come to stand behind a letter, and bytes
+  // that were no character may become one. What comes of that is folded, and has no more of either.
+  for (int times = 0; times < 3; ++times) {
+    const size_t end = out.size();
+    size_t kept = begin;
+    for (size_t i = begin; i < end; ++i) {
+      if (!In(out[i], kNameSeparators)) out[kept++] = out[i];
+    }
+    // Nothing but separators is no name, and yet a value of its own.
+    if (kept == begin || kept == end) break;
+    out.resize(kept);
+    if (IsAscii(std::string_view(out).substr(begin))) break;
     const std::string joined = out.substr(begin);
     out.resize(begin);
     AppendFolded(joined, out);
   }
-  return true;
+  return out.size() > begin;
 }
 
 std::string_view Trimmed(std::string_view text) {

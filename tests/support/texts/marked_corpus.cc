@@ -13,6 +13,7 @@ using base::StrCat;
 
 struct Mark {
   std::string_view name, text;
+  bool unseen = false;
 };
 constexpr Mark kMarks[] = {
     {"space", " "},
@@ -40,13 +41,13 @@ constexpr Mark kMarks[] = {
     {"em space", "\u2003"},
     {"ideographic space", "\u3000"},
     {"line separator", "\u2028"},
-    {"zero-width space", "\u200B"},
-    {"zero-width joiner", "\u200D"},
-    {"soft hyphen", "\u00AD"},
-    {"byte-order mark", "\uFEFF"},
-    {"left-to-right mark", "\u200E"},
-    {"right-to-left mark", "\u200F"},
-    {"left-to-right embedding", "\u202A"},
+    {"zero-width space", "\u200B", true},
+    {"zero-width joiner", "\u200D", true},
+    {"soft hyphen", "\u00AD", true},
+    {"byte-order mark", "\uFEFF", true},
+    {"left-to-right mark", "\u200E", true},
+    {"right-to-left mark", "\u200F", true},
+    {"left-to-right embedding", "\u202A", true},
     {"section sign", "\u00A7"},
     {"pilcrow", "\u00B6"},
     {"degree sign", "\u00B0"},
@@ -302,6 +303,8 @@ std::string MarkedCorpus::Disguised(std::string text, PlantedText& out) {
       out.unseen = true;
       return StrCat("\u202A", text, "\u202C");
     case 2: {
+      // Where what parts the words can't be seen either, nobody could read it.
+      if (out.unseen) return text;
       out.unseen = true;
       size_t at = 1 + Below(text.size() - 1);
       while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
@@ -620,6 +623,7 @@ PlantedText MarkedCorpus::Next(size_t sort, size_t mark) {
   const std::string value = sort >= kFullName ? Name(sort, out) : Value(sort, out);
   if (sort < kFullName) out.names.push_back(StrCat(Pick(kFirst), " ", Pick(kLast)));
   const std::string_view beside = kMarks[mark].text;
+  out.unseen = kMarks[mark].unseen;
   out.text = Pick(kLeads);
   if (sort == kShoulder) {
     base::StrAppend(out.text, beside, "PC ");

@@ -315,7 +315,7 @@ absl::Status RunHostile(const Options&, Report& report) {
   base::SystemRandom random;
   SLUICE_ASSIGN_OR_RETURN(auto keyring,
                           privacy::Keyring::Create({{"inside", "in"}, {"outside", "out"}}, random));
-  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(*keyring));
+  SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(keyring));
   SLUICE_ASSIGN_OR_RETURN(auto keys, privacy::NewSealingKeys(random));
   SLUICE_ASSIGN_OR_RETURN(auto sealer, privacy::Sealer::Create(keys.public_pem, random));
   SLUICE_ASSIGN_OR_RETURN(auto engine, engine::Engine::Create(pipeline, *pseudonymiser, *sealer));

@@ -39,9 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   const bool geo = data[0] % 3 == 2;
   RowSet::Builder builder(geo ? areas : rows);
-  absl::Status status = (data[0] % 3 == 0   ? ReadCsv
-                         : data[0] % 3 == 1 ? ReadJsonLines
-                                            : ReadGeoJson)(text, "rows", builder);
+  absl::Status status = data[0] % 3 == 0   ? ReadCsv(text, "rows", builder)
+                        : data[0] % 3 == 1 ? ReadJsonLines(text, "rows", builder)
+                                           : ReadGeoJson(text, "rows", builder);
   sluice::fuzz::Require(status.ok() || status.message().find("rows") != absl::string_view::npos,
                         "an error without the source's name");
   if (!status.ok()) return 0;

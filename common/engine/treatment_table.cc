@@ -227,7 +227,7 @@ constexpr std::array<TreatmentRow, kTreatmentKinds> kRows = {{
      .shows = "the bucket",
      .promise = "idempotent; order kept; never above the value; a decimal multiple of the width",
      .oracle = "decimal (Python)",
-     .refusal = "isn't a number: it has no bucket"},
+     .refusal = "isn't a number that counts or measures: it has no bucket"},
     {.kind = TreatmentKind::kSnap,
      .name = "generalise: snap",
      .subject = Subject::kPointNumber,
@@ -330,7 +330,7 @@ std::string_view SubjectInWords(Subject subject) {
     case Subject::kText:
       return "string";
     case Subject::kNumber:
-      return "integer, float, double";
+      return "integer, float or double that isn't an identifier";
     case Subject::kIdentifier:
       return "identifier: string, integer";
     case Subject::kFormatKind:
@@ -450,6 +450,7 @@ bool Accepts(const TreatmentRow& row, const Node& node) {
     case Subject::kText:
       return node.type == Type::kString;
     case Subject::kNumber:
+      if (is.identifier != 0) return false;  // a number that identifies is no quantity
       return node.type == Type::kInt32 || node.type == Type::kInt64 || node.type == Type::kUint32 ||
              node.type == Type::kUint64 || node.type == Type::kFloat || node.type == Type::kDouble;
     case Subject::kIdentifier:

@@ -42,7 +42,7 @@ inline constexpr size_t kTreatmentKinds = 21;
 enum class Subject : uint8_t {
   kAnything,
   kText,         // of the type string
-  kNumber,       // an integer, float or double
+  kNumber,       // an integer, float or double that isn't an identifier
   kIdentifier,   // of any identifier kind
   kFormatKind,   // of an identifier kind with a format that can be preserved
   kFreeText,     // a string that is free_text

@@ -132,9 +132,10 @@ bool PersonName(std::string_view value, std::string& out) {
     if (kept == begin || kept == end) break;
     out.resize(kept);
     if (IsAscii(std::string_view(out).substr(begin))) break;
-    const std::string joined = out.substr(begin);
-    out.resize(begin);
-    AppendFolded(joined, out);
+    // In place: nothing moves while it is read.
+    out.reserve(kept + 3 * (kept - begin));
+    AppendFolded({out.data() + begin, kept - begin}, out);
+    out.erase(begin, kept - begin);
   }
   return out.size() > begin;
 }

@@ -19,6 +19,8 @@ namespace sluice::reference {
 namespace {
 
 constexpr size_t kCopyBytes = 1024 * 1024;
+// Of a text in memory. What its rows may take is the store's.
+constexpr uint64_t kMemoryBytesMax = uint64_t{8} << 30;
 
 absl::Status CantRead(const std::string& name) {
   return absl::NotFoundError(base::StrCat(name, ": can't be read"));
@@ -47,6 +49,11 @@ absl::StatusOr<FileText> FileText::Read(const std::string& path, const std::stri
   absl::Cleanup close_from = [from] { close(from); };
   struct stat found {};
   if (fstat(from, &found) != 0) return CantRead(name);
+  if (static_cast<uint64_t>(found.st_size) > kMemoryBytesMax) {
+    return absl::FailedPreconditionError(
+        base::StrCat(name, ": is larger than ", kMemoryBytesMax,
+                     " bytes: set store: mapped, or split it into files of a folder"));
+  }
   FileText text;
   // One more, to see the end in the same pass.
   text.memory_.resize(static_cast<size_t>(found.st_size) + 1);
@@ -54,7 +61,7 @@ absl::StatusOr<FileText> FileText::Read(const std::string& path, const std::stri
     if (size == text.memory_.size()) text.memory_.resize(size + size / 2 + kCopyBytes);
     ssize_t got = read(from, text.memory_.data() + size, text.memory_.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return CantRead(name);
+    if (got < 0 || size > kMemoryBytesMax) return CantRead(name);
     size += static_cast<size_t>(got);
     if (got > 0) continue;
     text.memory_.resize(size);

@@ -113,6 +113,26 @@ TEST_F(SourceTest, APipeAndAFolderWithinAreNoFiles) {
   EXPECT_THAT(mapped->Read().status().ToString(), HasSubstr("a.csv: isn't a file"));
 }
 
+TEST_F(SourceTest, WhatMemoryWouldNotHoldIsRefused) {
+  std::ofstream(path("a.csv")) << "code,name\n";
+  std::filesystem::resize_file(path("a.csv"), uint64_t{9} << 30);  // of a disk it takes nothing
+  EXPECT_THAT(SourceFromText(Set("csv", path("a.csv")))->Read().status().ToString(),
+              HasSubstr("a.csv: is larger than 8589934592 bytes: set store: mapped"));
+  Store store;
+  store.LimitMemory(1000);
+  auto builder = store.Begin(*enrichment::Schema::Create(SetFromText(kSchema).schema()));
+  ASSERT_TRUE(builder.ok()) << builder.status();
+  absl::Status status;
+  int rows = 0;
+  for (; status.ok() && rows < 100; ++rows) {
+    std::string code = base::StrCat(rows);
+    status = (*builder)->Add(std::vector{event::Value::Text(code), event::Value::Text("name")},
+                             {"s.csv", rows});
+  }
+  EXPECT_EQ(rows, 6);
+  EXPECT_THAT(status.ToString(), HasSubstr("s.csv: line 5: the rows take more than 1000 bytes"));
+}
+
 TEST_F(SourceTest, AMemberMayBeInAnotherFileOfTheFolder) {
   std::filesystem::create_directory(path("f"));
   WriteText(path("f/a.jsonl"), "{\"code\":\"1\"}\n");

@@ -41,11 +41,22 @@ class Interruptible : public VersionBuilder {
 
 class MemoryBuilder final : public Interruptible {
  public:
-  MemoryBuilder(std::shared_ptr<const Schema> schema, std::shared_ptr<const Interrupt> interrupt)
-      : Interruptible(std::move(interrupt)), rows_(std::move(schema)) {}
+  MemoryBuilder(std::shared_ptr<const Schema> schema, size_t bytes_max,
+                std::shared_ptr<const Interrupt> interrupt)
+      : Interruptible(std::move(interrupt)), bytes_max_(bytes_max), rows_(std::move(schema)) {}
   const Schema& schema() const override { return rows_.schema(); }
   absl::Status Add(std::span<const event::Value> row, const enrichment::RowPlace& place) override {
     SLUICE_RETURN_IF_ERROR(Check());
+    // Its cells twice, as they are put in order, its place in the order, and its texts.
+    bytes_ += 2 * row.size_bytes() + kRowBytes;
+    for (const event::Value& value : row)
+      if (value.kind == event::ValueKind::kText) bytes_ += value.size;
+    if (bytes_ > bytes_max_) {
+      return enrichment::RowError(
+          schema(), row, place,
+          base::StrCat("the rows take more than ", bytes_max_,
+                       " bytes of memory: set store: mapped, or take rows and columns out"));
+    }
     return rows_.Add(row, place);
   }
   size_t size() const override { return rows_.size(); }
@@ -53,6 +64,9 @@ class MemoryBuilder final : public Interruptible {
   absl::StatusOr<RowsPtr> Finish() override { return rows_.Finish(); }
 
  private:
+  static constexpr size_t kRowBytes = 128;
+  const size_t bytes_max_;
+  size_t bytes_ = 0;
   RowSet::Builder rows_;
 };
 
@@ -112,7 +126,8 @@ absl::StatusOr<std::string> Store::Folder() const {
 
 absl::StatusOr<std::unique_ptr<VersionBuilder>> Store::Begin(
     std::shared_ptr<const Schema> schema) const {
-  if (!mapped_) return std::make_unique<MemoryBuilder>(std::move(schema), interrupt_);
+  if (!mapped_)
+    return std::make_unique<MemoryBuilder>(std::move(schema), memory_bytes_max_, interrupt_);
   SLUICE_ASSIGN_OR_RETURN(std::string folder, Folder());
   static std::atomic<uint64_t> files = 0;
   std::string file =

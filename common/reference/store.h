@@ -35,6 +35,10 @@ class Store {
   // for temporary files.
   static Store Mapped(std::string set, std::string folder);
 
+  // What rows in memory may take at most, of each version: beyond it a version is refused, as it
+  // would end the process.
+  static constexpr size_t kMemoryBytesMax = size_t{8} << 30;
+  void LimitMemory(size_t bytes_max) { memory_bytes_max_ = bytes_max; }
   // Builders refuse further rows (kCancelled) once it is raised.
   void EndWith(std::shared_ptr<const Interrupt> interrupt) { interrupt_ = std::move(interrupt); }
 
@@ -47,6 +51,7 @@ class Store {
   absl::StatusOr<std::string> Folder() const;
 
   bool mapped_ = false;
+  size_t memory_bytes_max_ = kMemoryBytesMax;
   std::string set_, folder_;
   std::shared_ptr<const Interrupt> interrupt_;
 };

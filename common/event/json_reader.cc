@@ -109,6 +109,17 @@ bool IsTiny(std::string_view number) {
   return exponent + place < 0;
 }
 
+// Whether a number is an integer that no 64-bit type holds.
+bool IsWideInteger(std::string_view number) {
+  if (number.find_first_of(".eE") != std::string_view::npos) return false;
+  const char* end = number.data() + number.size();
+  int64_t negative;
+  uint64_t positive;
+  const std::errc error = number[0] == '-' ? std::from_chars(number.data(), end, negative).ec
+                                           : std::from_chars(number.data(), end, positive).ec;
+  return error == std::errc::result_out_of_range;
+}
+
 // The text with each number that simdjson can't take in a form that it can: an integer of more than
 // 64 bits as the double that it is nearest to, and what is beyond every double as the largest one;
 // `clipped` says that there is one.
@@ -138,9 +149,7 @@ std::string WithWideNumbers(std::string_view json, bool& clipped) {
       out += negative ? "-1.7976931348623157e308" : "1.7976931348623157e308";
     } else {
       out += number;
-      if (whole && error == std::errc() && number.find_first_of(".eE") == std::string_view::npos &&
-          number.size() > 18)
-        out += "e0";
+      if (whole && error == std::errc() && IsWideInteger(number)) out += "e0";
     }
   }
   return out;

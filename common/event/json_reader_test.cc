@@ -154,6 +154,11 @@ TEST_F(JsonReaderTest, NumbersBeyond64BitsDecideOnlyWhereAFieldReadsThem) {
   EXPECT_THAT(
       Broken(R"({"d":1e400,"i64":18446744073709551616,"u64":-100000000000000000000,"lat":2})"),
       ElementsAre("json.range@d", "json.range@i64", "json.range@u64"));
+  EXPECT_THAT(Broken(R"({"i64":9223372036854775807,"u64":18446744073709551615,"x":1e999})"),
+              IsEmpty())
+      << "the others stay what they are";
+  EXPECT_EQ(At("i64").integer, std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(At("u64").unsigned_integer, ~uint64_t{0});
   EXPECT_THAT(Broken(R"({"d":0.0000000001e-99999,"f":-0.1e-500})"), IsEmpty()) << "nearly zero";
   EXPECT_EQ(At("d").number, 0);
   EXPECT_THAT(Broken(R"({"d":1.7976931348623157e308})"), IsEmpty());

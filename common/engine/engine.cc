@@ -193,8 +193,9 @@ size_t Engine::ReadPiece(size_t begin, size_t end, bool bounded) {
   texts_.clear();
   found_.clear();
   if (entries_.size() < end - begin) entries_.resize(end - begin);
+  size_t repairs = 0;
   for (size_t i = begin; i < end; ++i) {
-    if (bounded && i > begin && (alone_ || arena_.used() + batch_.used_bytes() > kPieceBytesMax)) {
+    if (bounded && i > begin && (alone_ || PieceBytes(repairs) > kPieceBytesMax)) {
       Show(nullptr);
       return i;
     }
@@ -215,9 +216,16 @@ size_t Engine::ReadPiece(size_t begin, size_t end, bool bounded) {
       defects_[i] = 1;
       MarkDefect(records_[i], entry);
     }
+    repairs += entry.event.repairs.size();
   }
   Show(nullptr);
   return end;
+}
+
+size_t Engine::PieceBytes(size_t repairs) const {
+  return arena_.used() + batch_.used_bytes() + texts_.size() * sizeof(Text) +
+         found_.size() * sizeof(Found) + first_targets_.size() * sizeof(uint32_t) +
+         repairs * sizeof(event::Repair);
 }
 
 void Engine::Reread(size_t piece) {
@@ -261,7 +269,13 @@ void Engine::NewBatch() {
           answer_.text_ends.capacity() * sizeof(uint32_t) >
       kKeptBytesMax)
     answer_ = {};
-  if (found_.capacity() * sizeof(Found) > kKeptBytesMax) std::vector<Found>().swap(found_);
+  auto trim = []<typename T>(std::vector<T>& items, size_t bytes_max) {
+    if (items.capacity() * sizeof(T) > bytes_max) std::vector<T>().swap(items);
+  };
+  trim(found_, kKeptBytesMax);
+  trim(texts_, kKeptBytesMax);
+  trim(first_targets_, kKeptBytesMax);
+  for (Entry& entry : entries_) trim(entry.event.repairs, 16 * 1024);
 }
 
 void Engine::ReadOne(const InputRecord& record, Entry& entry) {

@@ -149,6 +149,7 @@ class Engine {
   // Reads from `begin` to `end`, or, where it is `bounded`, as much as one piece may take; returns
   // its end.
   size_t ReadPiece(size_t begin, size_t end, bool bounded);
+  size_t PieceBytes(size_t repairs) const;
   void Show(const InputRecord* record) { at_work_->store(record, std::memory_order_relaxed); }
   void Reread(size_t piece);
   void ReadOne(const InputRecord& record, Entry& entry);
@@ -259,8 +260,8 @@ class Engine {
   std::vector<uint32_t> indexes_;           // of lists that are open
   std::vector<std::string_view> map_keys_;  // treated, of maps that are open
   base::Buffer out_;
-  base::Buffer key_;                        // of the record at hand
-  std::vector<event::Value> items_;         // of the list at hand
+  base::Buffer key_;                 // of the record at hand
+  std::vector<event::Value> items_;  // of the list at hand
   std::vector<Prepared> prepared_;
   std::string scratch_;
   std::string scope_;  // of the value at hand

@@ -53,7 +53,13 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   }
   if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 1, output));
   now_ms_ = clock_.UnixMillis();
-  for (const Part& part : parts_) SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Write(*this));
+  const size_t held = shuffle_.count();
+  for (const Part& part : parts_) {
+    absl::Status status = part.edition->keyed.engine->Write(*this);
+    if (status.ok()) continue;
+    shuffle_.Drop(held);  // nothing of a chunk that failed is handed over later
+    return status;
+  }
   if (shuffle_.bytes() > kHeldBytesMax) SLUICE_RETURN_IF_ERROR(shuffle_.Release(output));
   auto written = clock_.Now();
   size_t defects = 0;

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <tuple>
 
-#include "common/base/status.h"
-
 namespace sluice::processor {
 namespace {
 
-// FNV-1a with a last mixing step: the same in every process, so that a replay has the same order.
-uint64_t HashOf(std::string_view text) {
-  uint64_t hash = 0xCBF29CE484222325;
+// FNV-1a from a stream's own beginning, with a last mixing step: the same in every process, so that
+// a replay has the same order.
+uint64_t HashOf(size_t topic, std::string_view text) {
+  uint64_t hash = (0xCBF29CE484222325 ^ topic) * 0x9E3779B97F4A7C15;
   for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
   hash ^= hash >> 32;
   return hash * 0x9E3779B97F4A7C15;
@@ -28,8 +27,6 @@ Shuffle::Span Shuffle::Copy(std::string_view text) {
 
 void Shuffle::Hold(const stream::OutputRecord& record) {
   Held held;
-  held.topic = record.topic;
-  held.place = held_.size();
   held.has_key = record.key.has_value();
   held.has_value = record.value.has_value();
   held.key = Copy(record.key.value_or(""));
@@ -44,22 +41,22 @@ void Shuffle::Hold(const stream::OutputRecord& record) {
     if (!held.has_key && header.name == kPlaceHeader) hashed = header.value;
     headers_.push_back({Copy(header.name), Copy(header.value)});
   }
-  held.hash = HashOf(hashed) ^ HashOf(std::string_view(reinterpret_cast<const char*>(&held.topic),
-                                                       sizeof(held.topic)));
+  order_.push_back({record.topic, HashOf(record.topic, hashed), held_.size()});
   held_.push_back(held);
 }
 
 absl::Status Shuffle::Release(stream::Output& output) {
-  std::sort(held_.begin(), held_.end(), [](const Held& a, const Held& b) {
-    return std::tie(a.topic, a.hash, a.place) < std::tie(b.topic, b.hash, b.place);
+  std::sort(order_.begin(), order_.end(), [](const Place& a, const Place& b) {
+    return std::tie(a.topic, a.hash, a.held) < std::tie(b.topic, b.hash, b.held);
   });
   absl::Status status;
-  for (const Held& held : held_) {
+  for (const Place& place : order_) {
+    const Held& held = held_[place.held];
     views_.clear();
     for (size_t i = held.first_header; i < held.first_header + held.header_count; ++i)
       views_.push_back({At(headers_[i].name), At(headers_[i].value)});
     stream::OutputRecord record;
-    record.topic = held.topic;
+    record.topic = place.topic;
     if (held.has_key) record.key = At(held.key);
     if (held.has_value) record.value = At(held.value);
     record.headers = views_;
@@ -71,9 +68,19 @@ absl::Status Shuffle::Release(stream::Output& output) {
   return status;
 }
 
+void Shuffle::Drop(size_t count) {
+  if (count >= held_.size()) return;
+  const Held& first = held_[count];
+  bytes_.resize(first.key.begin);
+  headers_.resize(first.first_header);
+  held_.resize(count);
+  order_.resize(count);
+}
+
 void Shuffle::Clear() {
   bytes_.clear();
   held_.clear();
+  order_.clear();
   headers_.clear();
 }
 

@@ -14,9 +14,9 @@
 
 namespace sluice::processor {
 
-// Holds the records of streams that aren't internal until their transaction ends, and hands them over
-// by a hash of the stream's own key, so that their order in one stream says nothing of the order in
-// another. Records of one key stay in their order. Reuses its room. Single-threaded.
+// Holds the records of streams that aren't internal until their transaction ends, and hands them
+// over by a hash of the stream's own key, so that their order in one stream says nothing of the
+// order in another. Records of one key stay in their order. Reuses its room. Single-threaded.
 class Shuffle {
  public:
   // Copies what the record's views show.
@@ -25,6 +25,9 @@ class Shuffle {
   // it.
   absl::Status Release(stream::Output& output);
   void Clear();
+  // Forgets what was held after the first `count`.
+  void Drop(size_t count);
+  size_t count() const { return held_.size(); }
   // How much is held.
   size_t bytes() const { return bytes_.size() + held_.size() * sizeof(Held); }
 
@@ -33,13 +36,16 @@ class Shuffle {
     size_t begin = 0, size = 0;
   };
   struct Held {
-    size_t topic = 0;
-    uint64_t hash = 0;
-    size_t place = 0;  // among those that are held
     bool has_key = false, has_value = false;
     Span key, value;
     size_t first_header = 0, header_count = 0;
     std::optional<int64_t> timestamp_ms;
+  };
+  // Small, because these are sorted.
+  struct Place {
+    size_t topic = 0;
+    uint64_t hash = 0;
+    size_t held = 0;
   };
   struct HeldHeader {
     Span name, value;
@@ -52,6 +58,7 @@ class Shuffle {
 
   std::string bytes_;
   std::vector<Held> held_;
+  std::vector<Place> order_;  // as held_, until it is sorted
   std::vector<HeldHeader> headers_;
   std::vector<base::Header> views_;  // of the record at hand
 };

@@ -1,5 +1,6 @@
 #include "services/processor/shuffle.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -82,6 +83,24 @@ TEST(Shuffle, OrdersEachStreamByItsOwnKeysAndKeepsAKeysOrder) {
   for (int i = 0; i < 100; ++i) Hold(shuffle, 0, base::StrCat("a", i), base::StrCat(i));
   ASSERT_TRUE(shuffle.Release(again).ok());
   EXPECT_EQ(ValuesOf(again, 0), ValuesOf(recorder, 0));
+}
+
+TEST(Shuffle, ForgetsWhatAFailedChunkHeld) {
+  Shuffle shuffle;
+  Recorder recorder;
+  Hold(shuffle, 0, "a", "1");
+  Hold(shuffle, 1, "b", "2");
+  size_t count = shuffle.count(), bytes = shuffle.bytes();
+  Hold(shuffle, 0, "c", "3");
+  Hold(shuffle, 1, std::nullopt, "4");
+  shuffle.Drop(count);
+  EXPECT_EQ(shuffle.bytes(), bytes);
+  shuffle.Drop(count);
+  Hold(shuffle, 0, "d", "5");
+  ASSERT_TRUE(shuffle.Release(recorder).ok());
+  EXPECT_EQ(recorder.records.size(), 3u);
+  EXPECT_THAT(ValuesOf(recorder, 0), ::testing::UnorderedElementsAre("1", "5"));
+  EXPECT_EQ(ValuesOf(recorder, 1), std::vector<std::string>{"2"});
 }
 
 TEST(Shuffle, AnErrorEndsItAndLeavesNothingBehind) {

@@ -164,7 +164,7 @@ class SchemaBuilder {
 
   void AddFields(const OutputNode& node, DescriptorProto& message, const std::string& path) {
     for (uint32_t i = node.first_child; i < node.first_child + node.child_count; ++i)
-      names_[path].insert(stream_.nodes[i].field.name);
+      Reserve(stream_.nodes[i].field, path);
     for (uint32_t i = node.first_child; i < node.first_child + node.child_count; ++i) {
       const OutputNode& child = stream_.nodes[i];
       FieldDescriptorProto& field = AddField(child.field, message, path);
@@ -178,6 +178,13 @@ class SchemaBuilder {
         AddFields(child, nested, nested_path);
       }
     }
+  }
+
+  // No nested type may have the field's name, or a map's entries' type's.
+  void Reserve(const OutputField& field, const std::string& path) {
+    names_[path].insert(field.name);
+    if (field.cardinality == Cardinality::kMap)
+      names_[path].insert(UpperCamel(field.name) + "Entry");
   }
 
   FieldDescriptorProto& AddField(const OutputField& field, DescriptorProto& message,

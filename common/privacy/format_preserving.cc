@@ -81,8 +81,8 @@ struct Blocks {
 constexpr uint32_t kBlockSize = 100'000;  // numbers in a block
 
 // What Ofcom's National Numbering Scheme had allotted in early 2026, by what it is for. The tables
-// stay as they are for ever, or what is preserved would change: a block that is allotted later is
-// one of the others of its first digit.
+// stay as they are for ever, or what is preserved would change: a block that is allotted later, or
+// only in part, is one of the others of its first digit.
 constexpr Blocks kMobiles[] = {
     {71000, 75999}, {76240, 76244}, {76246, 76246}, {76248, 76249}, {77000, 77001},
     {77003, 77003}, {77007, 77008}, {77010, 79112}, {79117, 79118}, {79120, 79999},

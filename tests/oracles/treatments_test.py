@@ -148,7 +148,7 @@ class Oracle(unittest.TestCase):
     # A character is a grapheme cluster of which something is drawn.
 
     PARTS = ["a", "B", "7", "-", "é", "e\u0301", "\u0301", " ", "\t", "\u00a0", "\u200b", "\u200e", "\ufeff", "\u00ad",
-             "\u2060", "\u3164", "\u2800", "한", "\u1112\u1161\u11ab", "👩\u200d👧", "👍🏽", "🇬🇧", "ß", "漢", "क\u094d", "\u202e",
+             "\u2060", "\u3164", "\u2800", "한", "\u1112\u1161\u11ab", "👩\u200d👧", "👍🏽", "🇬🇧", "ß", "漢", "न\u0940", "\u202e",
              "o\u0308\u0323", "\U000e0041", "ﬁ", "\r\n"]
 
     @staticmethod
@@ -266,6 +266,8 @@ class Oracle(unittest.TestCase):
 
     # What keeps a format keeps its validity.
 
+    PARTLY = ("11373", "11469", "76245")  # blocks that are allotted in part are none of their type
+
     def preserved(self, field, values):
         return [record[field] for record in self.treated({field: "format_preserve"}, [{field: v} for v in values])]
 
@@ -274,7 +276,7 @@ class Oracle(unittest.TestCase):
         while len(values) < 2500 * SIZE:
             digits = self.random.choice(("7", "7", "7", "1", "1", "2", "2", "3", "8", "9"))
             text = "+44" + digits + "".join(self.random.choices("0123456789", k=9))
-            if phonenumbers.is_valid_number(phonenumbers.parse(text)):
+            if phonenumbers.is_valid_number(phonenumbers.parse(text)) and text[3:8] not in self.PARTLY:
                 values.append(text)
         types = collections.Counter()
         for value, made in zip(values, self.preserved("phone", values)):
@@ -289,13 +291,14 @@ class Oracle(unittest.TestCase):
         self.assertGreater(len(types), 3)
 
     def test_other_numbers_of_a_mobiles_beginning_never_become_pagers_or_personal(self):
-        values = ["+447" + self.random.choice("1234578 9".replace(" ", "")) + "".join(self.random.choices("0123456789", k=8))
+        values = ["+447" + self.random.choice("12345789") + "".join(self.random.choices("0123456789", k=8))
                   for _ in range(1000 * SIZE)]
         for value, made in zip(values, self.preserved("phone", values)):
             if phonenumbers.is_valid_number(phonenumbers.parse(value)):
                 continue
             kind = phonenumbers.number_type(phonenumbers.parse(made))
-            self.assertEqual(kind, phonenumbers.PhoneNumberType.UNKNOWN, f"{value} -> {made}")
+            self.assertNotIn(kind, (phonenumbers.PhoneNumberType.PAGER, phonenumbers.PhoneNumberType.PERSONAL_NUMBER),
+                             f"{value} -> {made}")
 
     def test_nhs_numbers_keep_their_check_digit_and_country(self):
         values = []

@@ -5,9 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "common/base/strings.h"
 #include "common/reference/testing.h"
@@ -470,17 +474,17 @@ TEST_F(ReferenceServerTest, OverTlsEachCallerMayDoWhatAccessSaysAndNothingElse) 
   as("stranger", "DNS:stranger");
   EXPECT_TRUE(
       absl::IsPermissionDenied(Call(&v1::Reference::Stub::ListSets, v1::ListSetsRequest(), sets)));
-  EXPECT_TRUE(
-      WaitUntil(20s, [&] { return Trail().find("\"who\":\"stranger\"") != std::string::npos; }))
-      << "refused before its call, and written a moment later";
+  EXPECT_TRUE(WaitUntil(20s, [&] {
+    return Trail().find("\"who\":\"stranger\"") != std::string::npos;
+  })) << "refused before its call, and written a moment later";
   EXPECT_THAT(Trail(),
               AllOf(HasSubstr("\"who\":\"spiffe://force/processor\""), HasSubstr("refused")));
 
   // Names without end, of a caller that may do something and of one that may not.
   const size_t before = Trail().size();
   for (const char* caller : {"processor", "stranger"}) {
-    as(caller, std::string(caller) == "processor" ? "URI:spiffe://force/processor"
-                                                  : "DNS:stranger");
+    as(caller,
+       std::string(caller) == "processor" ? "URI:spiffe://force/processor" : "DNS:stranger");
     for (int i = 0; i < 50; ++i) {
       v1::LookupRequest lookup;
       lookup.set_set(base::StrCat(std::string(2'000'000, 'x'), i));
@@ -490,6 +494,81 @@ TEST_F(ReferenceServerTest, OverTlsEachCallerMayDoWhatAccessSaysAndNothingElse) 
   }
   server_.reset();
   EXPECT_LT(Trail().size() - before, 10'000u);
+}
+
+// SLUICE_ATTACK_S: how long.
+TEST_F(ReferenceServerTest, AProcessorIsServedWhateverOthersDo) {
+  const char* given = std::getenv("SLUICE_ATTACK_S");
+  const std::chrono::seconds duration(given == nullptr ? 3 : std::atoi(given));
+  test_support::Certificates certificates;
+  auto own = certificates.Issue("ca", "server", "DNS:localhost");
+  WriteConfig(base::StrCat("listen: {tls: {certificate: ", own.certificate,
+                           ", private_key: ", own.private_key, ", client_ca: ", own.authority,
+                           "}}\naccess:\n", "  - {caller: processor.force, may: [read, look]}\n",
+                           "  - {caller: greedy.force, may: [read], sets: [codes]}\n"));
+  Start();
+  auto as = [&](const std::string& name) {
+    auto files = certificates.Issue("ca", name, "DNS:" + name);
+    return Stub(rpc::TlsFiles{files.certificate, files.private_key, files.authority});
+  };
+  stub_ = as("processor.force");
+  WaitForChange("units", "");
+  WaitForChange("codes", "");
+  auto greedy = as("greedy.force"), stranger = as("stranger.force");
+
+  // Streams that are opened and never read.
+  struct Open {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::WatchResponse>> reader;
+  };
+  std::vector<std::unique_ptr<Open>> streams;
+  v1::WatchRequest watch;
+  watch.add_sets("codes");
+  for (auto* stub : {greedy.get(), stranger.get()}) {
+    for (int i = 0; i < 90; ++i) {
+      auto& open = *streams.emplace_back(std::make_unique<Open>());
+      open.reader = stub->Watch(&open.context, watch);
+    }
+  }
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> threads;
+  auto every = [&](std::chrono::milliseconds pace, auto act) {
+    threads.emplace_back([&stop, pace, act] {
+      for (auto next = std::chrono::steady_clock::now(); !stop; next += pace) {
+        std::this_thread::sleep_until(next);
+        act();
+      }
+    });
+  };
+  auto look_up = [](v1::Reference::Stub& stub, const std::string& set) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 20s);
+    v1::LookupRequest request;
+    request.set_set(set);
+    request.add_questions()->add_key(set == "units" ? "U1" : "1");
+    v1::LookupResponse response;
+    return rpc::FromGrpc(stub.Lookup(&context, request, &response));
+  };
+  every(20ms, [&] { look_up(*stranger, "units").IgnoreError(); });
+  every(50ms, [&] { look_up(*greedy, "units").IgnoreError(); });
+  every(100ms, [&] { look_up(*greedy, std::string(2'000'000, 'x')).IgnoreError(); });
+
+  const auto end = std::chrono::steady_clock::now() + duration;
+  for (auto next = std::chrono::steady_clock::now(); next < end; next += 20ms) {
+    std::this_thread::sleep_until(next);
+    ASSERT_EQ(look_up(*stub_, "units"), absl::OkStatus());
+  }
+  EXPECT_LE(Status().watchers(), 64u) << "one caller's share";
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  for (auto& open : streams) open->context.TryCancel();
+  v1::WatchResponse none;
+  EXPECT_FALSE(streams.back()->reader->Read(&none));
+  EXPECT_LT(Trail().size(), 20'000u);
+  streams.clear();
+  stub_.reset();
+  server_.reset();
+  Start();
 }
 
 TEST_F(ReferenceServerTest, MistakesOfTheConfigurationAreNamedAllAtOnce) {

@@ -413,7 +413,7 @@ TEST_F(EditionsTest, AnEventUnderWhichTheProcessDiedTwiceGoesToQuarantine) {
       EngineTransform transform(editions_->current().setup->config.pipeline(), *slots_[0], clock_,
                                 *probe_, nullptr, deaths->get());
       Deadly output;
-      if (!transform.Process(records, output).ok()) _exit(2);
+      if (!transform.Process(records, output).ok() || !transform.Finish(output).ok()) _exit(2);
       ended(output, transform);
       _exit(HasFailure() ? 3 : 0);
     }

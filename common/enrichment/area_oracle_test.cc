@@ -35,7 +35,10 @@ class GeosParts {
 
   void Add(const Part& part) {
     auto& rings = parts_.emplace_back();
-    for (const Positions& positions : part) {
+    for (Positions positions : part) {
+      // GEOS 3.11 takes a ring of five positions that goes there and back along two sides of a box
+      // for that box; a point twice keeps it from doing so.
+      if (positions.size() == 5) positions.push_back(positions.back());
       auto size = static_cast<unsigned>(positions.size());
       GEOSCoordSequence* sequence = GEOSCoordSeq_create_r(context_, size, 2);
       for (unsigned i = 0; i < size; ++i)
@@ -71,7 +74,7 @@ class GeosParts {
 
 TEST(AreaOracle, AgreesWithGeosOnGeneratedMaps) {
   const char* wanted = std::getenv("SLUICE_ORACLE_QUESTIONS");
-  const int64_t questions = wanted == nullptr ? 50'000 : std::atoll(wanted);
+  const int64_t questions = wanted == nullptr ? 500'000 : std::atoll(wanted);
   const char* first = std::getenv("SLUICE_ORACLE_SEED");
   constexpr int kPerMap = 500;
   int64_t asked = 0, found = 0;

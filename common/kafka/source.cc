@@ -240,9 +240,44 @@ SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
 }
 
 SourceEvent KafkaSource::TakeFault() {
+  PartitionOffsets committed;
+  if (const PartitionOffsets* mine = partitions()) committed = *mine;
+  {
+    base::MutexLock lock(mutex_);
+    std::erase_if(committed, [this](const PartitionOffset& partition) {
+      const Topic& topic = topics_[partition.topic];
+      return topic.other.empty() || topic.told;
+    });
+  }
+  if (!committed.empty() && client_->Committed(committed, kPositionTimeout) != 0) committed.clear();
   base::MutexLock lock(mutex_);
+  for (const PartitionOffset& partition : committed)
+    topics_[partition.topic].stale[partition.partition] = partition.offset;
   for (auto& [name, topic] : topics_) topic.told = !topic.other.empty();
   return *std::exchange(fault_, {});
+}
+
+// The offsets of a topic that is gone say nothing of the one that has its name now.
+bool KafkaSource::Accept(const PartitionOffsets& positions) {
+  base::MutexLock lock(mutex_);
+  for (const PartitionOffset& at : positions) {
+    Topic& topic = topics_[at.topic];
+    auto stale = topic.stale.find(at.partition);
+    if (!topic.told || stale == topic.stale.end() || at.offset != stale->second || at.offset <= 0)
+      continue;
+    fault_ = stream::Unreadable{absl::DataLossError(base::StrCat(
+        "topic ", at.topic, " was deleted and made again, and the group still stands at ",
+        at.offset, " of partition ", at.partition,
+        ", which is the old one's: set its offsets, then resume"))};
+    return false;
+  }
+  for (const PartitionOffset& at : positions) {
+    Topic& topic = topics_[at.topic];
+    if (!std::exchange(topic.told, false)) continue;
+    topic.id = std::exchange(topic.other, "");
+    topic.stale.clear();
+  }
+  return true;
 }
 
 void KafkaSource::Fetch(size_t count_max, milliseconds wait) {
@@ -390,10 +425,7 @@ void KafkaSource::Rewind() {
   Drop();
   {
     base::MutexLock lock(mutex_);
-    for (auto& [name, topic] : topics_) {
-      topic.missing_since.reset();
-      if (std::exchange(topic.told, false)) topic.id = std::exchange(topic.other, "");
-    }
+    for (auto& [name, topic] : topics_) topic.missing_since.reset();
   }
   const PartitionOffsets* mine = partitions();
   if (mine == nullptr || SLUICE_MUTANT("no_rewind")) return;
@@ -412,6 +444,7 @@ void KafkaSource::TryPosition(Positioning& at) {
     if (error == 0) error = partition.error;
     if (partition.offset < 0) partition.offset = kOffsetBeginning;
   }
+  if (error == 0 && !Accept(positions)) return;
   if (error == 0) error = client_->Assign(positions);
   if (error != 0) {
     at.reason = base::StrCat("the group's positions can't be read: ", rd_kafka_err2str(Rd(error)),
@@ -518,8 +551,11 @@ void KafkaSource::CheckTopics(const std::vector<TopicIdentity>& answer) {
     if (found.error != 0 || found.id.empty()) continue;
     topic.missing_since.reset();
     if (topic.id.empty() || SLUICE_MUTANT("topic_by_name")) topic.id = found.id;
-    if (topic.id == found.id || topic.told) continue;
+    if (topic.id == found.id || topic.other == found.id) {
+      if (topic.id == found.id || topic.told) continue;
+    }
     topic.other = found.id;
+    topic.told = false;
     // What has been read since the last look may be the other's.
     Trim();
     Log(3, "TOPIC", base::StrCat(found.topic, " is another topic of this name"));

@@ -88,8 +88,8 @@ struct SourceSnapshot {
 // assignment before that callback, so whatever it hands out afterwards was read under the
 // assignment that the driver knows.
 //
-// A topic is known by its id: one that is deleted, or another of the same name, is Unreadable. A
-// Rewind after that was told accepts the new topic.
+// A topic is known by its id: one that is deleted, or another of the same name, is Unreadable.
+// After that was told, a Rewind accepts the new topic if the group's offsets have been set anew.
 class KafkaSource final : public stream::Source, public GroupMember, private RebalanceListener {
  public:
   // In the order of State's alternatives; docs/state-machines.md has a row for each.
@@ -155,8 +155,9 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   struct Topic {
     std::string id;  // of the one that is read
     std::optional<Time> missing_since;
-    std::string other;  // id of another that has taken its place
-    bool told = false;  // so
+    std::string other;                 // id of another that has taken its place
+    bool told = false;                 // so
+    std::map<int32_t, int64_t> stale;  // what the group had committed then, for the old one
   };
 
   KafkaSource(SourceOptions options, ClientFactory& factory, const base::Clock& clock);
@@ -175,6 +176,8 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   void SetFlow(bool flow);
   void Fetch(size_t count_max, std::chrono::milliseconds wait);
   stream::SourceEvent TakeFault();
+  // Whether positions are good for the topics that are there; else fault_ says why not.
+  bool Accept(const PartitionOffsets& positions);
   // An error in a record's place: where reading in sequence ends, fault_ says why.
   void Check(const Message& message);
   stream::Records View();

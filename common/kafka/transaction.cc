@@ -30,6 +30,7 @@ constexpr milliseconds kLookUpTimeout(5'000);
 constexpr milliseconds kFlush(200);
 constexpr size_t kDyingProducersMax = 8;
 constexpr milliseconds kAbortSlice(500);
+constexpr milliseconds kLimitsAge(10'000);
 
 rd_kafka_resp_err_t Rd(ErrorCode error) { return static_cast<rd_kafka_resp_err_t>(error); }
 
@@ -139,6 +140,7 @@ KafkaTransaction::KafkaTransaction(TransactionOptions options, const GroupMember
       member_(member),
       factory_(factory),
       clock_(clock),
+      limits_at_(clock.Now()),
       renewal_(options_.connection) {
   std::random_device random;
   attempt_stem_ = base::StrCat(options_.transactional_id, "-", random(), "-");
@@ -187,6 +189,7 @@ absl::Status KafkaTransaction::RefreshLimits() {
   }
   SetLimits(std::move(limits));
   limits_ = Limits::kKnown;
+  limits_at_ = clock_.Now();
   return absl::OkStatus();
 }
 
@@ -316,7 +319,11 @@ absl::Status KafkaTransaction::Produce(const stream::OutputRecord& record) {
   if (stream::RecordBytes(record) > record_bytes_max_[record.topic]) [[unlikely]] {
     // Before the next epoch, that is also after a person has raised the limit and resumed.
     if (limits_ == Limits::kKnown) limits_ = Limits::kAskAgain;
-    return absl::InvalidArgumentError(
+    // A limit that was heard of long ago may be another by now: that is found out first.
+    auto code = clock_.Now() - limits_at_ > kLimitsAge ? absl::StatusCode::kResourceExhausted
+                                                       : absl::StatusCode::kInvalidArgument;
+    return absl::Status(
+        code,
         base::StrCat("a record of ", stream::RecordBytes(record), " bytes is larger than topic ",
                      options_.topics[record.topic], " takes (", record_bytes_max_[record.topic],
                      "): raise its max.message.bytes, then resume"));

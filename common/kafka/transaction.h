@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -108,8 +109,9 @@ class KafkaTransaction final : public stream::Transaction {
   std::vector<int64_t> message_bytes_max_;    // of each topic, as found true
   std::vector<size_t> record_bytes_max_;
   Limits limits_ = Limits::kKnown;
-  bool initialised_ = false;  // epoch_ has done init_transactions
-  std::string attempt_;       // value of the attempt header
+  std::chrono::steady_clock::time_point limits_at_;  // when the brokers were last asked
+  bool initialised_ = false;                         // epoch_ has done init_transactions
+  std::string attempt_;                              // value of the attempt header
   std::string attempt_stem_;
   int64_t attempts_ = 0;
   std::unique_ptr<GroupMetadata> group_metadata_;  // of the open transaction: retries pass the same

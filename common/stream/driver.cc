@@ -451,7 +451,6 @@ void Driver::Halt(std::string reason, bool retry) {
 void Driver::Recover() {
   Publish();
   Time start = clock_.Now();
-  if (SLUICE_MUTANT("position_before_epoch")) source_.Rewind();
   Result result = transaction_.Recreate();
   Beat();
   auto& recovering = std::get<Recovering>(state_);
@@ -466,7 +465,7 @@ void Driver::Recover() {
     return;
   }
   // R4: the committed positions are true only now that no old request can change them.
-  if (recovering.rewind && !SLUICE_MUTANT("position_before_epoch")) source_.Rewind();
+  if (recovering.rewind) source_.Rewind();
   RecreateCause cause = recovering.cause;
   Become(Running{cause == RecreateCause::kResume && SLUICE_MUTANT("begun_after_resume"), {}});
   {

@@ -424,7 +424,7 @@ class Producer final : public kafka::ProducerClient {
     queued.late_timestamp = record.timestamp_ms.value_or(0) >= kPoisonTimestamp;
     queued.entry.source = Parse(record.value.value_or("")).value_or(Source{});
     queued.entry.poison = record.key == "poison";
-    if (world_.Chance(0.2)) Send();
+    if (world_.Chance(0.2)) Deliver(/*all=*/false);
     return 0;
   }
 
@@ -450,7 +450,7 @@ class Producer final : public kafka::ProducerClient {
 
   CallError Commit() override {
     if (state_ == kFatal) return Fatal();
-    if (state_ == kOpen) Deliver();
+    if (state_ == kOpen) Deliver(/*all=*/true);
     if (state_ == kFatal) return Fatal();
     if (state_ == kAbortable) return Abortable();
     if (state_ != kOpen) return Misuse("commit");
@@ -462,6 +462,13 @@ class Producer final : public kafka::ProducerClient {
   CallError Abort(std::optional<milliseconds>) override {
     if (state_ == kFatal) return Fatal();
     if (state_ != kOpen && state_ != kAbortable) return Misuse("abort");
+    // What was sent and not answered can still arrive.
+    if (!queue_.empty() && queue_.front().sent) {
+      Later([id = id_, epoch = epoch_, partition = queue_.front().partition,
+             entry = queue_.front().entry](World& world) {
+        return world.Produce(id, epoch, partition, entry);
+      });
+    }
     queue_.clear();
     int error = touched_ ? End(false) : 0;
     touched_ = false;
@@ -476,13 +483,11 @@ class Producer final : public kafka::ProducerClient {
     return outcome;
   }
 
-  void Flush(milliseconds) override {
-    if (state_ == kOpen) Send();
-  }
+  void Flush(milliseconds) override { Deliver(/*all=*/false); }
   void Poll(milliseconds wait) override {
     if (wait > milliseconds(0)) {
       world_.Pass(wait);
-      Send();
+      Deliver(/*all=*/false);
     }
   }
   ErrorCode FatalError() const override { return state_ == kFatal ? fatal_ : 0; }
@@ -500,6 +505,8 @@ class Producer final : public kafka::ProducerClient {
     size_t topic = 0;
     int64_t bytes = 0;
     bool late_timestamp = false;
+    bool sent = false;  // and not answered: it is sent again
+    PartitionId partition;
     Entry entry;
   };
   enum { kNew, kReady, kOpen, kAbortable, kFatal } state_ = kNew;
@@ -586,36 +593,39 @@ class Producer final : public kafka::ProducerClient {
     }
   }
 
-  // The queue goes out; a failure is known at the commit.
-  void Send() { Deliver(); }
-  void Deliver() {
+  // What is queued goes out, in its order; `all`: until it is answered.
+  void Deliver(bool all) {
     while (!queue_.empty() && state_ == kOpen) {
-      Queued queued = std::move(queue_.front());
-      queue_.pop_front();
-      const std::string& name = topics_[queued.topic];
-      PartitionId partition{name, static_cast<int32_t>(world_.Random(
-                                      std::max<size_t>(world_.topic(name).partitions.size(), 1)))};
+      Queued& queued = queue_.front();
+      const Topic& topic = world_.topic(topics_[queued.topic]);
+      if (!queued.sent) {
+        size_t partitions = std::max<size_t>(topic.partitions.size(), 1);
+        queued.partition = {topics_[queued.topic], static_cast<int32_t>(world_.Random(partitions))};
+      }
+      PartitionId partition = queued.partition;
       int error = 0;
-      if (added_.insert(partition).second) {
+      if (!added_.contains(partition)) {
         error = Request([id = id_, epoch = epoch_, partition](World& world) {
           return world.AddPartition(id, epoch, partition);
         });
+        if (error == 0) added_.insert(partition);
       }
-      const Topic& topic = world_.topic(name);
       if (error == 0 && queued.bytes > topic.bytes_max)
         error = RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
       if (error == 0 && queued.late_timestamp && !topic.takes_late_timestamps)
         error = RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
-      if (error == 0 && !Reaches(timeout_)) {
-        error = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
-        if (world_.Chance(0.5)) {
-          Later([id = id_, epoch = epoch_, partition, entry = queued.entry](World& world) {
-            return world.Produce(id, epoch, partition, entry);
-          });
-        }
+      if (error == 0 && !Reaches(timeout_)) error = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
+      if (error == 0 && world_.Chance(network_.delayed_request)) {
+        queued.sent = true;
+        world_.Pass(milliseconds(1));
+        if (!all) return;
+        continue;
       }
       if (error == 0) error = world_.Produce(id_, epoch_, partition, queued.entry);
-      if (error == 0) continue;
+      if (error == 0) {
+        queue_.pop_front();
+        continue;
+      }
       if (error == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH) {
         (void)Outcome(error);
       } else {
@@ -623,7 +633,7 @@ class Producer final : public kafka::ProducerClient {
         state_ = kAbortable;
         abortable_ = RD_KAFKA_RESP_ERR__STATE;
       }
-      queue_.clear();
+      return;
     }
   }
 

@@ -142,6 +142,11 @@ class World final : public base::Clock {
   void Rebalance();
   // What is committed; nullopt: a transaction holds it pending.
   std::optional<int64_t> Committed(const PartitionId& partition) const;
+  // What is committed is of the topic that is there.
+  void Adopt() {
+    for (auto& [partition, incarnation] : offsets_of_)
+      incarnation = topics_[partition.first].incarnation;
+  }
   bool IsOfAnother(const PartitionId& partition) {
     auto found = offsets_of_.find(partition);
     return found != offsets_of_.end() && found->second != topics_[partition.first].incarnation;

@@ -236,6 +236,7 @@ class Run {
         }
         running_ = nullptr;
       }
+      running_ = nullptr;
       if (!any) world_.Pass(milliseconds(10));
     }
   }

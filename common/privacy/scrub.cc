@@ -108,6 +108,7 @@ void Scrubber::Settle() {
 void Scrubber::Scan(std::string_view text) {
   text_ = text;
   run_ = {};
+  labels_at_ = SIZE_MAX;
   const bool names = !names_.empty();
   Word before;
   for (size_t at = 0; at < text.size();) {

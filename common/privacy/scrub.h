@@ -142,7 +142,7 @@ class Scrubber {
   std::optional<size_t> Spelled(const Word& word);
   // What a word before says that it is.
   std::optional<size_t> Labelled(const Word& word, const Word& before);
-  uint32_t LabelsBefore(size_t begin) const;
+  uint32_t LabelsBefore(size_t begin);
   bool Adjoins(const Word& before, const Word& word) const;
 
   // Adds a finding where the kind's own check holds.
@@ -162,6 +162,8 @@ class Scrubber {
   std::string canonical_;
   std::string scratch_;
   Run run_;
+  size_t labels_at_ = SIZE_MAX;  // where labels_ was looked for
+  uint32_t labels_ = 0;
 };
 
 }  // namespace sluice::privacy

@@ -152,8 +152,11 @@ std::optional<int32_t> Day(std::string_view word) {
 
 }  // namespace
 
-uint32_t Scrubber::LabelsBefore(size_t begin) const {
-  uint32_t says = 0;
+uint32_t Scrubber::LabelsBefore(size_t begin) {
+  if (begin == labels_at_) return labels_;
+  labels_at_ = begin;
+  labels_ = 0;
+  uint32_t& says = labels_;
   size_t at = begin;
   // Letters directly before, as in NHS9434765919, are a word of their own.
   for (int words = 0; words < 3; ++words) {
@@ -555,6 +558,12 @@ std::optional<size_t> Scrubber::Spelled(const Word& word) {
 
 // A word before says what it is: then any spelling that a field takes is one.
 std::optional<size_t> Scrubber::Labelled(const Word& word, const Word& before) {
+  static constexpr CharSet kBetween("-./");
+  // Nothing that has a label is one or two characters alone.
+  if (word.size() < 3) {
+    auto next = Behind(word, kBetween);
+    if (!next || !next->digits) return std::nullopt;
+  }
   // A prefix of letters is part of it: SF 05 482703 J.
   const bool prefixed = Adjoins(before, word) && !before.digits && before.size() <= 2 &&
                         Says(In(before)) == 0 && !OneOf(In(before), kPairs);
@@ -573,7 +582,6 @@ std::optional<size_t> Scrubber::Labelled(const Word& word, const Word& before) {
       return std::nullopt;
     return word.end;
   }
-  static constexpr CharSet kBetween("-./");
   size_t ends[12], count = 0;
   for (Word last = first; count < std::size(ends);) {
     ends[count++] = last.end;

@@ -1,5 +1,6 @@
 #include "common/privacy/words.h"
 
+#include <array>
 #include <iterator>
 
 namespace sluice::privacy {
@@ -13,7 +14,6 @@ constexpr std::string_view kTitles[] = {
     "supt",  "det",    "cllr", "capt",    "officer",  "constable", "sergeant",  "inspector",
     "named", "called", "name", "surname", "forename", "nickname",  "professor", "reverend"};
 
-// Sorted.
 constexpr std::string_view kOrdinary[] = {
     "abbey",     "alley",   "amber",     "angel",    "apple",   "april",      "archer",
     "art",       "ash",     "august",    "autumn",   "baker",   "ball",       "banks",
@@ -83,7 +83,6 @@ constexpr std::string_view kOrdinary[] = {
     "wolf",      "wood",    "woods",     "wool",     "worth",   "wren",       "wright",
     "yard",      "york",    "young"};
 
-// Sorted.
 constexpr std::string_view kFunction[] = {
     "a",    "all",  "am",   "an",   "and",  "any", "are", "as",  "at",  "be",  "but",  "by",
     "can",  "do",   "for",  "from", "go",   "had", "has", "he",  "her", "him", "his",  "how",
@@ -92,7 +91,6 @@ constexpr std::string_view kFunction[] = {
     "them", "then", "they", "this", "to",   "too", "two", "up",  "us",  "was", "we",   "were",
     "what", "when", "who",  "why",  "with", "you", "your"};
 
-// Sorted.
 constexpr std::string_view kParticles[] = {
     "ab",  "abd", "abu",   "ad",     "af",     "al",  "ap",     "ar",  "as",   "av",
     "ben", "bin", "bint",  "d",      "da",     "das", "de",     "del", "dela", "della",
@@ -116,21 +114,46 @@ constexpr std::string_view kShort[] = {
     "sep", "oct", "nov", "dec", "unit", "room", "flat", "with", "from", "est", "gmt", "bst", "inc",
     "ltd", "mph"};
 
-static_assert(std::is_sorted(std::begin(kOrdinary), std::end(kOrdinary)));
-static_assert(std::is_sorted(std::begin(kFunction), std::end(kFunction)));
-static_assert(std::is_sorted(std::begin(kParticles), std::end(kParticles)));
+// All three lists in one table, asked for each part of each name.
+enum : uint8_t { kIsOrdinary = 1, kIsFunction = 2, kIsParticle = 4 };
+struct Slot {
+  std::string_view word;
+  uint8_t is = 0;
+};
+constexpr size_t kSlots = 2048;
+constexpr size_t HashOf(std::string_view word) {
+  uint32_t hash = 2166136261;
+  for (char c : word) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+  return (hash ^ hash >> 13) % kSlots;
+}
+constexpr std::array<Slot, kSlots> kTable = [] {
+  std::array<Slot, kSlots> table{};
+  auto add = [&](std::string_view word, uint8_t is) {
+    size_t at = HashOf(word);
+    while (!table[at].word.empty() && table[at].word != word) at = (at + 1) % kSlots;
+    table[at].word = word;
+    table[at].is = static_cast<uint8_t>(table[at].is | is);
+  };
+  for (std::string_view word : kOrdinary) add(word, kIsOrdinary);
+  for (std::string_view word : kFunction) add(word, kIsFunction);
+  for (std::string_view word : kParticles) add(word, kIsParticle);
+  return table;
+}();
 
-template <size_t N>
-bool Has(const std::string_view (&sorted)[N], std::string_view word) {
-  return std::binary_search(std::begin(sorted), std::end(sorted), word);
+uint8_t Is(std::string_view word) {
+  if (word.empty() || word.size() > kWordMax) return 0;
+  for (size_t at = HashOf(word); !kTable[at].word.empty(); at = (at + 1) % kSlots) {
+    if (kTable[at].word == word) return kTable[at].is;
+  }
+  return 0;
 }
 
 }  // namespace
 
 bool IsTitle(std::string_view word) { return OneOf(word, kTitles); }
-bool IsOrdinaryWord(std::string_view lower) { return Has(kOrdinary, lower); }
-bool IsFunctionWord(std::string_view lower) { return Has(kFunction, lower); }
-bool IsParticle(std::string_view lower) { return Has(kParticles, lower); }
+bool IsOrdinaryWord(std::string_view lower) { return (Is(lower) & kIsOrdinary) != 0; }
+bool IsFunctionWord(std::string_view lower) { return (Is(lower) & kIsFunction) != 0; }
+bool IsParticle(std::string_view lower) { return (Is(lower) & kIsParticle) != 0; }
 
 uint32_t ParticlesBefore(std::string_view lower) {
   uint32_t cuts = 0;

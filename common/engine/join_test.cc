@@ -182,7 +182,7 @@ TEST(Join, RowsHoldAtTheEventsOwnTimeAndAreFoundByNormalisedKeys) {
   EXPECT_EQ(site.RowsOf(R"({"force":"mps","officer":"12AB"})"), "") << "no time";
   auto schema = OutputSchemaText(*site.pipeline, site.pipeline->streams()[0]);
   ASSERT_TRUE(schema.ok()) << schema.status();
-  EXPECT_THAT(*schema, HasSubstr("  int64 strength = 4"));
+  EXPECT_THAT(*schema, HasSubstr("  optional int64 strength = 4"));
   EXPECT_THAT(*schema, HasSubstr(".google.protobuf.Timestamp since = 7"));
 }
 

@@ -139,6 +139,12 @@ class Arguments : public ::testing::Test {
       if (!argument.option.empty()) call.push_back(argument.option);
       call.push_back(i == index ? file : others);
     }
+    // What would go on for ever goes on once.
+    for (size_t i = 0; i < command.arguments.size(); ++i) {
+      if (command.arguments[i].option != "--count" || i == index) continue;
+      call.push_back("--count");
+      call.push_back("1");
+    }
     // Nothing of the test is written but in its folder.
     for (const Command::Argument& argument : command.arguments) {
       if (argument.option != "--out" && argument.option != "--manifest") continue;

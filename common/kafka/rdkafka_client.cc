@@ -238,7 +238,9 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
   }
 
   std::optional<std::vector<LogOffsets>> TakeLogOffsets() override {
-    while (rd_kafka_event_t* event = rd_kafka_queue_poll(log_offsets_.get(), 0)) {
+    while (asked_ > 0) {
+      rd_kafka_event_t* event = rd_kafka_queue_poll(log_offsets_.get(), 0);
+      if (event == nullptr) break;
       --asked_;
       auto kind = static_cast<Kind>(reinterpret_cast<intptr_t>(rd_kafka_event_opaque(event)));
       if (const rd_kafka_ListOffsets_result_t* result = rd_kafka_event_ListOffsets_result(event)) {
@@ -280,7 +282,7 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
   }
 
   std::optional<std::vector<TopicIdentity>> TakeTopics() override {
-    rd_kafka_event_t* event = rd_kafka_queue_poll(topics_.get(), 0);
+    rd_kafka_event_t* event = topics_asked_ ? rd_kafka_queue_poll(topics_.get(), 0) : nullptr;
     if (event == nullptr) return std::nullopt;
     topics_asked_ = false;
     std::vector<TopicIdentity> topics;

@@ -499,18 +499,7 @@ std::string KafkaSource::Trouble() const {
   if (at != nullptr && now - at->since >= kSilenceMax) {
     return at->reason.empty() ? "the group's positions can't be read" : at->reason;
   }
-  if (auto* reading = std::get_if<Reading>(&state_)) {
-    for (const PartitionOffset& partition : reading->partitions) {
-      auto found = progress_.find({partition.topic, partition.partition});
-      Time heard = reading->since;
-      if (found != progress_.end()) heard = std::max(heard, found->second.heard);
-      if (now - heard >= kLogAgeMax) {
-        return base::StrCat("no broker says where ", partition.topic, "/", partition.partition,
-                            " ends: is its leader down?");
-      }
-    }
-  }
-  return "";
+  return std::holds_alternative<Reading>(state_) ? unheard_ : "";
 }
 
 // What is asked in the background.
@@ -571,6 +560,7 @@ void KafkaSource::TakeSnapshot() {
   Time now = clock_.Now();
   snapshot_at_ = now + kSnapshotInterval;
   int64_t now_ms = clock_.UnixMillis();
+  unheard_.clear();
   std::vector<PartitionSnapshot> snapshots;
   if (const PartitionOffsets* mine = partitions()) {
     // The client's position, because it also counts the markers of the input's own transactions.
@@ -584,6 +574,11 @@ void KafkaSource::TakeSnapshot() {
       Progress& progress = ProgressOf(at.topic, at.partition);
       LogOffsets log;
       if (now - progress.heard < kLogAgeMax) log = progress.log;
+      auto* reading = std::get_if<Reading>(&state_);
+      if (reading != nullptr && now - std::max(progress.heard, reading->since) >= kLogAgeMax) {
+        unheard_ = base::StrCat("no broker says where ", at.topic, "/", at.partition,
+                                " ends: is its leader down?");
+      }
       // Before the first record it has no position: what is committed is where it will begin, or
       // else where the log does.
       int64_t begun = (*mine)[i].offset;

@@ -212,6 +212,7 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   Time ask_at_{};
   Time snapshot_at_{};
   std::string logged_;
+  std::string unheard_;  // which partition's log nothing is known of, as of the last snapshot
   Renewal renewal_;
 
   mutable base::Mutex mutex_;

@@ -29,7 +29,7 @@ using Time = std::chrono::steady_clock::time_point;
 
 constexpr size_t kRequestBytesMax = 16 * 1024;
 // How long an answer waits for a check's result of now.
-constexpr milliseconds kCheckMax(50);
+constexpr milliseconds kCheckMax(80);
 // How long a result is given again while a newer one doesn't come.
 constexpr milliseconds kResultAgeMax(10'000);
 // For the client to close first, so that what is on its way isn't cut off.

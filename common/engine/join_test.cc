@@ -23,21 +23,22 @@ using ::testing::HasSubstr;
 constexpr std::string_view kContract = R"(
 message E {
   option (sluice.contract.v1.event) = {id: "id" time: "at"};
-  option (sluice.contract.v1.not_personal) = {fields: ["officer", "force", "age", "armed", "lat"]};
+  option (sluice.contract.v1.not_personal) = {fields: ["officer", "force", "age", "armed", "lat", "years"]};
   string id = 1;
   google.protobuf.Timestamp at = 2;
   string officer = 3;
   string force = 4;
-  int32 age = 5;
+  optional int32 age = 5;
   Place place = 6;
   repeated Place places = 7;
   bool armed = 8;
   google.protobuf.Timestamp recorded_at = 9 [(sluice.contract.v1.field).quasi = EVENT_TIME];
   double lat = 10;
+  int32 years = 11;
 }
 message Place {
-  double latitude = 1 [(sluice.contract.v1.field).quasi = LATITUDE];
-  double longitude = 2 [(sluice.contract.v1.field).quasi = LONGITUDE];
+  optional double latitude = 1 [(sluice.contract.v1.field).quasi = LATITUDE];
+  optional double longitude = 2 [(sluice.contract.v1.field).quasi = LONGITUDE];
 }
 )";
 
@@ -219,6 +220,17 @@ TEST(Join, AChainLeadsFromAPointToItsUnit) {
   const Tables& tables = site.pipeline->tables();
   EXPECT_EQ(site.references, base::StrCat("lsoas=", tables[0]->id(), ",wards=", tables[1]->id(),
                                           ",boroughs=", tables[2]->id()));
+}
+
+// As protobuf has it, which leaves a zero without presence out.
+TEST(Join, WithoutPresenceAbsentIsZero) {
+  Site site("enrich { set: 'bands' value: 'years' into: 'joined' }");
+  const std::string child = R"("joined":{"band":"child"}})";
+  EXPECT_EQ(site.RowsOf(R"({"years":0})"), child);
+  EXPECT_EQ(site.RowsOf(R"({"id":"x"})"), child);
+  Site with("enrich { set: 'bands' value: 'age' into: 'joined' }");
+  EXPECT_EQ(with.RowsOf(R"({"age":0})"), child);
+  EXPECT_EQ(with.RowsOf(R"({"id":"x"})"), "");
 }
 
 TEST(Join, TheNearestPointOnThisSideOfTheBorder) {

@@ -123,7 +123,10 @@ class ValuesTest : public ::testing::Test, private OutcomeSink {
     EXPECT_EQ(json.size(), binary.size()) << event << ": " << reasons_;
     for (size_t i = 0; i < std::min(json.size(), binary.size()); ++i) {
       EXPECT_EQ(json[i].value, binary[i].value) << event;
-      EXPECT_EQ(json[i].key, binary[i].key) << event;
+      // Without an id, a record's key is the raw record's place.
+      if (!json[i].key.value_or("").starts_with("raw/")) {
+        EXPECT_EQ(json[i].key, binary[i].key) << event;
+      }
     }
     return json;
   }
@@ -301,14 +304,16 @@ TEST_F(ValuesTest, KeysAreBareOrNone) {
   auto key = [&](const std::string& field, const char* kind, const char* how,
                  std::string_view members) {
     Make(Stream("a", {{kind, how}}, base::StrCat("internal: true key: '", field, "'")));
-    auto records = Both(Event(members));
-    return records.empty() ? "quarantined" : records[0].key.value_or("none");
+    auto records = Run(Event(members)), binary = RunBinary(Event(members));
+    if (records.size() != 1 || binary.size() != 1) return "quarantined: " + reasons_;
+    EXPECT_EQ(records[0].key, binary[0].key) << field;
+    return records[0].key.value_or("none");
   };
   EXPECT_EQ(key("room", "ATTRIBUTE", "keep {}", R"("room":"77")"), "77");
   EXPECT_EQ(key("room", "ATTRIBUTE", "keep {}", R"("room":"0")"), "0");
   EXPECT_EQ(key("room", "ATTRIBUTE", "keep {}", ""), "0");
   EXPECT_EQ(key("sort", "ATTRIBUTE", "keep {}", R"("sort":"LONG")"), "LONG");
-  EXPECT_EQ(key("score", "ATTRIBUTE", "generalise { bucket: 0.5 }", R"("score":1.7)"), "1.5");
+  EXPECT_EQ(key("score", "score", "generalise { bucket: 0.5 }", R"("score":1.7)"), "1.5");
   EXPECT_EQ(key("seen", "ATTRIBUTE", "keep {}", ""), "none");
   EXPECT_EQ(key("seen", "ATTRIBUTE", "keep {}", R"("seen":false)"), "false");
   EXPECT_EQ(key("left", "EVENT_TIME", "keep {}", R"("left":"2026-01-02T03:04:05Z")"),
@@ -338,7 +343,7 @@ TEST_F(ValuesTest, ListsKeepTheirPlaces) {
   ASSERT_EQ(records.size(), 2u) << reasons_;
   EXPECT_THAT(records[0].value, ::testing::ContainsRegex(R"("phones":\["","aa1-[a-z2-7]*",""\])"));
   EXPECT_THAT(records[0].value, HasSubstr(R"("births":["1991","1992",""])"));
-  EXPECT_THAT(records[1].value, HasSubstr(R"("phones":["","**********56",""])"));
+  EXPECT_THAT(records[1].value, HasSubstr(R"("phones":["","*********56",""])"));
   // Nothing can stand in for a time, so the list isn't there.
   EXPECT_THAT(records[1].value, Not(HasSubstr("calls")));
   records = Both(Event(R"("guest":"Dee","calls":["2026-06-01T10:00:00Z","2026-06-02T11:00:00Z"])"));

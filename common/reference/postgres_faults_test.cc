@@ -23,15 +23,21 @@ constexpr int kRows = 300;
 
 class PostgresFaults : public ::testing::Test {
  protected:
-  void SetUp() override {
+  static void SetUpTestSuite() {
     auto server = test_support::PostgresServer::Create();
     ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
+    server_ = std::move(*server).release();
     ASSERT_EQ(server_->Start(), absl::OkStatus());
-    ASSERT_EQ(server_->Execute(base::StrCat(
-                  "CREATE TABLE units AS SELECT n AS k, repeat('name ', 20) || n AS v FROM "
-                  "generate_series(1, ",
-                  kRows, ") n")),
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  void SetUp() override {
+    ASSERT_EQ(server_->Execute(base::StrCat("DROP TABLE IF EXISTS units; CREATE TABLE units AS "
+                                            "SELECT n AS k, repeat('name ', 20) || n AS v FROM "
+                                            "generate_series(1, ",
+                                            kRows, ") n")),
               absl::OkStatus());
     const std::string connection = server_->connection();
     const size_t at = connection.find("port=") + 5;
@@ -64,11 +70,13 @@ class PostgresFaults : public ::testing::Test {
     return rows.ok();
   }
 
-  std::unique_ptr<test_support::PostgresServer> server_;
+  static test_support::PostgresServer* server_;
   std::unique_ptr<TcpProxy> proxy_;
   std::string connection_, id_;
   std::unique_ptr<reference::Source> source_;
 };
+
+test_support::PostgresServer* PostgresFaults::server_ = nullptr;
 
 TEST_F(PostgresFaults, ACutAtAnyByteOfTheAnswersIsNoVersion) {
   proxy_->SetFault({});

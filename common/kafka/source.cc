@@ -29,6 +29,9 @@ constexpr milliseconds kLogAgeMax(30'000);
 constexpr milliseconds kSilenceMax(15'000);
 // A broker that has just started may not know each topic yet.
 constexpr milliseconds kMissingMin(5'000);
+// Nothing is handed out while it isn't known for longer whether the topic is still the one: after
+// an outage it may be another.
+constexpr milliseconds kIdentityAgeMax(10'000);
 constexpr std::chrono::minutes kTwinWindow(1);
 
 absl::Status CheckOptions(const SourceOptions& options) {
@@ -207,6 +210,9 @@ SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
     if (clock_.Now() >= none->retry_at) Reconnect();
     return stream::Nothing{};
   }
+  if (identified_at_ && clock_.Now() - *identified_at_ > kIdentityAgeMax &&
+      !SLUICE_MUTANT("topic_by_name"))
+    records_max = 0;
   // A revocation that waits to be handed out has overtaken the positions.
   if (auto* at = std::get_if<Positioning>(&state_); at != nullptr && events_.empty() && !fault_)
     TryPosition(*at);
@@ -495,6 +501,8 @@ std::string KafkaSource::Trouble() const {
     std::string refusal = client_ == nullptr ? "" : client_->Refusal();
     return base::StrCat("no broker answers", refusal.empty() ? "" : ": ", refusal);
   }
+  if (identified_at_ && now - *identified_at_ >= kSilenceMax)
+    return "no broker says whether the input topic is still the one that was read";
   auto* at = std::get_if<Positioning>(&state_);
   if (at != nullptr && now - at->since >= kSilenceMax) {
     return at->reason.empty() ? "the group's positions can't be read" : at->reason;
@@ -526,6 +534,7 @@ void KafkaSource::Watch() {
 }
 
 void KafkaSource::CheckTopics(const std::vector<TopicIdentity>& answer) {
+  if (!answer.empty()) identified_at_ = clock_.Now();
   base::MutexLock lock(mutex_);
   for (const TopicIdentity& found : answer) {
     Topic& topic = topics_[found.topic];

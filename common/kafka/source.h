@@ -210,6 +210,7 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   std::pair<const char*, std::string_view> last_topic_;  // the client's view, and ours
   Time heard_;
   Time ask_at_{};
+  std::optional<Time> identified_at_;  // when the brokers last said which topics there are
   Time snapshot_at_{};
   std::string logged_;
   std::string unheard_;  // which partition's log nothing is known of, as of the last snapshot

@@ -471,7 +471,6 @@ class Producer final : public kafka::ProducerClient {
     }
     queue_.clear();
     int error = touched_ ? End(false) : 0;
-    touched_ = false;
     if (error == RD_KAFKA_RESP_ERR_INVALID_TXN_STATE) {
       state_ = kFatal;
       fatal_ = error;

@@ -232,6 +232,7 @@ class Run {
           }
         } catch (const Killed&) {
           running_ = nullptr;
+          process.network.frozen = true;  // it says goodbye to nobody
           Down(process, "killed");
         }
         running_ = nullptr;
@@ -311,7 +312,7 @@ class Run {
 
   // As a person who knows what to do. Not before the workers must have seen what happened.
   void Operate() {
-    if (!world_.HasTopic("raw") || world_.Now() - recreated_at_ < milliseconds(8'000)) return;
+    if (!world_.HasTopic("raw") || world_.Now() - recreated_at_ < milliseconds(17'000)) return;
     Note("an operator mends what there is and resumes");
     world_.topic("quarantine").bytes_max = 1'000'000;
     Topic& raw = world_.topic("raw");
@@ -343,14 +344,15 @@ class Run {
     const Topic& raw = world_.topic("raw");
     for (size_t i = 0; i < raw.partitions.size(); ++i) {
       PartitionId partition{"raw", static_cast<int32_t>(i)};
-      int64_t committed = world_.Committed(partition).value_or(-1);
+      std::optional<int64_t> committed = world_.Committed(partition);
+      if (!committed) continue;  // at this moment
       const Log& log = raw.partitions[i];
       // Records come all the while: what came in the last seconds may still be on its way.
       int64_t readable = 0;
-      for (int64_t at = std::max(committed, log.start); at < log.stable(); ++at)
+      for (int64_t at = std::max(*committed, log.start); at < log.stable(); ++at)
         readable += log.entries[static_cast<size_t>(at)].state == Entry::kCommitted;
       if (readable > 200) {
-        throw Violation{base::StrCat("raw/", i, " stands at ", committed, " of ", log.stable(),
+        throw Violation{base::StrCat("raw/", i, " stands at ", *committed, " of ", log.stable(),
                                      ", and no worker says why")};
       }
     }

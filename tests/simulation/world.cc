@@ -10,7 +10,7 @@ namespace sluice::simulation {
 namespace {
 
 // How soon a worker must have seen that a topic is another.
-constexpr milliseconds kIdentityMax(6'000);
+constexpr milliseconds kIdentityMax(15'000);
 
 std::string Name(const PartitionId& partition) {
   return base::StrCat(partition.first, "/", partition.second);

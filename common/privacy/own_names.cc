@@ -56,7 +56,7 @@ bool IsSwapped(std::string_view a, std::string_view b) {
 
 OwnNames::Part::Weight WeightOf(std::string_view part, bool first, bool only) {
   using Weight = OwnNames::Part::Weight;
-  if (IsParticle(part) && !only && !first) return Weight::kBeside;
+  if (!only && (first ? IsHonorific(part) : IsParticle(part))) return Weight::kBeside;
   if (IsFunctionWord(part)) return Weight::kEvidence;
   if (IsParticle(part) || IsOrdinaryWord(part) || Length(part) <= 2) return Weight::kCapital;
   return Weight::kAlone;

@@ -38,6 +38,10 @@ TEST_F(OwnNamesTest, WeighsWhatIsAWordToo) {
   EXPECT_EQ(Find("ng")->weight, Weight::kCapital);
   EXPECT_EQ(Find("van")->weight, Weight::kBeside);
   EXPECT_EQ(Find("he")->weight, Weight::kEvidence);
+  names_.Add("Dr Unknown Roe");
+  EXPECT_EQ(Find("dr")->weight, Weight::kBeside);
+  EXPECT_EQ(Find("unknown")->weight, Weight::kCapital);
+  EXPECT_EQ(Find("roe")->weight, Weight::kAlone);
 }
 
 TEST_F(OwnNamesTest, TellsPeopleApartAsLongAsItCan) {

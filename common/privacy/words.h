@@ -23,6 +23,8 @@ bool OneOf(std::string_view word, const std::string_view (&words)[N]) {
 
 // Before a name: Mr, PC and their like.
 bool IsTitle(std::string_view word);
+// In a name, yet none of it: Mr, Dr. Lower case.
+bool IsHonorific(std::string_view lower);
 // Names that are words too: May, Will, Close. Lower case.
 bool IsOrdinaryWord(std::string_view lower);
 // Names that are words of nearly every sentence: He, So, An. Lower case.

@@ -75,7 +75,8 @@ absl::Status Site::Configure(const Processor& processor) const {
         << processor_.certificate << "\", private_key: \"" << processor_.private_key
         << "\", client_ca: \"" << processor_.authority << "\"}}}\n";
   }
-  out << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
+  out << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, not_personal: "
+         "[name, ward]}]}}\n"
       << "pipeline:\n";
   std::istringstream pipeline{std::string(kWorkloadPipeline)};
   for (std::string line; std::getline(pipeline, line);) out << "  " << line << "\n";

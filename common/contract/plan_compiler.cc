@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "buf/validate/validate.pb.h"
+#include "common/base/planted_fault.h"
 #include "common/base/sha256.h"
 #include "common/base/strings.h"
 #include "common/contract/suggestion.h"
@@ -499,6 +500,7 @@ void PlanCompiler::CheckClassification(const Node& node) {
   if (is.not_personal) {
     if (node.is_message())
       Error(node, "is a message and can't be not_personal; its fields decide in their own message");
+    if (base::Planted(base::PlantedFault::kSecondTimes)) return;
     if (node.type == Type::kTimestamp || node.check_date)
       Error(node,
             "can't be not_personal: a second time beside the event's own links audiences; write "
@@ -535,6 +537,9 @@ void PlanCompiler::CheckDecided() {
   std::set<const Field*> reported;
   for (const Node& node : plan_->nodes_) {
     if (node.is_message() || node.classification.decided()) continue;
+    if (base::Planted(IsMapPart(*node.descriptor) ? base::PlantedFault::kMapsUndecided
+                                                  : base::PlantedFault::kFieldsUndecided))
+      continue;
     if (!reported.insert(node.descriptor).second) continue;
     Error(node, base::StrCat("nobody has decided what it is; write ", DecisionFor(node)));
   }

@@ -24,6 +24,20 @@ using event::ValueKind;
 
 namespace {
 
+// W3C Trace Context, version 00: version-traceid-parentid-flags in lower-case hex, neither id all
+// zeros. Nothing else passes: a date or a phone number is made of the same characters.
+bool IsTraceparent(std::string_view text) {
+  constexpr size_t kBytes = 55;
+  if (text.size() != kBytes || !text.starts_with("00-")) return false;
+  for (size_t i = 0; i < kBytes; ++i) {
+    const bool dash = i == 2 || i == 35 || i == 52;
+    const char c = text[i];
+    if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+  }
+  return text.substr(3, 32).find_first_not_of('0') != text.npos &&
+         text.substr(36, 16).find_first_not_of('0') != text.npos;
+}
+
 constexpr std::string_view kReferenceMissing = "sluice.reference_missing";
 constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits, and kNobody
 
@@ -185,13 +199,17 @@ void Engine::Read(std::span<const InputRecord> records, std::span<const size_t> 
   } while (begin < records.size());
 }
 
-size_t Engine::ReadPiece(size_t begin, size_t end, bool bounded) {
+void Engine::ForgetPiece() {
   arena_.Reset();
   batch_.Clear();
   first_targets_.clear();
   rows_.clear();
   texts_.clear();
   found_.clear();
+}
+
+size_t Engine::ReadPiece(size_t begin, size_t end, bool bounded) {
+  ForgetPiece();
   if (entries_.size() < end - begin) entries_.resize(end - begin);
   size_t repairs = 0;
   for (size_t i = begin; i < end; ++i) {
@@ -278,14 +296,17 @@ void Engine::NewBatch() {
   for (Entry& entry : entries_) trim(entry.event.repairs, 16 * 1024);
 }
 
-void Engine::ReadOne(const InputRecord& record, Entry& entry) {
+void Engine::BeginEntry(const InputRecord& record, Entry& entry) {
   entry.event.Clear();
   entry.fate = Fate::kClean;
   entry.has_time = false;
   entry.identifier_count = 0;
   entry.text_count = 0;
   entry.position = Position(record);
+}
 
+void Engine::ReadOne(const InputRecord& record, Entry& entry) {
+  BeginEntry(record, entry);
   if (!record.value) {
     if (pipeline_->config().input().tombstones() == config::v1::Input::suppress) {
       entry.fate = Fate::kSuppressed;
@@ -301,16 +322,7 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
   }
   if (entry.event.fields != nullptr) {
     pipeline_->validator().Check(entry.event, arena_);
-    if (const Value* time = Find(pipeline_->time_positions(), entry)) {
-      entry.has_time = true;
-      entry.seconds = time->seconds;
-      entry.civil_seconds = CivilSeconds(time->seconds, pipeline_->contract().civil_zone());
-    }
-    if (pipeline_->scrubs()) {
-      int64_t day = Truncated(entry.civil_seconds, Part::kDay) / 86400;
-      scrubber_.NextEvent(entry.has_time ? event::CivilFromDays(day).year : 0);
-    }
-    CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
+    CollectIdentifiers(entry);
     // Nobody gets the texts of an event that is broken already.
     if (entry.event.violations.empty()) FindInTexts(entry);
     Join(record, entry);
@@ -323,6 +335,73 @@ void Engine::ReadOne(const InputRecord& record, Entry& entry) {
     entry.position_target =
         batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
   }
+}
+
+void Engine::CollectIdentifiers(Entry& entry) {
+  if (const Value* time = Find(pipeline_->time_positions(), entry)) {
+    entry.has_time = true;
+    entry.seconds = time->seconds;
+    entry.civil_seconds = CivilSeconds(time->seconds, pipeline_->contract().civil_zone());
+  }
+  if (pipeline_->scrubs()) {
+    int64_t day = Truncated(entry.civil_seconds, Part::kDay) / 86400;
+    scrubber_.NextEvent(entry.has_time ? event::CivilFromDays(day).year : 0);
+  }
+  CollectIdentifiers(pipeline_->identifiers()[0], entry.event.fields, entry);
+}
+
+absl::Status Engine::CheckSelf() {
+  if (self_check_ == nullptr) self_check_ = std::make_unique<const SelfCheck>(*pipeline_);
+  const auto& streams = pipeline_->streams();
+  const InputRecord& record = self_check_record_;
+  self_check_record_.topic = "self-check";
+  // Nothing of the chunk before is asked for again.
+  records_ = {};
+  pieces_.clear();
+  if (entries_.empty()) entries_.resize(1);
+  for (size_t i = 0; i < self_check_->events(); ++i) {
+    ForgetPiece();
+    Entry& entry = entries_[0];
+    entry.first_row = entry.first_text = entry.first_found = 0;
+    entry.first_identifier = 0;
+    entry.asked = batch_.mark();
+    BeginEntry(record, entry);
+    entry.event.fields = self_check_->Fill(i, arena_);
+    CollectIdentifiers(entry);
+    // Identifiers that fail their check, rows that aren't there: what isn't asked here.
+    entry.event.violations.clear();
+    FindInTexts(entry);
+    Join(record, entry);
+    entry.event.violations.clear();
+    wait_.reset();
+    if (!position_domains_.empty()) {
+      entry.position_target =
+          batch_.Add(contract::v1::SOURCE_POSITION, entry.position, position_domains_);
+    }
+    if (!batch_.targets().empty())
+      SLUICE_RETURN_IF_ERROR(pseudonymiser_.Pseudonymise(batch_, answer_));
+    SetPrefixes();
+    out_.Clear();
+    map_keys_.clear();
+    std::string published;
+    for (size_t stream = 0; stream < streams.size(); ++stream) {
+      Prepared& prepared = prepared_[stream];
+      prepared.record.stream = stream;
+      // What can't be treated isn't published.
+      if (!Prepare(record, entry, streams[stream], prepared)) continue;
+      published = out_.view().substr(prepared.begin, prepared.end - prepared.begin);
+      if (prepared.record.key) base::StrAppend(published, "\n", *prepared.record.key);
+      for (const Header& header : prepared.record.headers)
+        base::StrAppend(published, "\n", header.name, ": ", header.value);
+      std::string_view shown = self_check_->Leak(streams[stream], published);
+      if (shown.empty()) continue;
+      return absl::DataLossError(
+          base::StrCat("the self-check failed: the stream '", streams[stream].name,
+                       "' shows more of the field '", shown,
+                       "' than its treatment may (docs/runbooks/SluiceSelfCheckFailed.md)"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 std::string_view Engine::Position(const InputRecord& record) {
@@ -844,7 +923,7 @@ void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const Strea
   *header++ = {"sluice-src", position};
   *header++ = {"sluice-plan", pipeline_->fingerprint()};
   if (!reference_header_.empty()) *header++ = {"sluice-ref", reference_header_};
-  if (stream.internal && !record.traceparent.empty())
+  if (stream.internal && IsTraceparent(record.traceparent))
     *header++ = {"traceparent", record.traceparent};
   prepared.record.headers = {prepared.headers.data(), header};
 }
@@ -936,7 +1015,7 @@ template <typename Writer>
 bool Engine::WriteEvent(Writer writer, const StreamPlan& stream, Entry& entry) {
   size_t mark = writer.BeginEvent();
   if (!WriteFields(writer, stream, stream.nodes[0], entry.event.fields, entry)) return false;
-  for (size_t join : stream.joins) WriteJoin(writer, join, entry);
+  for (const StreamJoin& join : stream.joins) WriteJoin(writer, join, entry);
   writer.EndEvent(mark);
   return true;
 }
@@ -1056,15 +1135,15 @@ bool Engine::WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode
 }
 
 template <typename Writer>
-void Engine::WriteJoin(Writer& writer, size_t index, const Entry& entry) {
-  const JoinPlan& join = pipeline_->joins()[index];
-  enrichment::RowId row = rows_[entry.first_row + index];
+void Engine::WriteJoin(Writer& writer, const StreamJoin& carried, const Entry& entry) {
+  const JoinPlan& join = pipeline_->joins()[carried.join];
+  enrichment::RowId row = rows_[entry.first_row + carried.join];
   if (row == enrichment::kNoRow) {
     if (join.on_missing == config::v1::Enrichment::null) writer.Null(join.field);
     return;
   }
   size_t mark = writer.BeginMessage(join.field);
-  for (size_t i = 0; i < join.columns.size(); ++i) {
+  for (size_t i : carried.columns) {
     Value cell = join.table->Cell(row, join.column_indexes[i]);
     if (cell.present()) writer.Field(join.columns[i], cell);
   }

@@ -16,6 +16,7 @@
 #include "common/base/buffer.h"
 #include "common/engine/outcome.h"
 #include "common/engine/pipeline.h"
+#include "common/engine/self_check.h"
 #include "common/event/json_reader.h"
 #include "common/event/protobuf_reader.h"
 #include "common/privacy/pseudonymiser.h"
@@ -68,6 +69,12 @@ class Engine {
   absl::Status Pseudonymise();
   // An error is the sink's.
   absl::Status Write(OutcomeSink& sink);
+
+  // Sends synthetic events through the same steps, and looks through what would be published of
+  // them before anything is: kDataLoss names the stream and the field that shows. Not between Read
+  // and Write of a chunk. Nothing of it is counted, and no contract's rule is asked. kUnavailable
+  // as Pseudonymise.
+  absl::Status CheckSelf();
 
   // The three steps.
   absl::Status Process(std::span<const InputRecord> records, OutcomeSink& sink);
@@ -152,7 +159,11 @@ class Engine {
   size_t PieceBytes(size_t repairs) const;
   void Show(const InputRecord* record) { at_work_->store(record, std::memory_order_relaxed); }
   void Reread(size_t piece);
+  void ForgetPiece();
+  void BeginEntry(const InputRecord& record, Entry& entry);
   void ReadOne(const InputRecord& record, Entry& entry);
+  // Of an event that was read: its time, and what identifies in it.
+  void CollectIdentifiers(Entry& entry);
   void TakeBack(const Entry& entry);
   void MarkDefect(const InputRecord& record, Entry& entry);
   // Whether it is clean in all streams; otherwise it says why not.
@@ -198,7 +209,7 @@ class Engine {
   bool WriteMap(Writer& writer, const StreamPlan& stream, const OutputNode& node,
                 const event::Value& map, Entry& entry);
   template <typename Writer>
-  void WriteJoin(Writer& writer, size_t join, const Entry& entry);
+  void WriteJoin(Writer& writer, const StreamJoin& carried, const Entry& entry);
 
   // Counts, once for the event, that a field's value stood for none.
   static void Placeholder(contract::NodeId node, Entry& entry);
@@ -268,6 +279,8 @@ class Engine {
   privacy::Scrubber scrubber_;
   std::vector<Text> texts_;
   std::vector<Found> found_;
+  std::unique_ptr<const SelfCheck> self_check_;  // made when it is first asked for
+  InputRecord self_check_record_;
   Tally tally_;
 };
 

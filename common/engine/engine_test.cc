@@ -103,8 +103,8 @@ Pipeline::Options Options(config::v1::Pipeline config, std::string_view contract
   Pipeline::Options options;
   options.contract = contract::PlanFromProto(contract, "E");
   options.config = std::move(config);
-  options.tables = {
-      *enrichment::ExactTable::FromCsv("boroughs", "code", "code,name\nE07,Camden\n", "b.csv")};
+  options.tables = {*enrichment::ExactTable::FromCsv("boroughs", "code", {"name"},
+                                                     "code,name\nE07,Camden\n", "b.csv")};
   return options;
 }
 
@@ -324,6 +324,66 @@ TEST_F(EngineTest, AnExceptionWhileARecordIsWrittenIsItsOwn) {
   ASSERT_TRUE(engine_->Process({&record, 1}, sink).ok());
   EXPECT_EQ(sink.clean, 0) << "no stream has it";
   EXPECT_EQ(sink.reason, "sluice.defect");
+}
+
+TEST_F(EngineTest, TraceparentPassesOnlyInTheFormOfTraceContext) {
+  auto passed = [&](std::string_view traceparent) {
+    InputRecord record = Record(kEvent);
+    record.traceparent = traceparent;
+    Collected out = Run(std::vector<InputRecord>{record});
+    EXPECT_EQ(out.clean[1].header("traceparent"), "") << "the second stream isn't internal";
+    return out.clean[0].header("traceparent");
+  };
+  const std::string good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  EXPECT_EQ(passed(good), good);
+  for (std::string_view bad :
+       {"", "07700900417", "1974-11-02", "4bf92f3577b34da6a3ce929d0e0e4736",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-011",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-07700900417",
+        "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00_4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7_01"})
+    EXPECT_EQ(passed(bad), "") << bad;
+}
+
+// Keys and values of maps are treated as fields are, and no output has two equal members.
+TEST_F(EngineTest, KeysAndValuesOfMapsAreTreated) {
+  Pipeline::Options options;
+  options.contract = contract::PlanFromProto(
+      R"(message E {
+           option (sluice.contract.v1.event) = {id: "id" time: "at"};
+           string id = 1; google.protobuf.Timestamp at = 2;
+           map<string, string> people = 3 [(sluice.contract.v1.field) = {
+             key: {identifier: PHONE} value: {identifier: PERSON_NAME}}];
+         })",
+      "E");
+  auto compile = [&](std::string_view phone, std::string_view name) {
+    options.config = ParsePipeline(base::StrCat(
+        "contract: 'test.E' input { topic: 'raw' } quarantine { topic: 'q' } streams { name: 's' "
+        "topic: 's' domain: 'public' internal: true treat { key: 'PHONE' value { ",
+        phone, " {} } } treat { key: 'PERSON_NAME' value { ", name, " {} } } }"));
+    return Pipeline::Compile(options);
+  };
+  auto value = [&](std::string_view phone, std::string_view name, std::string_view event) {
+    auto engine = Engine::Create(*compile(phone, name), *pseudonymiser_, *sealer_);
+    engine_ = *std::move(engine);
+    Collected out = Run(event);
+    return out.clean.empty() ? out.quarantined[0].header("sluice-reason") : out.clean[0].value;
+  };
+  constexpr std::string_view kPeople =
+      R"({"people":{"07700 900123":"Ann Archer","07700 900124":"Ben Archer"}})";
+  EXPECT_EQ(value("drop", "pseudonymise", kPeople), "{}");
+  EXPECT_EQ(value("pseudonymise", "drop", kPeople), "{}");
+  EXPECT_THAT(value("pseudonymise", "pseudonymise", kPeople),
+              ::testing::MatchesRegex(R"(\{"people":\{"pub1-[a-z2-7]+":"pub1-[a-z2-7]+","pub1-)"
+                                      R"([a-z2-7]+":"pub1-[a-z2-7]+"\}\})"));
+  EXPECT_EQ(value("pseudonymise", "pseudonymise",
+                  R"({"people":{"07700 900123":"Ann","+44 7700 900123":"Ben"}})"),
+            "sluice.untreatable");
+  EXPECT_THAT(std::string(compile("mask", "drop").status().message()), HasSubstr("is a map's key"));
 }
 
 TEST_F(EngineTest, JoinsAreCountedByWhetherTheyFoundTheirRow) {

@@ -20,9 +20,10 @@ namespace sluice::engine {
 
 // A value that is asked with: a field of the event, or a column of an earlier join's row.
 struct JoinValue {
-  std::vector<uint32_t> positions;  // of a field: from the event's record down
-  std::optional<size_t> join;       // the earlier join
-  size_t column = 0;                // of its table
+  std::vector<uint32_t> positions;            // of a field: from the event's record down
+  contract::NodeId node = contract::kNoNode;  // the field
+  std::optional<size_t> join;                 // the earlier join
+  size_t column = 0;                          // of its table
   // What it is where its message is there and it is absent: nothing, or, of a number without
   // presence, zero.
   event::Value absent;
@@ -45,6 +46,10 @@ struct JoinPlan {
   event::OutputField field;                 // the message that carries the row
   std::vector<event::OutputField> columns;  // its fields
   std::vector<size_t> column_indexes;       // by field: the table's column
+
+  const enrichment::Column& column(size_t field) const {
+    return table->schema().columns()[column_indexes[field]];
+  }
 };
 
 using Tables = std::vector<std::shared_ptr<const enrichment::Table>>;

@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_join.h"
+#include "common/base/planted_fault.h"
 #include "common/base/strings.h"
 #include "common/engine/join.h"
 
@@ -269,13 +271,15 @@ class JoinCompiler {
     if (!positions || !Compares(plan_.node(id).type, type)) return isnt();
     value.positions = *std::move(positions);
     value.absent = AbsentValue(plan_.node(id));
+    value.node = id;
     if (join.asked_with == kNoNode) join.asked_with = id;
     return value;
   }
 
   void CompileColumns(const Enrichment& enrich, JoinPlan& join) {
     const enrichment::Schema& schema = join.table->schema();
-    for (const auto& [column, name] : enrich.fields()) {
+    const std::map<std::string, std::string> fields(enrich.fields().begin(), enrich.fields().end());
+    for (const auto& [column, name] : fields) {
       std::string key = base::StrCat("fields[", column, "]");
       std::optional<size_t> found = schema.Find(column);
       if (!found) {
@@ -287,14 +291,33 @@ class JoinCompiler {
         Error(key, "is an area, which no event carries");
       } else if (schema.IsKey(*found) && !join.keys.empty()) {
         Error(key, "is part of the key: the event has it already, treated as each stream wants it");
+      } else if (!schema.columns()[*found].classification.decided()) {
+        Error(key,
+              "nobody has decided what the column is, so no event gets it: give it a "
+              "classification in "
+              "the set's schema, or name it in `not_personal` if it says nothing about a person");
       }
     }
     std::vector<size_t> published = schema.PublishedColumns();
+    if (base::Planted(base::PlantedFault::kColumnsUndecided)) {
+      published.clear();
+      for (size_t i = 0; i < schema.columns().size(); ++i) {
+        if (schema.columns()[i].type != ColumnProto::area && !schema.IsKey(i))
+          published.push_back(i);
+      }
+    }
     if (!enrich.fields().empty()) {
       published.clear();
       for (size_t i = 0; i < schema.columns().size(); ++i) {
         if (enrich.fields().contains(schema.columns()[i].name)) published.push_back(i);
       }
+    }
+    if (published.empty()) {
+      Error("set",
+            base::StrCat("the set '", enrich.set(),
+                         "' has no column that an event could get: give its columns a "
+                         "classification in the set's schema, or name those that say nothing "
+                         "about a person in `not_personal`"));
     }
     std::set<std::string> names;
     for (size_t i : published) {

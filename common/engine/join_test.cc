@@ -9,6 +9,7 @@
 #include "common/base/testing.h"
 #include "common/contract/testing.h"
 #include "common/engine/engine.h"
+#include "common/engine/flow.h"
 #include "common/engine/output_schema.h"
 #include "common/enrichment/testing.h"
 #include "common/privacy/keyring.h"
@@ -51,36 +52,39 @@ std::string Square(std::string_view code, int x) {
 Tables MakeTables() {
   Tables tables;
   tables.push_back(TableFromText("units", R"(kind: as_of
-      columns { name: "force" } columns { name: "officer" } columns { name: "unit" }
-      columns { name: "strength" type: integer } columns { name: "share" type: number }
-      columns { name: "armed" type: boolean } columns { name: "since" type: time }
-      columns { name: "from" type: date } columns { name: "to" type: date }
+      columns { name: "force" not_personal: true } columns { name: "officer" not_personal: true } columns { name: "unit" not_personal: true }
+      columns { name: "strength" type: integer not_personal: true } columns { name: "share" type: number not_personal: true }
+      columns { name: "armed" type: boolean not_personal: true } columns { name: "since" type: time not_personal: true }
+      columns { name: "from" type: date not_personal: true } columns { name: "to" type: date not_personal: true }
       key { column: "force" normalise: upper } key { column: "officer" normalise: compact }
       valid { from: "from" to: "to" time_zone: "Europe/London" })",
                                  "force,officer,unit,strength,share,armed,since,from,to\n"
                                  "MPS,12-AB,old,,,,,,2026-07-01\n"
                                  "mps,12 ab,new,40,0.5,true,2020-01-02T03:04:05Z,2026-07-01,\n"));
-  tables.push_back(TableFromText("bands", R"(kind: range columns { name: "band" }
-      columns { name: "low" type: integer } columns { name: "high" type: integer }
+  tables.push_back(TableFromText("bands", R"(kind: range columns { name: "band" not_personal: true }
+      columns { name: "low" type: integer not_personal: true } columns { name: "high" type: integer not_personal: true }
       bounds { low: "low" high: "high" })",
                                  "band,low,high\nchild,0,17\nadult,18,\n"));
   tables.push_back(TableFromText(
       "lsoas",
-      R"(kind: area columns { name: "code" } columns { name: "shape" type: area } key { column: "code" })",
+      R"(kind: area columns { name: "code" not_personal: true } columns { name: "shape" type: area } key { column: "code" })",
       base::StrCat(R"({"type":"FeatureCollection","features":[)", Square("L1", 0), ",",
                    Square("L2", 1), "]}"),
       enrichment::ReadGeoJson));
-  tables.push_back(TableFromText("wards", R"(columns { name: "lsoa" } columns { name: "ward" }
-      columns { name: "borough" type: integer } key { column: "lsoa" })",
-                                 "lsoa,ward,borough\nL1,Abbey,7\nL2,Bridge,8\n"));
-  tables.push_back(TableFromText("boroughs", R"(columns { name: "number" type: integer }
-      columns { name: "name" } columns { name: "bcu" } key { column: "number" })",
+  tables.push_back(TableFromText(
+      "wards",
+      R"(columns { name: "lsoa" not_personal: true } columns { name: "ward" not_personal: true }
+      columns { name: "borough" type: integer not_personal: true } key { column: "lsoa" })",
+      "lsoa,ward,borough\nL1,Abbey,7\nL2,Bridge,8\n"));
+  tables.push_back(TableFromText("boroughs",
+                                 R"(columns { name: "number" type: integer not_personal: true }
+      columns { name: "name" not_personal: true } columns { name: "bcu" not_personal: true } key { column: "number" })",
                                  "number,name,bcu\n7,Camden,CN\n"));
-  tables.push_back(
-      TableFromText("snap_points", R"(kind: nearest columns { name: "id" type: integer }
-      columns { name: "lat" type: number } columns { name: "long" type: number } key { column: "id" }
+  tables.push_back(TableFromText(
+      "snap_points", R"(kind: nearest columns { name: "id" type: integer not_personal: true }
+      columns { name: "lat" type: number not_personal: true } columns { name: "long" type: number not_personal: true } key { column: "id" }
       point { latitude: "lat" longitude: "long" max_metres: 5000 within: "lsoas" })",
-                    "id,lat,long\n1,0.5,0.99\n2,0.5,1.02\n", enrichment::ReadCsv, tables[2]));
+      "id,lat,long\n1,0.5,0.99\n2,0.5,1.02\n", enrichment::ReadCsv, tables[2]));
   return tables;
 }
 
@@ -325,6 +329,129 @@ TEST(Join, EveryMistakeIsAnErrorAtLoad) {
   EXPECT_THAT(ErrorOf("enrich { set: 'lsoas' area: 'place' into: 'joined' }"
                       "enrich { set: 'wards' key: 'joined.kode' into: 'ward' }"),
               HasSubstr("enrich[1].key: the set 'lsoas' has no column 'kode'"));
+}
+
+// --- What a row says, and what it tells of what it was found by.
+
+// A stream that drops what isn't named in `more`, for sets with a column of each sort.
+absl::StatusOr<std::shared_ptr<const Pipeline>> CompileFor(std::string_view stream,
+                                                           std::string_view enrich) {
+  Pipeline::Options options;
+  options.contract = contract::PlanFromProto(
+      R"(message E {
+           option (sluice.contract.v1.event) = {id: "id" time: "at"};
+           option (sluice.contract.v1.not_personal) = {fields: ["beat"]};
+           string id = 1; google.protobuf.Timestamp at = 2; string beat = 3;
+           string warrant = 4 [(sluice.contract.v1.field).identifier = WARRANT_NUMBER];
+         })",
+      "E");
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      base::StrCat("contract: 'test.E' input { topic: 'raw' } quarantine { topic: 'q' }\n", enrich,
+                   "\nstreams { name: 'all' topic: 'all' domain: 'all' internal: true ", stream,
+                   " }"),
+      &options.config));
+  for (const char* set : {"beats", "officers"})
+    options.tables.push_back(
+        TableFromText(set, R"(columns { name: "code" } columns { name: "unit" not_personal: true }
+            columns { name: "name" identifier: PERSON_NAME } columns { name: "notes" }
+            columns { name: "next" not_personal: true } key { column: "code" })",
+                      "code,unit,name,notes,next\nB1,East,Ada Example,x,N1\n"));
+  return Pipeline::Compile(std::move(options));
+}
+
+std::string ErrorFor(std::string_view stream, std::string_view enrich) {
+  return std::string(CompileFor(stream, enrich).status().message());
+}
+
+constexpr std::string_view kByBeat = "enrich { set: 'beats' key: 'beat' into: 'row' }";
+constexpr std::string_view kByWarrant = "enrich { set: 'officers' key: 'warrant' into: 'row' }";
+
+std::string Treats(std::string_view name, std::string_view how) {
+  return base::StrCat("treat { key: '", name, "' value { ", how, " {} } } ");
+}
+
+TEST(JoinedColumns, AreTreatedByTheirClassAndUndecidedOnesAreNotThere) {
+  const std::string kept = Treats("WARRANT_NUMBER", "keep");
+  EXPECT_THAT(
+      ErrorFor(kept, kByBeat),
+      HasSubstr("the joined column 'row.name' is a PERSON_NAME and the stream 'all' doesn't "
+                "say what becomes of it"));
+  EXPECT_THAT(ErrorFor(kept + Treats("PERSON_NAME", "pseudonymise"), kByBeat),
+              HasSubstr("can only be kept or dropped"));
+  auto columns = [&](std::string_view stream) {
+    auto pipeline = CompileFor(base::StrCat(kept, stream), kByBeat);
+    EXPECT_TRUE(pipeline.ok()) << pipeline.status();
+    std::string names;
+    for (const StreamJoin& join : (*pipeline)->streams()[0].joins)
+      for (size_t column : join.columns)
+        base::StrAppend(names, (*pipeline)->joins()[join.join].columns[column].name, " ");
+    return names;
+  };
+  EXPECT_EQ(columns(Treats("PERSON_NAME", "drop")), "unit next ");
+  EXPECT_EQ(columns(Treats("PERSON_NAME", "keep")), "unit name next ");
+  EXPECT_EQ(columns(Treats("PERSON_NAME", "pseudonymise") +
+                    "fields { key: 'row.name' value { drop {} } }"),
+            "unit next ");
+  EXPECT_EQ(columns(Treats("PERSON_NAME", "drop") + "fields { key: 'row' value { drop {} } }"), "");
+  EXPECT_THAT(ErrorFor(kept + Treats("PERSON_NAME", "drop"),
+                       "enrich { set: 'beats' key: 'beat' into: 'row' fields { key: 'notes' value: "
+                       "'notes' } }"),
+              HasSubstr("enrich[0].fields[notes]: nobody has decided what the column is"));
+}
+
+TEST(JoinedColumns, AreKeptAgainstTheirClassOnlyByNameWithAReason) {
+  const std::string stream = Treats("WARRANT_NUMBER", "keep") + Treats("PERSON_NAME", "drop") +
+                             "fields { key: 'row.name' value { keep {} } } ";
+  EXPECT_THAT(ErrorFor(stream, kByBeat), HasSubstr("`accept: {joined:row.name: reason}`"));
+  EXPECT_THAT(ErrorFor(stream + "accept { key: 'joined:row.name' value: '' }", kByBeat),
+              HasSubstr("`accept: {joined:row.name: reason}`"));
+  EXPECT_EQ(ErrorFor(stream + "accept { key: 'joined:row.name' value: 'why' }", kByBeat), "");
+}
+
+TEST(JoinKeys, ThatAStreamDoesNotKeepAreAcceptedByNameOrErrors) {
+  const std::string row = Treats("PERSON_NAME", "drop");
+  EXPECT_EQ(ErrorFor(row + Treats("WARRANT_NUMBER", "keep"), kByWarrant), "");
+  for (const char* how : {"drop", "pseudonymise", "encrypt"}) {
+    const std::string stream = row + Treats("WARRANT_NUMBER", how);
+    EXPECT_THAT(
+        ErrorFor(stream, kByWarrant),
+        HasSubstr("the row 'row' is found by warrant, which the stream 'all' doesn't keep"));
+    EXPECT_EQ(ErrorFor(stream + "accept { key: 'join-key:row' value: 'why' }", kByWarrant), "");
+    EXPECT_EQ(ErrorFor(stream + "fields { key: 'row' value { drop {} } }", kByWarrant), "");
+  }
+  // A chain: the column that the next row is found by counts, not what it was found by itself.
+  const std::string chain =
+      base::StrCat(kByWarrant, " enrich { set: 'beats' key: 'row.next' into: 'second' }");
+  const std::string dropped = row + Treats("WARRANT_NUMBER", "drop");
+  EXPECT_EQ(ErrorFor(dropped + "accept { key: 'join-key:row' value: 'why' }", chain), "");
+  EXPECT_THAT(ErrorFor(dropped + "fields { key: 'row' value { drop {} } }", chain),
+              HasSubstr("the row 'second' is found by row.next"));
+}
+
+TEST(JoinedRows, HaveNoFieldsName) {
+  const std::string stream = Treats("PERSON_NAME", "drop");
+  EXPECT_THAT(
+      ErrorFor(stream + "treat { key: 'WARRANT_NUMBER' value { keep {} as: 'row' } }", kByBeat),
+      HasSubstr("the stream 'all' names another field 'row'"));
+}
+
+TEST(Flows, OfAJoinedColumnAreItsCellAndAllThatItWasFoundBy) {
+  const std::string chain =
+      base::StrCat(kByWarrant, " enrich { set: 'beats' key: 'row.next' into: 'second' }");
+  auto pipeline =
+      CompileFor(Treats("PERSON_NAME", "drop") + Treats("WARRANT_NUMBER", "keep"), chain);
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  std::string all;
+  for (const OutputLeaf& leaf : OutputLeaves(**pipeline, (*pipeline)->streams()[0])) {
+    if (leaf.path != "second.unit" && leaf.path != "beat") continue;
+    base::StrAppend(all, leaf.path, ":");
+    for (const Flow& flow : leaf.flows)
+      base::StrAppend(all, " ", flow.source.ToString(**pipeline),
+                      flow.how == FlowHow::kWhole ? "" : "?");
+    base::StrAppend(all, "; ");
+  }
+  EXPECT_EQ(all,
+            "beat: beat; second.unit: warrant? row.code? row.next? second.code? second.unit; ");
 }
 
 std::string PublicStream(std::string_view location, std::string_view more = "") {

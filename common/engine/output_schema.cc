@@ -129,16 +129,17 @@ class SchemaBuilder {
     DescriptorProto& message = *file.add_message_type();
     message.set_name(event.name());
     std::string path = base::StrCat(".", package, ".", event.name());
-    for (size_t index : stream_.joins) names_[path].insert(pipeline_.joins()[index].field.name);
+    for (const StreamJoin& carried : stream_.joins)
+      names_[path].insert(pipeline_.joins()[carried.join].field.name);
     AddFields(stream_.nodes[0], message, path);
-    for (size_t index : stream_.joins) {
-      const JoinPlan& join = pipeline_.joins()[index];
+    for (const StreamJoin& carried : stream_.joins) {
+      const JoinPlan& join = pipeline_.joins()[carried.join];
       std::string nested_path;
       AddField(join.field, message, path);
       DescriptorProto& row = AddNested(message, path, UpperCamel(join.field.name), nested_path);
       message.mutable_field(message.field_size() - 1)->set_type_name(nested_path);
-      for (const OutputField& column : join.columns) names_[nested_path].insert(column.name);
-      for (const OutputField& column : join.columns) AddField(column, row, nested_path);
+      for (size_t column : carried.columns) names_[nested_path].insert(join.columns[column].name);
+      for (size_t column : carried.columns) AddField(join.columns[column], row, nested_path);
     }
     if (timestamps_) file.add_dependency("google/protobuf/timestamp.proto");
     if (durations_) file.add_dependency("google/protobuf/duration.proto");

@@ -109,6 +109,12 @@ struct OutputNode {
   uint32_t child_count = 0;
 };
 
+// A joined row as one stream has it.
+struct StreamJoin {
+  size_t join = 0;              // of Pipeline::joins()
+  std::vector<size_t> columns;  // of its JoinPlan::columns; at least one
+};
+
 // Where a stream's record key comes from.
 enum class KeySource : uint8_t { kEventId, kRaw, kField };
 
@@ -119,7 +125,7 @@ struct StreamPlan {
   bool internal = false;
   int64_t timestamp_grid_ms = 60'000;  // of records' timestamps, where it isn't internal
   std::vector<OutputNode> nodes;       // nodes[0] is the event
-  std::vector<size_t> joins;           // the pipeline's joins that this stream carries
+  std::vector<StreamJoin> joins;       // that this stream carries
   uint32_t domain = 0;                 // index into Pipeline::domains; meaningful where has_domain
   bool has_domain = false;
   KeySource key = KeySource::kEventId;
@@ -137,6 +143,13 @@ struct StreamPlan {
     config::v1::Treatment treatment;
   };
   std::map<contract::NodeId, Override> overrides;
+  // What would be an error if the configuration didn't accept it by name, with a reason.
+  struct Risk {
+    std::string name;  // such as join-key:ward
+    std::string config_path;
+    std::string text;
+  };
+  std::vector<Risk> risks;
 };
 
 // What a field's value is where nobody knows it, as its contract lists that: such a value is

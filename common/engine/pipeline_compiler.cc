@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "common/base/planted_fault.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -239,13 +240,28 @@ class PipelineCompiler {
     }
   }
 
+  // The names that Kafka takes for topics (org.apache.kafka.common.internals.Topic).
+  static bool IsTopicName(std::string_view name) {
+    constexpr size_t kBytesMax = 249;
+    if (name.empty() || name.size() > kBytesMax || name == "." || name == "..") return false;
+    return std::all_of(name.begin(), name.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '.' || c == '_' || c == '-';
+    });
+  }
+
   void CheckTopics() {
-    std::set<std::string> topics = {config_.input().topic()};
+    std::set<std::string> topics;
     auto add = [&](const std::string& path, const std::string& topic) {
-      if (!topics.insert(topic).second) {
+      if (!IsTopicName(topic) && !base::Planted(base::PlantedFault::kTopicNames)) {
+        Error(path, base::StrCat("'", topic,
+                                 "' is no name for a topic: Kafka takes letters (a to z), "
+                                 "digits, '.', '_' and '-', 249 at most"));
+      } else if (!topics.insert(topic).second) {
         Error(path, base::StrCat("the topic '", topic, "' is used twice; each needs its own"));
       }
     };
+    add("pipeline.input.topic", config_.input().topic());
     add("pipeline.quarantine.topic", config_.quarantine().topic());
     for (int i = 0; i < config_.streams_size(); ++i) {
       add(base::StrCat("pipeline.streams[", i, "].topic"), config_.streams(i).topic());
@@ -322,17 +338,7 @@ class PipelineCompiler {
     stream.nodes[0].node = 0;
     stream.nodes[0].field = event::OutputField::Make("", 0, Type::kMessage);
     CompileFields(0, plan_.root());
-    for (size_t i = 0; i < pipeline_->joins_.size(); ++i) {
-      const std::string& into = pipeline_->joins_[i].field.name;
-      auto found = config_stream_->fields().find(into);
-      if (found == config_stream_->fields().end()) {
-        stream.joins.push_back(i);
-      } else if (found->second.has_keep()) {
-        stream.joins.push_back(i);
-      } else if (!found->second.has_drop()) {
-        Error(base::StrCat(path_, ".fields[", into, "]"), "a joined row can be kept or dropped");
-      }
-    }
+    CompileStreamJoins();
     CompileKey();
     if (!stream.internal) CheckLinks();
     pipeline_->streams_.push_back(std::move(stream));
@@ -342,11 +348,16 @@ class PipelineCompiler {
   // depend on which of them a map has first.
   void FindOverrides() {
     overrides_.clear();
+    if (base::Planted(base::PlantedFault::kTwoOverrides)) {
+      for (const auto& [name, treatment] : config_stream_->fields()) {
+        if (NodeId node = plan_.Find(name); node != kNoNode)
+          overrides_.emplace(node, StreamPlan::Override{name, treatment});
+      }
+      return;
+    }
     for (const auto& [name, treatment] : Sorted(config_stream_->fields())) {
       const std::string path = base::StrCat(path_, ".fields[", name, "]");
-      bool joined = std::any_of(pipeline_->joins_.begin(), pipeline_->joins_.end(),
-                                [&](const JoinPlan& join) { return join.field.name == name; });
-      if (joined) continue;
+      if (IsJoined(name)) continue;
       NodeId node = plan_.Find(name);
       if (node == kNoNode) {
         Error(path, "the contract has no such field");
@@ -361,6 +372,150 @@ class PipelineCompiler {
     stream_->overrides = overrides_;
   }
 
+  // It is a joined row or one of its columns.
+  bool IsJoined(const std::string& path) const {
+    for (const JoinPlan& join : pipeline_->joins_) {
+      if (path == join.field.name) return true;
+      for (const event::OutputField& column : join.columns) {
+        if (path == base::StrCat(join.field.name, ".", column.name)) return true;
+      }
+    }
+    return false;
+  }
+
+  // What is an error unless the stream accepts it by name. Whoever accepts says why.
+  void MustAccept(std::string name, std::string path, std::string text) {
+    auto found = config_stream_->accept().find(name);
+    if (found == config_stream_->accept().end() || found->second.empty()) {
+      base::StrAppend(text, "; or accept it by name and say why: `accept: {", name, ": reason}`");
+      Error(path, text);
+      return;
+    }
+    // Errors name a whole path; what lint says of a stream begins at it.
+    path.erase(0, path_.size());
+    stream_->risks.push_back({std::move(name), std::move(path), std::move(text)});
+  }
+
+  // Rows that the stream carries: each column as its class is treated, and the whole only where the
+  // stream keeps what the row was found by, or accepts that it tells something of it.
+  void CompileStreamJoins() {
+    std::set<std::string> names;
+    std::set<uint32_t> numbers;
+    const OutputNode& root = stream_->nodes[0];
+    for (uint32_t i = root.first_child; i < root.first_child + root.child_count; ++i) {
+      names.insert(stream_->nodes[i].field.name);
+      numbers.insert(stream_->nodes[i].field.number);
+    }
+    for (size_t i = 0; i < pipeline_->joins_.size(); ++i) {
+      const JoinPlan& join = pipeline_->joins_[i];
+      const std::string& into = join.field.name;
+      auto whole = config_stream_->fields().find(into);
+      if (whole != config_stream_->fields().end()) {
+        if (whole->second.has_drop()) continue;
+        if (!whole->second.has_keep())
+          Error(base::StrCat(path_, ".fields[", into, "]"), "a joined row can be kept or dropped");
+      }
+      StreamJoin carried{i, {}};
+      for (size_t column = 0; column < join.columns.size(); ++column)
+        if (KeepsColumn(join, column)) carried.columns.push_back(column);
+      if (carried.columns.empty()) continue;
+      if (!names.insert(into).second && !base::Planted(base::PlantedFault::kEqualMembers)) {
+        Error(base::StrCat("pipeline.enrich[", i, "].into"),
+              base::StrCat("the stream '", stream_->name, "' names another field '", into,
+                           "' (`as`): no event has two equal members"));
+      }
+      if (!numbers.insert(join.field.number).second) {
+        Error(base::StrCat("pipeline.enrich[", i, "].into"),
+              base::StrCat("the contract has a field with the number ", join.field.number,
+                           ", which this row has in protobuf: give that field a lower one"));
+      }
+      CheckJoinKey(join);
+      stream_->joins.push_back(std::move(carried));
+    }
+  }
+
+  bool KeepsColumn(const JoinPlan& join, size_t field) {
+    if (base::Planted(base::PlantedFault::kColumnsUndecided)) return true;
+    const Classification& is = join.column(field).classification;
+    const std::string path = base::StrCat(join.field.name, ".", join.columns[field].name);
+    const std::string at = base::StrCat(path_, ".fields[", path, "]");
+    const Treatment* stated = StatedFor(is);
+    auto override_ = config_stream_->fields().find(path);
+    if (override_ != config_stream_->fields().end()) {
+      if (override_->second.has_drop()) return false;
+      if (!override_->second.has_keep() || !override_->second.as().empty()) {
+        Error(at, "a joined column can be kept or dropped");
+        return false;
+      }
+      if (is.classified() && (stated == nullptr || !stated->has_keep())) {
+        MustAccept(
+            base::StrCat("joined:", path), at,
+            base::StrCat("the column is a ", is.name(), ", which the stream '", stream_->name, "' ",
+                         stated == nullptr ? "has no treatment for" : "doesn't keep",
+                         ": the row says more than the stream may have; drop it"));
+      }
+      return true;
+    }
+    if (!is.classified()) return true;
+    if (stated == nullptr) {
+      Error(path_, base::StrCat("the joined column '", path, "' is a ", is.name(),
+                                " and the stream '", stream_->name,
+                                "' doesn't say what becomes of it; add to treat: ", is.name(),
+                                ": drop, or to fields: ", path, ": drop"));
+      return false;
+    }
+    if (stated->has_drop()) return false;
+    if (stated->has_keep()) return true;
+    Error(path_, base::StrCat("the joined column '", path, "' is a ", is.name(),
+                              ", and a joined column can only be kept or dropped, not treated as "
+                              "the fields of the stream '",
+                              stream_->name, "' are; add to fields: ", path, ": drop"));
+    return false;
+  }
+
+  // Whether the stream has the field's value as it stands.
+  bool KeepsWhole(NodeId node) const {
+    return std::any_of(
+        stream_->nodes.begin() + 1, stream_->nodes.end(),
+        [&](const OutputNode& out) { return out.node == node && out.op == Op::kKeep; });
+  }
+
+  bool KeepsCell(size_t join, size_t column) const {
+    for (const StreamJoin& carried : stream_->joins) {
+      if (carried.join != join) continue;
+      const auto& indexes = pipeline_->joins_[join].column_indexes;
+      return std::any_of(carried.columns.begin(), carried.columns.end(),
+                         [&](size_t field) { return indexes[field] == column; });
+    }
+    return false;
+  }
+
+  void CheckJoinKey(const JoinPlan& join) {
+    std::set<std::string> hidden;
+    auto asked = [&](const JoinValue& value) {
+      if (value.join) {
+        if (KeepsCell(*value.join, value.column)) return;
+        const JoinPlan& earlier = pipeline_->joins_[*value.join];
+        hidden.insert(base::StrCat(earlier.field.name, ".",
+                                   earlier.table->schema().columns()[value.column].name));
+      } else if (value.node != kNoNode && !KeepsWhole(value.node)) {
+        hidden.insert(plan_.node(value.node).path);
+      }
+    };
+    for (const JoinValue& key : join.keys) asked(key);
+    for (const JoinValue* value : {&join.value, &join.latitude, &join.longitude, &join.at})
+      asked(*value);
+    if (join.timed && !join.at.given() && plan_.time_node() != kNoNode &&
+        !KeepsWhole(plan_.time_node()))
+      hidden.insert(plan_.node(plan_.time_node()).path);
+    if (hidden.empty() || base::Planted(base::PlantedFault::kHiddenJoinKeys)) return;
+    MustAccept(base::StrCat("join-key:", join.field.name), base::StrCat(path_, ".name"),
+               base::StrCat("the row '", join.field.name, "' is found by ",
+                            absl::StrJoin(hidden, ", "), ", which the stream '", stream_->name,
+                            "' doesn't keep, so the row tells something of it; add to fields: ",
+                            join.field.name, ": drop"));
+  }
+
   const Treatment* Override(const Node& node) const {
     auto found = overrides_.find(node.id);
     return found == overrides_.end() ? nullptr : &found->second.treatment;
@@ -369,10 +524,14 @@ class PipelineCompiler {
   // What the stream's configuration says of a field, if it says anything.
   const Treatment* Stated(const Node& node) const {
     if (const Treatment* treatment = Override(node)) return treatment;
-    if (!node.classification.classified()) return nullptr;
+    return StatedFor(node.classification);
+  }
+
+  const Treatment* StatedFor(const Classification& classification) const {
+    if (!classification.classified()) return nullptr;
     const auto& treat = config_stream_->treat();
-    auto found = treat.find(std::string(node.classification.name()));
-    if (found == treat.end() && IsLocation(node.classification))
+    auto found = treat.find(std::string(classification.name()));
+    if (found == treat.end() && IsLocation(classification))
       found = treat.find(std::string(kLocation));
     return found == treat.end() ? nullptr : &found->second;
   }
@@ -475,6 +634,13 @@ class PipelineCompiler {
     // What may become nothing isn't to be read as zero.
     const TreatmentRow& row = RowOf(KindOf(out));
     out.field.presence |= row.may_leave_out && out.field.type != Type::kString;
+    if (node.classification.free_text && !stream_->internal && out.op != Op::kConstant) {
+      // Scrubbing finds what it can: no proof covers what is left.
+      MustAccept(base::StrCat("free-text:", node.path), DecidedAt(node),
+                 base::StrCat("'", node.path,
+                              "' is free text in a stream that isn't internal, and "
+                              "nothing proves that no person is in it; drop it"));
+    }
     return out;
   }
 
@@ -665,6 +831,13 @@ class PipelineCompiler {
                     "has a mask out of range: keep_first and keep_last are 0 or more, "
                     "with is one ASCII character that is seen");
     }
+    const bool date = node.check_date || node.classification.quasi == contract::v1::DATE_OF_BIRTH;
+    if (date && !base::Planted(base::PlantedFault::kWeakTreatments)) {
+      return Refuse(
+          node,
+          "is a date, whose first and last characters are its year and its day: generalise, "
+          "shift or drop it");
+    }
     out.op = Op::kMask;
     out.mask = mask;
     if (out.mask.with().empty()) out.mask.set_with("*");
@@ -703,6 +876,16 @@ class PipelineCompiler {
       case Generalise::kGridMetres:
         return ApplyGrid(node, generalise.grid_metres(), out);
       case Generalise::kBucket:
+        if (IsLocation(node.classification) &&
+            !base::Planted(base::PlantedFault::kWeakTreatments)) {
+          return Refuse(node,
+                        "is part of a place, which a bucket of one number doesn't hide: use "
+                        "grid_metres, snap or area_of, or drop it");
+        }
+        if (node.classification.classified() && node.type != Type::kFloat &&
+            node.type != Type::kDouble && generalise.bucket() <= 1) {
+          return Refuse(node, "has a bucket of one whole number, which shows each value");
+        }
         if (auto buckets = privacy::Buckets::Of(generalise.bucket())) {
           out.buckets = *buckets;
         } else {
@@ -805,6 +988,12 @@ class PipelineCompiler {
       }
       out.column = *column;
     }
+    const enrichment::Column& published = schema.columns()[out.column];
+    if (!published.classification.not_personal) {
+      return Refuse(node,
+                    base::StrCat("needs a column that is not_personal in the set '", area_of.set(),
+                                 "', and nobody has said that of '", published.name, "'"));
+    }
     // One value stands for both numbers.
     if (node.classification.quasi == contract::v1::LONGITUDE) return false;
     out.op = Op::kAreaOf;
@@ -900,15 +1089,19 @@ class PipelineCompiler {
   // What would be the same in every stream of one event undoes the domains.
   void CheckLinks() {
     for (const OutputNode& node : stream_->nodes) {
-      if (node.node == 0 || node.op != Op::kKeep) continue;
+      if (node.node == 0 || (node.op != Op::kKeep && node.op != Op::kMask)) continue;
+      if (node.op == Op::kMask && base::Planted(base::PlantedFault::kMaskedEventId)) continue;
       const Node& field = plan_.node(node.node);
       if (field.id == plan_.id_node() ||
           field.classification.identifier == contract::v1::EVENT_ID) {
         Refuse(field,
-               "can't be kept: the stream isn't internal, and an event's id links audiences");
+               base::StrCat("can't be ", node.op == Op::kKeep ? "kept" : "masked",
+                            ": the stream isn't internal, and an event's id links audiences"));
       }
+      if (node.op != Op::kKeep) continue;
       if (field.id == plan_.time_node() ||
-          field.classification.quasi == contract::v1::OCCURRED_AT) {
+          field.classification.quasi == contract::v1::OCCURRED_AT ||
+          field.classification.quasi == contract::v1::EVENT_TIME) {
         Refuse(field,
                "can't be kept: the stream isn't internal, and an exact time links audiences; "
                "generalise it to hour, day, month or year, or drop it");

@@ -1,7 +1,7 @@
 #include "common/enrichment/csv.h"
 
 #include <cstring>
-#include <set>
+#include <map>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -18,11 +18,15 @@ absl::StatusOr<CsvReader> CsvReader::Create(std::string_view text) {
   base::Arena arena(4096);
   std::vector<std::string_view> names;
   SLUICE_RETURN_IF_ERROR(reader.ReadRow(arena, names));
-  std::set<std::string_view> seen;
-  for (std::string_view name : names) {
+  // Errors give columns' numbers, never what stands there: a file that has lost its header has
+  // somebody's row in its place.
+  std::map<std::string_view, size_t> seen;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string_view name = names[i];
     if (name.empty()) return absl::InvalidArgumentError("line 1: a column has no name");
-    if (!seen.insert(name).second) {
-      return absl::InvalidArgumentError(base::StrCat("line 1: two columns are named '", name, "'"));
+    if (auto [other, added] = seen.emplace(name, i + 1); !added) {
+      return absl::InvalidArgumentError(
+          base::StrCat("line 1: columns ", other->second, " and ", i + 1, " have one name"));
     }
     reader.header_.emplace_back(name);
   }

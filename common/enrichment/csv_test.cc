@@ -58,7 +58,7 @@ TEST(Csv, NamesTheLineOfWhatIsWrong) {
   EXPECT_THAT(ErrorOf("a,b\n1,x\"y\n"), HasSubstr("line 2: a quote inside"));
   EXPECT_THAT(ErrorOf("a,b\n1,\"x\"y\n"), HasSubstr("line 2: text after a closing quote"));
   EXPECT_THAT(ErrorOf("a,b\n1,\"x\n"), HasSubstr("doesn't end"));
-  EXPECT_THAT(ErrorOf("a,a\n"), HasSubstr("two columns are named 'a'"));
+  EXPECT_THAT(ErrorOf("a,a\n"), HasSubstr("columns 1 and 2 have one name"));
   EXPECT_THAT(ErrorOf("a,\n"), HasSubstr("no name"));
   EXPECT_THAT(ErrorOf("a\n\xC0\x80\n"), HasSubstr("UTF-8"));
 }

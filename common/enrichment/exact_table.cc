@@ -7,17 +7,16 @@
 
 namespace sluice::enrichment {
 
-absl::StatusOr<std::shared_ptr<const Table>> ExactTable::FromCsv(std::string_view set,
-                                                                 std::string_view key_column,
-                                                                 std::string_view text,
-                                                                 std::string_view source) {
+absl::StatusOr<std::shared_ptr<const Table>> ExactTable::FromCsv(
+    std::string_view set, std::string_view key_column, const std::vector<std::string>& not_personal,
+    std::string_view text, std::string_view source) {
   auto in_source = [&](const absl::Status& status, std::string_view where) {
     return absl::InvalidArgumentError(
         base::StrCat(source, ": ", where, base::View(status.message())));
   };
   absl::StatusOr<CsvReader> header = CsvReader::Create(text);
   if (!header.ok()) return in_source(header.status(), "");
-  auto schema = Schema::OfTexts(header->header(), key_column);
+  auto schema = Schema::OfTexts(header->header(), key_column, not_personal);
   if (!schema.ok()) return in_source(schema.status(), "line 1: ");
   RowSet::Builder builder(*std::move(schema));
   SLUICE_RETURN_IF_ERROR(ReadCsv(text, source, builder));

@@ -344,11 +344,10 @@ absl::Status ReadCsv(std::string_view text, std::string_view source, RowSink& si
       continue;
     }
     if (found == header.end()) {
-      std::string names;
-      for (const std::string& name : header)
-        base::StrAppend(names, names.empty() ? "" : ", ", name);
-      return absl::InvalidArgumentError(base::StrCat(source, ": line 1: no column '", column.source,
-                                                     "' (the schema's); it has: ", names));
+      // Never what stands there: a file that has lost its header has somebody's row in its place.
+      return absl::InvalidArgumentError(base::StrCat(
+          source, ": line 1: none of the header's ", header.size(), " columns is named '",
+          column.source, "', as the schema says; check that the file's first line is its header"));
     }
     places.push_back(static_cast<size_t>(found - header.begin()));
   }

@@ -136,6 +136,7 @@ class SchemaCompiler {
       std::sort(column.in.begin(), column.in.end());
       if (from.has_gte()) column.gte = from.gte();
       if (from.has_lte()) column.lte = from.lte();
+      Classify(path, from, column);
       if (!from.pattern().empty()) {
         column.pattern = std::make_unique<const RE2>(from.pattern(), RE2::Quiet);
         if (!column.pattern->ok())
@@ -143,6 +144,41 @@ class SchemaCompiler {
       }
       schema_->columns_.push_back(std::move(column));
     }
+  }
+
+  void Classify(const std::string& path, const ColumnProto& from, Column& column) {
+    contract::Classification& is = column.classification;
+    bool decides = true;
+    switch (from.classification_case()) {
+      case ColumnProto::kIdentifier:
+        is.identifier = from.identifier();
+        decides = is.identifier != 0 && is.identifier != contract::v1::SOURCE_POSITION;
+        break;
+      case ColumnProto::kQuasi:
+        is.quasi = from.quasi();
+        decides = is.quasi != 0;
+        break;
+      case ColumnProto::kSensitive:
+        is.sensitive = from.sensitive();
+        decides = is.sensitive != 0;
+        break;
+      case ColumnProto::kFreeText:
+        is.free_text = from.free_text();
+        decides = is.free_text;
+        break;
+      case ColumnProto::kNotPersonal:
+        is.not_personal = from.not_personal();
+        decides = is.not_personal;
+        break;
+      case ColumnProto::CLASSIFICATION_NOT_SET:
+        break;
+    }
+    if (!decides) {
+      Error(path, "its classification is no column's kind or a `false`, which decides nothing");
+    }
+    if (is.decided() && column.type == ColumnProto::area)
+      Error(path, "is an area, which no event gets: it has no classification");
+    if (is.free_text && column.type != ColumnProto::text) Error(path, "free text is a text");
   }
 
   // The column's index; kColumnsMax after an error.
@@ -287,9 +323,33 @@ absl::StatusOr<std::shared_ptr<const Schema>> Schema::Create(
 }
 
 absl::StatusOr<std::shared_ptr<const Schema>> Schema::OfTexts(
-    const std::vector<std::string>& columns, std::string_view key) {
+    const std::vector<std::string>& columns, std::string_view key,
+    const std::vector<std::string>& not_personal) {
+  std::vector<std::string> errors;
+  auto need = [&](std::string_view path, std::string_view name) {
+    size_t count = static_cast<size_t>(std::count(columns.begin(), columns.end(), name));
+    if (count == 1) return;
+    errors.push_back(base::StrCat(path, ": ", count == 0 ? "none" : "more than one",
+                                  " of the header's ", columns.size(), " columns is named '", name,
+                                  "'; check that the file's first line is its header"));
+  };
+  need("key", key);
+  std::set<std::string> named;
+  for (const std::string& name : not_personal) {
+    if (!named.insert(name).second) {
+      errors.push_back(base::StrCat("not_personal: names '", name, "' twice"));
+    } else {
+      need("not_personal", name);
+    }
+  }
+  if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
   SchemaProto schema;
-  for (const std::string& column : columns) schema.add_columns()->set_name(column);
+  for (const std::string& name : columns) {
+    if (name != key && !named.contains(name)) continue;
+    ColumnProto& column = *schema.add_columns();
+    column.set_name(name);
+    if (named.contains(name)) column.set_not_personal(true);
+  }
   schema.add_key()->set_column(std::string(key));
   return Create(schema);
 }
@@ -335,7 +395,7 @@ std::vector<size_t> Schema::PublishedColumns() const {
   bool on_the_map = kind() == SchemaProto::area || kind() == SchemaProto::nearest;
   std::vector<size_t> published;
   for (size_t i = 0; i < columns_.size(); ++i) {
-    if (columns_[i].type == ColumnProto::area) continue;
+    if (!columns_[i].classification.decided()) continue;
     if (IsKey(i) && !on_the_map) continue;
     if (has_interval() && (i == low_ || i == high_)) continue;
     published.push_back(i);

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/contract/plan.h"
 #include "common/event/event.h"
 #include "re2/re2.h"
 #include "sluice/reference/v1/schema.pb.h"
@@ -44,6 +45,8 @@ struct Column {
   std::unique_ptr<const RE2> pattern;
   size_t max_len = 0;  // characters; 0: no bound
   std::optional<double> gte, lte;
+  // Undecided: no event gets it.
+  contract::Classification classification;
 };
 
 struct KeyPart {
@@ -68,9 +71,12 @@ class Schema {
   static absl::StatusOr<std::shared_ptr<const Schema>> Create(
       const reference::v1::Schema& schema,
       const std::function<std::string(std::string_view path)>& locate = nullptr);
-  // Every column a text, joined on one exact key.
+  // Of a source whose header is `columns`: texts, joined on one exact key. Only the key and the
+  // columns that are not_personal are read. Errors never say what stands in the header, because a
+  // file that has lost it has a row there.
   static absl::StatusOr<std::shared_ptr<const Schema>> OfTexts(
-      const std::vector<std::string>& columns, std::string_view key);
+      const std::vector<std::string>& columns, std::string_view key,
+      const std::vector<std::string>& not_personal);
 
   const reference::v1::Schema& definition() const { return definition_; }
   Kind kind() const { return definition_.kind(); }
@@ -89,16 +95,17 @@ class Schema {
 
   std::optional<size_t> Find(std::string_view column) const;
   bool IsKey(size_t column) const;
-  // The columns that an event gets when nothing else is said: all but areas, and but what the event
-  // named itself (the key, where it isn't what is asked for) or what bounds the row.
+  // The columns that an event gets when nothing else is said: all that somebody decided about, but
+  // areas, and but what the event named itself (the key, where it isn't what is asked for) or what
+  // bounds the row.
   std::vector<size_t> PublishedColumns() const;
   // A row's key for people; empty where it has none yet, or where it may be of a person: only areas
   // and places on the map are known by what may stand in a message.
   std::string KeyText(std::span<const event::Value> row) const;
   // The same as ` (key W12)`.
   std::string KeyForPeople(std::span<const event::Value> row) const;
-  // What makes two sets of equal rows different: all of the above but rules and names in the
-  // source.
+  // What makes two sets of equal rows different: all of the above but rules, names in the source
+  // and classifications.
   const std::string& identity() const { return identity_; }
 
   // Whether a row keeps the rules; the error names the column, never the value.

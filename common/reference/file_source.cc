@@ -39,6 +39,7 @@ absl::Status ReadRows(FileFormat format, std::string_view text, std::string_view
 // Of a CSV file's header.
 absl::StatusOr<std::shared_ptr<const Schema>> SchemaOf(std::string_view text,
                                                        const std::string& key,
+                                                       const std::vector<std::string>& not_personal,
                                                        const std::string& name) {
   auto in_source = [&](std::string_view where, const absl::Status& status) {
     return absl::InvalidArgumentError(
@@ -46,7 +47,7 @@ absl::StatusOr<std::shared_ptr<const Schema>> SchemaOf(std::string_view text,
   };
   auto reader = enrichment::CsvReader::Create(text);
   if (!reader.ok()) return in_source("", reader.status());
-  auto schema = Schema::OfTexts(reader->header(), key);
+  auto schema = Schema::OfTexts(reader->header(), key, not_personal);
   if (!schema.ok()) return in_source("line 1: ", schema.status());
   return *std::move(schema);
 }
@@ -102,7 +103,7 @@ absl::StatusOr<RowsPtr> FileSource::Read() {
     SLUICE_ASSIGN_OR_RETURN(FileText read, options_.store.Read(file.path, file.name));
     const std::string_view text = read.text();
     if (schema == nullptr) {
-      auto found = SchemaOf(text, options_.key, file.name);
+      auto found = SchemaOf(text, options_.key, options_.not_personal, file.name);
       wrong = found.status();
       if (!wrong.ok()) break;
       schema = *std::move(found);

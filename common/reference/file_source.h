@@ -19,6 +19,7 @@ class FileSource final : public Source {
     std::shared_ptr<const enrichment::Schema> schema;
     // Where there is no schema: the column of a CSV file that holds the key.
     std::string key;
+    std::vector<std::string> not_personal;  // with key: its columns that events may get
     std::chrono::milliseconds look_interval{1000};
     Store store;
   };

@@ -62,6 +62,8 @@ void CheckSet(const ReferenceSet& set,
              set.source_case() != ReferenceSet::SOURCE_NOT_SET) {
     problem("key", "only a CSV source has its columns' names in it: give schema");
   }
+  if (set.has_schema() && !set.not_personal().empty())
+    problem("not_personal", "goes with key: in a schema, each column says what it is");
   if (set.store() == ReferenceSet::mapped) {
     if (set.has_topic()) problem("store", "a topic's rows are held in memory: leave store out");
     if (set.schema().kind() == v1::Schema::area || set.schema().kind() == v1::Schema::nearest) {
@@ -131,6 +133,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const ReferenceSet& set,
   file.path = options.resolve(SourceFile(set));
   file.name = SourceFile(set);
   file.key = set.key();
+  file.not_personal.assign(set.not_personal().begin(), set.not_personal().end());
   file.schema = schema;
   file.store = std::move(store);
   file.look_interval = options.look_interval;

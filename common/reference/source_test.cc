@@ -49,12 +49,14 @@ TEST_F(SourceTest, AFoldersFilesAreOneSet) {
   WriteText(path("f/a.csv"), "code,name\n1,One\n");
   WriteText(path("f/notes.txt"), "not a row");
   WriteText(path("whole.csv"), "code,name\n1,One\n2,Two\n");
-  auto folder = SourceFromText(Set("csv", path("f"), "key: 'code'"))->Read();
+  auto folder = SourceFromText(Set("csv", path("f"), "key: 'code' not_personal: 'name'"))->Read();
   ASSERT_TRUE(folder.ok()) << folder.status();
-  EXPECT_EQ((*folder)->id(),
-            (*SourceFromText(Set("csv", path("whole.csv"), "key: 'code'"))->Read())->id());
+  EXPECT_EQ(
+      (*folder)->id(),
+      (*SourceFromText(Set("csv", path("whole.csv"), "key: 'code' not_personal: 'name'"))->Read())
+          ->id());
   WriteText(path("f/c.csv"), "code,name\n1,Uno\n");
-  auto doubled = SourceFromText(Set("csv", path("f"), "key: 'code'"))->Read();
+  auto doubled = SourceFromText(Set("csv", path("f"), "key: 'code' not_personal: 'name'"))->Read();
   EXPECT_THAT(doubled.status().ToString(), HasSubstr("f/c.csv: line 2: this key stands in "));
 }
 
@@ -70,7 +72,8 @@ TEST_F(SourceTest, AnEmptyFileIsNoVersion) {
   EXPECT_THAT(SourceFromText(Set("json_lines", path("a.jsonl")))->Read().status().ToString(),
               HasSubstr("a.jsonl: there are no rows"));
   WriteText(path("a.csv"), "");
-  EXPECT_FALSE(SourceFromText(Set("csv", path("a.csv"), "key: 'code'"))->Read().ok());
+  EXPECT_FALSE(
+      SourceFromText(Set("csv", path("a.csv"), "key: 'code' not_personal: 'name'"))->Read().ok());
 }
 
 TEST_F(SourceTest, AChangedFileIsReadOnceItHasStoodStillForALook) {

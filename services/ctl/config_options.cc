@@ -1,5 +1,6 @@
 #include "services/ctl/config_options.h"
 
+#include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/privacy/seal.h"
@@ -13,24 +14,35 @@ void SurroundingOptions::AddTo(CLI::App& command) {
                   "descriptor set; repeatable")
       ->allow_extra_args(false);
   command
-      .add_option("--reference", references,
-                  "For a file that holds a pipeline alone: name=file.csv:key of a reference "
-                  "set; repeatable")
+      .add_option(
+          "--reference", references,
+          "For a file that holds a pipeline alone: name=file.csv:key:not_personal=column,... "
+          "of a reference set; repeatable")
       ->allow_extra_args(false);
 }
 
 absl::StatusOr<processor::PipelineSurroundings> SurroundingOptions::Parse() const {
   processor::PipelineSurroundings surroundings{contracts, {}};
-  for (const std::string& text : references) {
+  constexpr std::string_view kNotPersonal = ":not_personal=";
+  for (const std::string& whole : references) {
+    const size_t short_form = whole.rfind(kNotPersonal);
+    const std::string text = whole.substr(0, short_form);
     size_t equals = text.find('='), colon = text.rfind(':');
     if (equals == std::string::npos || colon == std::string::npos || colon < equals) {
-      return absl::InvalidArgumentError(base::StrCat(
-          "--reference ", text, ": write name=file.csv:key, such as boroughs=boroughs.csv:code"));
+      return absl::InvalidArgumentError(
+          base::StrCat("--reference ", whole,
+                       ": write name=file.csv:key:not_personal=column,..., such as "
+                       "boroughs=boroughs.csv:code:not_personal=name"));
     }
     config::v1::ReferenceSet set;
     set.set_name(text.substr(0, equals));
     set.set_csv(text.substr(equals + 1, colon - equals - 1));
     set.set_key(text.substr(colon + 1));
+    if (short_form != std::string::npos) {
+      for (absl::string_view column :
+           absl::StrSplit(whole.substr(short_form + kNotPersonal.size()), ','))
+        set.add_not_personal(std::string(column));
+    }
     surroundings.sets.push_back(std::move(set));
   }
   return surroundings;

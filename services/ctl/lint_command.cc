@@ -131,6 +131,12 @@ void PrintProof(const Review& review, Output& output) {
     output.out() << output.Paint(Colour::kRed, "not proven") << ": " << review.kept << " of "
                  << review.identifiers << " identifiers reach a stream as they stand\n";
   }
+  for (const Review::Text& text : review.texts) {
+    const bool scrubbed = text.treatment.starts_with("scrub");
+    output.out() << text.stream << ": " << text.path << ": "
+                 << (scrubbed ? "scrubbed" : text.treatment) << ", "
+                 << output.Paint(Colour::kYellow, "not proven") << "\n";
+  }
 }
 
 void Print(const Report& report, const Options& options, Output& output) {
@@ -181,6 +187,18 @@ void Add(const Report& report, JsonText& json) {
     json.EndArray();
     json.Key("proof").BeginObject().Member("holds", review.proven());
     json.Member("identifiers", review.identifiers).Member("kept", review.kept).EndObject();
+    json.Key("texts").BeginArray();
+    for (const Review::Text& text : review.texts) {
+      json.BeginObject().Member("stream", text.stream).Member("field", text.path);
+      json.Member("treatment", text.treatment).EndObject();
+    }
+    json.EndArray();
+    json.Key("flows").BeginArray();
+    for (const Review::Reach& reach : review.reaches) {
+      json.BeginObject().Member("stream", reach.stream).Member("output", reach.output);
+      json.Member("from", reach.from).Member("how", reach.how).EndObject();
+    }
+    json.EndArray();
     json.Key("accepted").BeginArray();
     for (const Accepted& accepted : review.accepted) {
       json.BeginObject().Member("warning", accepted.name).Member("stream", accepted.stream);

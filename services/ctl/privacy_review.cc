@@ -5,8 +5,10 @@
 #include <set>
 
 #include "absl/strings/str_join.h"
+#include "common/base/planted_fault.h"
 #include "common/base/strings.h"
 #include "common/contract/suggestion.h"
+#include "common/engine/flow.h"
 
 namespace sluice::ctl {
 namespace {
@@ -81,6 +83,7 @@ class Reviewer {
     for (const StreamPlan& stream : pipeline_.streams()) review_.streams.push_back(stream.name);
     FillMatrix();
     for (size_t i = 0; i < pipeline_.streams().size(); ++i) ReviewStream(i);
+    FillReaches();
     ReviewDomains();
     ReviewShifts();
     ReviewContract();
@@ -125,13 +128,39 @@ class Reviewer {
           {field.path, field.type, std::vector<std::string>(pipeline_.streams().size(), "drop")});
     for (size_t i = 0; i < pipeline_.joins().size(); ++i) {
       const engine::JoinPlan& join = pipeline_.joins()[i];
-      MatrixRow row{join.field.name, base::StrCat("joined: ", join.set), {}};
-      for (const StreamPlan& stream : pipeline_.streams()) {
-        bool carries = std::find(stream.joins.begin(), stream.joins.end(), i) != stream.joins.end();
-        row.treatments.push_back(carries ? "keep" : "drop");
+      for (size_t column = 0; column < join.columns.size(); ++column) {
+        const Classification& is = join.column(column).classification;
+        MatrixRow row{base::StrCat(join.field.name, ".", join.columns[column].name),
+                      is.classified() ? std::string(is.name()) : base::StrCat("joined: ", join.set),
+                      {}};
+        for (const StreamPlan& stream : pipeline_.streams())
+          row.treatments.push_back(Carries(stream, i, column) ? "keep" : "drop");
+        review_.matrix.push_back(std::move(row));
       }
-      review_.matrix.push_back(std::move(row));
     }
+  }
+
+  void FillReaches() {
+    for (const StreamPlan& stream : pipeline_.streams()) {
+      for (const engine::OutputLeaf& leaf : engine::OutputLeaves(pipeline_, stream)) {
+        for (const engine::Flow& flow : leaf.flows) {
+          std::string how = flow.how == engine::FlowHow::kWhole      ? "whole"
+                            : flow.how == engine::FlowHow::kChosenBy ? "chosen by"
+                                                                     : leaf.through;
+          review_.reaches.push_back(
+              {stream.name, leaf.path, flow.source.ToString(pipeline_), std::move(how)});
+        }
+      }
+    }
+  }
+
+  static bool Carries(const StreamPlan& stream, size_t join, size_t column) {
+    for (const engine::StreamJoin& carried : stream.joins) {
+      if (carried.join == join)
+        return std::find(carried.columns.begin(), carried.columns.end(), column) !=
+               carried.columns.end();
+    }
+    return false;
   }
 
   void ReviewStream(size_t index) {
@@ -146,11 +175,30 @@ class Reviewer {
       auto found = outputs.find(node.id);
       if (found != outputs.end()) ReviewField(node, *found->second);
     }
+    ReviewJoins();
+    for (const StreamPlan::Risk& risk : stream_->risks)
+      Warn(risk.name, risk.config_path, risk.text);
     ReviewTogether();
     if (config().purpose().empty()) {
       Warn("no-purpose", "",
            "no `purpose`: say why this audience gets the data (UK GDPR Art. 5(1)(b), DPA 2018 "
            "s.36)");
+    }
+  }
+
+  // A joined column that identifies is one more identifier, and it is kept.
+  void ReviewJoins() {
+    for (size_t i = 0; i < pipeline_.joins().size(); ++i) {
+      const engine::JoinPlan& join = pipeline_.joins()[i];
+      for (size_t column = 0; column < join.columns.size(); ++column) {
+        const Classification& is = join.column(column).classification;
+        if (!is.classified()) continue;
+        if (is.identifier != 0) ++review_.identifiers;
+        if (!Carries(*stream_, i, column)) continue;
+        if (is.identifier != 0) ++review_.kept;
+        const std::string path = base::StrCat(join.field.name, ".", join.columns[column].name);
+        WarnKept(path, is, std::string(PlaceName(is)), "");
+      }
     }
   }
 
@@ -164,8 +212,8 @@ class Reviewer {
       bool by_default = stream_->internal && (is.identifier == contract::v1::EVENT_ID ||
                                               is.quasi == contract::v1::OCCURRED_AT);
       if (is.identifier != 0 && !by_default) ++review_.kept;
-      if (!by_default) WarnKept(node, kind, at);
-    } else if (output.op == Op::kMask && is.identifier != 0) {
+      if (!by_default) WarnKept(node.path, is, kind, at);
+    } else if (output.op == Op::kMask) {
       if (output.mask.keep_first() + output.mask.keep_last() > kMaskShownMax)
         Warn(base::StrCat("mask-shows:", kind), at,
              base::StrCat("the mask shows more than ", kMaskShownMax, " characters of '", node.path,
@@ -173,6 +221,8 @@ class Reviewer {
     } else if (treatment != nullptr && !stream_->internal) {
       WarnLinkable(node, output, *treatment, kind, at);
     }
+    if (is.free_text && output.op != Op::kConstant)
+      review_.texts.push_back({stream_->name, node.path, stream_->treatments[node.id]});
     if (!stream_->internal) ReviewPrecision(node, output, kind, at);
     Remember(node, output);
   }
@@ -230,8 +280,8 @@ class Reviewer {
     }
   }
 
-  void WarnKept(const Node& node, const std::string& kind, const std::string& at) {
-    const Classification& is = node.classification;
+  void WarnKept(const std::string& path, const Classification& is, const std::string& kind,
+                const std::string& at) {
     std::string_view what = is.identifier != 0  ? "identifies a person on its own"
                             : is.free_text      ? "is free text, in which anything may stand"
                             : is.sensitive != 0 ? "is special category or sensitive data"
@@ -240,7 +290,7 @@ class Reviewer {
                                : is.free_text     ? "drop it"
                                                   : "generalise or drop it";
     Warn(base::StrCat("kept:", kind), at,
-         base::StrCat("'", node.path, "' is kept as it stands and ", what, "; ", instead,
+         base::StrCat("'", path, "' is kept as it stands and ", what, "; ", instead,
                       ", or accept the warning with a reason"));
   }
 
@@ -506,9 +556,14 @@ bool HidesAsMuch(const Done& then, const Done& at_present) {
       // Every bound was one before: bands were only put together.
       return std::includes(before->bands.begin(), before->bands.end(), now->bands.begin(),
                            now->bands.end());
-    default:
-      return true;
+    case Op::kEncrypt:
+    case Op::kFormatPreserve:
+    case Op::kConstant:
+    case Op::kKeep:
+    case Op::kMessage:
+      return true;  // the same as before, and with nothing that could differ
   }
+  return false;
 }
 
 const OutputNode* OutputOf(const engine::Pipeline& pipeline, const StreamPlan& stream,
@@ -519,6 +574,75 @@ const OutputNode* OutputOf(const engine::Pipeline& pipeline, const StreamPlan& s
       return &output;
   }
   return nullptr;
+}
+
+std::string DomainOf(const engine::Pipeline& pipeline, const StreamPlan& stream) {
+  return stream.has_domain ? pipeline.domains()[stream.domain] : "";
+}
+
+// The leaves of an output that aren't the contract's own fields, by their path.
+std::map<std::string, engine::OutputLeaf> OthersOf(const engine::Pipeline& pipeline,
+                                                   const StreamPlan& stream) {
+  std::map<std::string, engine::OutputLeaf> leaves;
+  for (engine::OutputLeaf& leaf : engine::OutputLeaves(pipeline, stream)) {
+    std::string path = leaf.path;
+    if (leaf.output == 0) leaves.emplace(std::move(path), std::move(leaf));
+  }
+  return leaves;
+}
+
+// What reaches a leaf that didn't reach it before, or reaches it less changed; empty: nothing.
+std::string Grown(const engine::Pipeline& before, const engine::OutputLeaf& then,
+                  const engine::Pipeline& pipeline, const engine::OutputLeaf& now) {
+  std::map<std::string, engine::FlowHow> known;
+  for (const engine::Flow& flow : then.flows) known[flow.source.ToString(before)] = flow.how;
+  std::set<std::string> grown;
+  for (const engine::Flow& flow : now.flows) {
+    std::string source = flow.source.ToString(pipeline);
+    auto found = known.find(source);
+    if (found == known.end() || found->second < flow.how) grown.insert(std::move(source));
+  }
+  return absl::StrJoin(grown, ", ");
+}
+
+// Joined columns.
+void CompareJoins(const engine::Pipeline& before, const StreamPlan& then,
+                  const engine::Pipeline& pipeline, const StreamPlan& now, const std::string& at,
+                  std::vector<Warning>& warnings) {
+  auto earlier = OthersOf(before, then);
+  for (const auto& [path, leaf] : OthersOf(pipeline, now)) {
+    if (path.starts_with('(')) continue;
+    auto found = earlier.find(path);
+    std::string text;
+    if (found == earlier.end()) {
+      text = base::StrCat("the joined column '", path, "' wasn't there before");
+    } else if (found->second.through != leaf.through) {
+      text = base::StrCat("'", path, "' was `", found->second.through, "` and is `", leaf.through,
+                          "`");
+    } else if (std::string grown = Grown(before, found->second, pipeline, leaf); !grown.empty()) {
+      text = base::StrCat("'", path, "' now also depends on ", grown);
+    }
+    if (!text.empty())
+      warnings.push_back({base::StrCat("weaker:", path), now.name, at, std::move(text)});
+  }
+}
+
+// The record's key and headers.
+void CompareKeys(const engine::Pipeline& before, const StreamPlan& then,
+                 const engine::Pipeline& pipeline, const StreamPlan& now, const std::string& at,
+                 std::vector<Warning>& warnings) {
+  auto earlier = OthersOf(before, then);
+  for (const auto& [path, leaf] : OthersOf(pipeline, now)) {
+    if (!path.starts_with('(')) continue;
+    auto found = earlier.find(path);
+    std::string grown = found == earlier.end() ? std::string("was not there before")
+                                               : Grown(before, found->second, pipeline, leaf);
+    if (grown.empty()) continue;
+    if (found != earlier.end()) grown = base::StrCat("now also depends on ", grown);
+    warnings.push_back(
+        {base::StrCat("weaker:", path), now.name, path == "(key)" ? at + ".key" : at,
+         base::StrCat("the record's ", path.substr(1, path.size() - 2), " ", grown)});
+  }
 }
 
 }  // namespace
@@ -544,7 +668,6 @@ std::vector<Warning> CompareStrength(const engine::Pipeline& before,
     for (const Node& node : pipeline.contract().nodes()) {
       if (node.is_message()) continue;
       bool known = before.contract().Find(node.path) != contract::kNoNode;
-      if (!known && !node.classification.classified()) continue;
       const OutputNode* output = OutputOf(pipeline, now, node.path);
       const OutputNode* earlier = OutputOf(before, *then, node.path);
       std::string path, path_then;
@@ -563,6 +686,15 @@ std::vector<Warning> CompareStrength(const engine::Pipeline& before,
            base::StrCat("'", node.path, "' was `", known ? was : "not there", "` and is `",
                         now.treatments[node.id], "`, which shows more or can't be compared")});
     }
+    if (base::Planted(base::PlantedFault::kJoinsNotCompared)) continue;
+    CompareJoins(before, *then, pipeline, now, at, warnings);
+    const std::string domain = DomainOf(pipeline, now), earlier_domain = DomainOf(before, *then);
+    if (domain != earlier_domain)
+      warnings.push_back({"weaker:domain", now.name, at + ".domain",
+                          base::StrCat("the domain was '", earlier_domain, "' and is '", domain,
+                                       "': records can be put together with those of whatever else "
+                                       "has that domain")});
+    CompareKeys(before, *then, pipeline, now, at, warnings);
   }
   return warnings;
 }

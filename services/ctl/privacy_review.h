@@ -37,6 +37,22 @@ struct Review {
   // kept: then each was dropped, replaced or reduced by a decision that the configuration states.
   size_t identifiers = 0;
   size_t kept = 0;
+  // Texts that a stream gets: scrubbed as far as that goes, or less. No proof covers them.
+  struct Text {
+    std::string stream;
+    std::string path;
+    std::string treatment;  // scrub: pseudonyms, keep ...
+  };
+  std::vector<Text> texts;
+  // What reaches each leaf of each output: a field, a joined cell, a treatment's set, or where the
+  // record stood.
+  struct Reach {
+    std::string stream;
+    std::string output;
+    std::string from;
+    std::string how;  // whole, chosen by, or the treatment in words
+  };
+  std::vector<Reach> reaches;
   std::vector<Warning> warnings;
   std::vector<Accepted> accepted;
 
@@ -45,8 +61,9 @@ struct Review {
 
 Review ReviewPipeline(const engine::Pipeline& pipeline);
 
-// What `pipeline` hides less well than `before` did, or can't be compared: one warning each, which
-// nobody accepts in a file. Streams are compared by name, fields by path.
+// Every flow that grew: what `pipeline` hides less well than `before` did, or can't be compared.
+// One warning each, which nobody accepts in a file. Streams are compared by name, fields and joined
+// columns by path.
 std::vector<Warning> CompareStrength(const engine::Pipeline& before,
                                      const engine::Pipeline& pipeline);
 

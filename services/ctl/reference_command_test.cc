@@ -25,7 +25,7 @@ class ReferenceCommand : public ::testing::Test {
     WriteText(path("units.csv"), "unit,name\nA,One\nB,Two\n");
     WriteText(path("reference.yaml"),
               "folder: kept\ntrail: trail\nlook_interval_ms: 10\nsets:\n"
-              "  - {name: units, csv: units.csv, key: unit}\n");
+              "  - {name: units, csv: units.csv, key: unit, not_personal: [name]}\n");
     auto settings = reference::LoadSettings(path("reference.yaml"));
     ASSERT_TRUE(settings.ok()) << settings.status();
     auto server = reference::Server::Create(*std::move(settings));

@@ -19,13 +19,6 @@ constexpr size_t kBlockBytes = 64 * 1024;
 // Members within members: an event may have no more (see common/event/limits.h).
 constexpr size_t kPartsMax = event::kDepthMax;
 
-// A column's name in an error.
-std::string Shown(std::string_view name) {
-  constexpr size_t kShownMax = 80;
-  return name.size() <= kShownMax ? std::string(name)
-                                  : base::StrCat(name.substr(0, kShownMax), "...");
-}
-
 }  // namespace
 
 // Cells of a row whose text may come in several pieces: each byte is looked at once.
@@ -187,7 +180,7 @@ absl::Status RowReader::ReadHeader() {
       return absl::InvalidArgumentError(base::StrCat("line 1: column ", i + 1, " has no name"));
     if (!seen.insert(cells_[i]).second) {
       return absl::InvalidArgumentError(
-          base::StrCat("line 1: two columns are named '", Shown(cells_[i]), "'"));
+          base::StrCat("line 1: column ", i + 1, " has another column's name"));
     }
     if (cells_[i] == options_.key_column) key_column_ = i;
     auto renamed = options_.names.find(cells_[i]);
@@ -209,8 +202,7 @@ absl::Status RowReader::ReadHeader() {
 absl::Status RowReader::AddColumn(const std::string& name, size_t column) {
   if (name.empty()) return absl::OkStatus();
   auto refused = [&](std::string_view why) {
-    return absl::InvalidArgumentError(
-        base::StrCat("line 1: column ", column + 1, " ('", Shown(name), "') ", why));
+    return absl::InvalidArgumentError(base::StrCat("line 1: column ", column + 1, " ", why));
   };
   if (static_cast<size_t>(std::count(name.begin(), name.end(), '.')) >= kPartsMax)
     return refused(base::StrCat("has more than ", kPartsMax, " parts: rename it with --name"));

@@ -127,7 +127,7 @@ TEST(Rows, JsonLinesAreObjects) {
 TEST(Rows, HeadersThatCannotBeReadAreErrors) {
   EXPECT_THAT(HeaderError(""), HasSubstr("no header"));
   EXPECT_THAT(HeaderError("a,,b\n"), HasSubstr("column 2 has no name"));
-  EXPECT_THAT(HeaderError("a,b,a\n"), HasSubstr("two columns are named 'a'"));
+  EXPECT_THAT(HeaderError("a,b,a\n"), HasSubstr("column 3 has another column's name"));
   EXPECT_THAT(HeaderError("a,a.b\n"), HasSubstr("column 2"));
   EXPECT_THAT(HeaderError("a\n", {.key_column = "k"}), HasSubstr("--key"));
   EXPECT_THAT(HeaderError("a\n", {.names = {{"k", "x"}}}), HasSubstr("--name"));

@@ -178,11 +178,16 @@ TEST_F(RunCommand, NeverOverwritesAResult) {
 TEST_F(RunCommand, APipelineAloneIsTriedWithKeysThatNobodyKeeps) {
   std::string events = root_ + "/tests/golden/stops.jsonl";
   std::vector<std::string> call = {
-      "run",         root_ + "/deploy/config/stops-pipeline.yaml",
-      "--contracts", root_ + "/proto",
-      "--reference", "boroughs=" + root_ + "/deploy/config/boroughs.csv:code",
-      "--in",        events,
-      "--out",       path_ + "/out"};
+      "run",
+      root_ + "/deploy/config/stops-pipeline.yaml",
+      "--contracts",
+      root_ + "/proto",
+      "--reference",
+      "boroughs=" + root_ + "/deploy/config/boroughs.csv:code:not_personal=name,command_unit",
+      "--in",
+      events,
+      "--out",
+      path_ + "/out"};
   Ended ended = RunCtl(call);
   EXPECT_EQ(ended.code, 2);
   EXPECT_THAT(ended.err, HasSubstr("add --throwaway-keys"));

@@ -29,9 +29,13 @@ constexpr std::string_view kTreatments = "treatments";
 class Schema : public ::testing::TestWithParam<std::pair<const char*, const char*>> {
  protected:
   std::vector<std::string> Call(const std::string& command) {
-    return {command,       Pipeline(),
-            "--contracts", root_ + "/proto",
-            "--reference", "boroughs=" + root_ + "/deploy/config/boroughs.csv:code"};
+    return {
+        command,
+        Pipeline(),
+        "--contracts",
+        root_ + "/proto",
+        "--reference",
+        "boroughs=" + root_ + "/deploy/config/boroughs.csv:code:not_personal=name,command_unit"};
   }
   std::string Events() const {
     return GetParam().first == kTreatments ? "stops" : GetParam().first;

@@ -58,15 +58,16 @@ class Writer {
       json_.Key(node.field.name);
       Property(node);
     });
-    for (size_t index : stream_.joins) {
-      const engine::JoinPlan& join = pipeline_.joins()[index];
+    for (const engine::StreamJoin& carried : stream_.joins) {
+      const engine::JoinPlan& join = pipeline_.joins()[carried.join];
       json_.Key(join.field.name).BeginObject().Key("type").BeginArray();
       json_.Value("object");
       if (join.on_missing == config::v1::Enrichment::null) json_.Value("null");
       json_.EndArray();
       json_.Member("description", base::StrCat("The row of the reference set ", join.set, "."));
       json_.Key("properties").BeginObject();
-      for (const OutputField& column : join.columns) {
+      for (size_t index : carried.columns) {
+        const OutputField& column = join.columns[index];
         json_.Key(column.name).BeginObject();
         DescribeType(column);
         json_.EndObject();
@@ -83,12 +84,12 @@ class Writer {
       json_.Key(node.field.name);
       SampleProperty(node);
     });
-    for (size_t index : stream_.joins) {
-      const engine::JoinPlan& join = pipeline_.joins()[index];
+    for (const engine::StreamJoin& carried : stream_.joins) {
+      const engine::JoinPlan& join = pipeline_.joins()[carried.join];
       json_.Key(join.field.name).BeginObject();
-      for (const OutputField& column : join.columns) {
-        json_.Key(column.name);
-        SampleOfField(column);
+      for (size_t index : carried.columns) {
+        json_.Key(join.columns[index].name);
+        SampleOfField(join.columns[index]);
       }
       json_.EndObject();
     }

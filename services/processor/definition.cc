@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/address.h"
 #include "common/base/file.h"
 #include "common/base/strings.h"
 #include "common/config/yaml.h"
@@ -165,6 +166,12 @@ class Loader {
   void CheckProcessor() {
     if (config().kafka().brokers().empty())
       Problem("kafka.brokers", "name at least one, host:port");
+    for (int i = 0; i < config().kafka().brokers_size(); ++i)
+      CheckAddress(base::StrCat("kafka.brokers[", i, "]"), config().kafka().brokers(i));
+    if (config().pseudonymiser().has_remote())
+      CheckAddress("pseudonymiser.remote.address", config().pseudonymiser().remote().address());
+    if (config().reference().has_remote())
+      CheckAddress("reference.remote.address", config().reference().remote().address());
     brokers::ResolveFiles(*config().mutable_kafka(), definition_.config_file);
     absl::Status secure = brokers::Connection(config().kafka(), "").security.Check();
     if (!secure.ok()) Problem("kafka.security", base::View(secure.message()));
@@ -187,6 +194,13 @@ class Loader {
         *file = definition_.Resolve(*file);
       }
     }
+  }
+
+  void CheckAddress(std::string_view path, const std::string& address) {
+    if (base::IsHostPort(address)) return;
+    Problem(path, base::StrCat("'", address,
+                               "' is no host:port, such as broker:9092; placeholders "
+                               "aren't filled in here"));
   }
 
   void CheckPseudonymiser() {

@@ -29,7 +29,8 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
     config << "kafka: {brokers: [a:1], group: g, instance: i}\ncontracts: [\"" << root
            << "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
-           << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
+           << "/deploy/config/boroughs.csv\", key: code, not_personal: [name, "
+              "command_unit]}]}}\npipeline:\n";
     config << ShippedPipeline(root);
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");

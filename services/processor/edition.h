@@ -1,6 +1,7 @@
 // What workers run, and how one of them is given another.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ struct Edition {
 struct WorkerEdition {
   Edition edition;
   KeyedEngine keyed;
+  // When its engine last checked itself, and when it last had a chunk; never: nullopt.
+  std::optional<std::chrono::steady_clock::time_point> checked;
+  std::optional<std::chrono::steady_clock::time_point> used;
 };
 
 // One place between the thread that makes editions and the worker that takes them at a border of

@@ -13,6 +13,7 @@
 #include <functional>
 #include <set>
 
+#include "absl/strings/str_replace.h"
 #include "common/base/strings.h"
 #include "common/privacy/seal.h"
 #include "common/reference/testing.h"
@@ -74,7 +75,8 @@ class EditionsTest : public ::testing::Test {
     std::string text = base::StrCat(
         "kafka: {brokers: [\"a:1\"], group: g, instance: i}\nworkers: 2\ncontracts: [\"", root,
         "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
-        "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n",
+        "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, not_personal: [name], key: "
+        "code}]}}\n",
         "pipeline:\n");
     base::StrAppend(text, ShippedPipeline(root));
     WriteText(config_, text);
@@ -263,16 +265,18 @@ TEST_F(EditionsTest, MappedSetsGiveTheSameRecordsAndSwapAndAreRefusedAsThoseInMe
             "warrant_no,unit,from,to\n918273,Night,2026-01-01,2026-03-01\n"
             "918273,Day,2026-03-01,2026-04-01\n");
   auto with = [&](std::string_view store) {
-    std::string text =
-        Replaced(ReadText(config_), "key: code}",
-                 base::StrCat("key: code", store,
-                              "}, {name: postings, csv: "
-                              "postings.csv",
-                              store,
-                              ", schema: {kind: as_of, "
-                              "columns: [{name: warrant_no}, {name: unit}, {name: "
-                              "from, type: date}, {name: to, type: date}], key: "
-                              "[{column: warrant_no}], valid: {from: from, to: to}}}"));
+    std::string text = Replaced(
+        ReadText(config_), "key: code}",
+        base::StrCat("key: code", store,
+                     "}, {name: postings, csv: "
+                     "postings.csv",
+                     store,
+                     ", schema: {kind: as_of, "
+                     "columns: [{name: warrant_no}, {name: unit, not_personal: true}, {name: "
+                     "from, type: date}, {name: to, type: date}], key: "
+                     "[{column: warrant_no}], valid: {from: from, to: to}}}"));
+    // Neither stream keeps the warrant number.
+    text = absl::StrReplaceAll(text, {{"accept:\n", "accept:\n        join-key:posting: a test\n"}});
     return Replaced(
         text, "on_missing: keep}",
         "on_missing: keep}\n    - {set: postings, key: officer.warrant_no, into: posting}");

@@ -16,6 +16,9 @@ constexpr size_t kHeldBytesMax = size_t{4} * 1024 * 1024;
 // More than the driver finds while any of them can still be read again.
 constexpr size_t kRefusedMax = 256;
 
+// So long may a leak go unnoticed, and the chunk at hand.
+constexpr std::chrono::seconds kSelfCheckInterval{30};
+
 }  // namespace
 
 std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline) {
@@ -31,6 +34,7 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   auto start = clock_.Now();
   SLUICE_RETURN_IF_ERROR(defects_.Check(start));
   SLUICE_RETURN_IF_ERROR(Divide(records));
+  SLUICE_RETURN_IF_ERROR(CheckSelf());
   output_ = &output;
   const bool alone = Judge(records);
   std::optional<Deaths::AtWork> at_work;
@@ -185,6 +189,26 @@ absl::Status EngineTransform::AddPart(std::shared_ptr<const VersionIds> ids,
     older_.push_back({*std::move(made), *ids});
   }
   parts_.push_back({edition, std::move(ids), records, {}});
+  return absl::OkStatus();
+}
+
+// An edition's first chunk finds it unchecked: at the start, after a reload, with other versions of
+// its sets.
+absl::Status EngineTransform::CheckSelf() {
+  for (const Part& part : parts_) {
+    WorkerEdition& edition = *part.edition;
+    const auto now = clock_.Now();
+    if (!edition.checked || now - *edition.checked >= kSelfCheckInterval) {
+      absl::Status status = edition.keyed.engine->CheckSelf();
+      if (absl::IsUnavailable(status)) return status;
+      std::chrono::nanoseconds unnoticed{0};
+      if (edition.checked && edition.used) unnoticed = *edition.used - *edition.checked;
+      probe_.SelfChecked(status.ok(), unnoticed);
+      if (!status.ok()) return status;
+      edition.checked = now;
+    }
+    edition.used = now;
+  }
   return absl::OkStatus();
 }
 

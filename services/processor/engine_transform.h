@@ -96,6 +96,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   absl::Status AddPart(std::shared_ptr<const VersionIds> ids,
                        std::span<const base::InputRecord> records);
   void Clear();
+  // kDataLoss: what would be published shows more than it may, and the worker halts.
+  absl::Status CheckSelf();
   // kUnavailable as long as events at hand are to wait for rows that are missing.
   absl::Status WaitForRows(const base::InputRecord& first);
   absl::Status Clean(const base::InputRecord& record, const engine::CleanRecord& clean) override;

@@ -55,7 +55,8 @@ class GoldenTest : public ::testing::Test, private engine::OutcomeSink {
     config << "kafka: {brokers: [a:1], group: g, instance: i}\ncontracts: [\"" << Root()
            << "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << Root()
-           << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
+           << "/deploy/config/boroughs.csv\", key: code, not_personal: [name, "
+              "command_unit]}]}}\npipeline:\n";
     config << ShippedPipeline(Root());
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");

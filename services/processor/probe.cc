@@ -153,6 +153,19 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
        "Time since the reference service last confirmed that its sets are the newest, or since the "
        "start if it never has. Absent without a reference service.",
        {}});
+  self_checks_ = registry.CounterFamily(
+      {"sluice_self_checks_total",
+       "Synthetic events that an engine has sent through itself, by whether a marker showed.",
+       {"result"}});
+  for (const char* result : {"passed", "failed"}) self_checks_.With({result});
+  self_check_failed_ = registry.NewGauge("sluice_self_check_failed",
+                                         "1: the latest self-check found that a stream shows more "
+                                         "than it may, and the worker halted.");
+  self_check_unnoticed_ =
+      registry.NewGauge("sluice_self_check_unnoticed_seconds",
+                        "How long events had been published since the self-check before the latest "
+                        "one: so long could a leak have "
+                        "gone unnoticed.");
   pins_ = registry.NewCounter("sluice_reference_pins_total",
                               "Pins written to the control topic and committed.");
   pin_waits_ = registry.CounterFamily(
@@ -208,6 +221,12 @@ void Probe::Running(const engine::Pipeline* before, const engine::Pipeline& now)
 }
 
 void Probe::Swapped(std::chrono::nanoseconds took) const { swap_.Observe(Seconds(took)); }
+
+void Probe::SelfChecked(bool passed, std::chrono::nanoseconds unnoticed) const {
+  self_checks_.With({passed ? "passed" : "failed"}).Add();
+  self_check_failed_.Set(passed ? 0 : 1);
+  self_check_unnoticed_.Set(Seconds(unnoticed));
+}
 
 void Probe::Reloaded(const absl::Status& refused) const {
   reloads_.With({refused.ok() ? "accepted" : "refused"}).Add();

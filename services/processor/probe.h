@@ -56,6 +56,8 @@ class Probe final : public KeyServiceProbe {
   void Running(const engine::Pipeline* before, const engine::Pipeline& now) const;
   // A worker has taken another edition: how long it stood still for it.
   void Swapped(std::chrono::nanoseconds took) const;
+  // An engine has checked itself; how long what it publishes had gone unchecked.
+  void SelfChecked(bool passed, std::chrono::nanoseconds unnoticed) const;
   // Pins were committed.
   void Pinned(uint64_t pins) const { pins_.Add(static_cast<double>(pins)); }
   // A chunk is held for a pin: behind, contradiction, topic or version.
@@ -101,6 +103,8 @@ class Probe final : public KeyServiceProbe {
   telemetry::Family<telemetry::Counter> reloads_;
   telemetry::Gauge reload_refused_;
   telemetry::Family<telemetry::Gauge> unconfirmed_;
+  telemetry::Family<telemetry::Counter> self_checks_;
+  telemetry::Gauge self_check_failed_, self_check_unnoticed_;
   telemetry::Counter pins_;
   telemetry::Family<telemetry::Counter> pin_waits_;
   telemetry::Family<telemetry::Counter> key_service_calls_;

@@ -92,7 +92,8 @@ class ProcessorKafkaTest : public ::testing::Test {
            << "commit: {events: " << commit_events << "}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {" << pseudonymiser_ << "}\n"
-           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
+           << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, "
+              "not_personal: [name, command_unit]}]}}\n"
            << "pipeline:\n";
     config << ShippedPipeline(root, "." + suffix_);
     config << more_streams_;

@@ -114,7 +114,8 @@ class ReferenceKafkaTest : public ::testing::Test {
                      "listen: {grpc: \"127.0.0.1:",
                      service_port_,
                      "\"}\nsets:\n  - name: boroughs\n    csv: boroughs.csv\n    schema: {columns: "
-                     "[{name: code}, {name: name}, {name: command_unit}",
+                     "[{name: code}, {name: name, not_personal: true}, {name: command_unit, "
+                     "not_personal: true}",
                      column, "], key: [{column: code}]}\n", guards));
     return StartProcess("reference", "reference");
   }
@@ -707,10 +708,11 @@ TEST_F(ReferenceKafkaTest, ATableOfPostgresIsJoinedFollowedAndOutlived) {
   ASSERT_EQ((*server)->Execute(insert), absl::OkStatus());
   WriteConfig(
       "a", "g",
-      base::StrCat(
-          "local: {sets: [{name: boroughs, postgres: {connection: \"", (*server)->connection(),
-          "\", query: select * from boroughs, look_interval_ms: 100}, schema: {columns: "
-          "[{name: code}, {name: name}, {name: command_unit}], key: [{column: code}]}}]}"));
+      base::StrCat("local: {sets: [{name: boroughs, postgres: {connection: \"",
+                   (*server)->connection(),
+                   "\", query: select * from boroughs, look_interval_ms: 100}, schema: {columns: "
+                   "[{name: code}, {name: name, not_personal: true}, {name: command_unit, "
+                   "not_personal: true}], key: [{column: code}]}}]}"));
   auto processor = StartProcessor("g-a");
   Produce(300);
   ASSERT_TRUE(WaitForIn(*processor, produced_));
@@ -738,7 +740,9 @@ TEST_F(ReferenceKafkaTest, ATableOfPostgresIsJoinedFollowedAndOutlived) {
 }
 
 TEST_F(ReferenceKafkaTest, ARowOnItsWayIsWaitedForOverAKillAndOneThatNeverComesAsLongAsIsSaid) {
-  const std::string csv = "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}";
+  const std::string csv =
+      "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, not_personal: [name, "
+      "command_unit]}]}";
   auto without = [](std::string text, std::string_view code) {
     size_t at = text.find(code);
     return text.erase(at, text.find('\n', at) + 1 - at);
@@ -800,7 +804,9 @@ TEST_F(ReferenceKafkaTest, ARowOnItsWayIsWaitedForOverAKillAndOneThatNeverComesA
 }
 
 TEST_F(ReferenceKafkaTest, AHangupHasTheConfigurationReadAgain) {
-  WriteConfig("a", "g", "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}");
+  WriteConfig("a", "g",
+              "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, not_personal: [name, "
+              "command_unit]}]}");
   auto processor = StartProcessor("g-a");
   EXPECT_THAT(Get(*processor, "/metrics"),
               HasSubstr("sluice_config_reloads_total{result=\"accepted\"} 0"));

@@ -53,11 +53,14 @@ class RemoteSetsTest : public ::testing::Test {
 
   // `store`: of the units.
   void StartService(const std::string& kept = "service", const std::string& store = "memory") {
-    WriteText(path("reference.yaml"),
-              base::StrCat("folder: ", kept, "\ntrail: trail-", kept,
-                           "\nlook_interval_ms: 10\nlisten: {grpc: \"127.0.0.1:", port_,
-                           "\"}\nsets:\n  - {name: units, csv: units.csv, key: unit, store: ",
-                           store, "}\n  - {name: codes, csv: codes.csv, key: code}\n"));
+    WriteText(
+        path("reference.yaml"),
+        base::StrCat("folder: ", kept, "\ntrail: trail-", kept,
+                     "\nlook_interval_ms: 10\nlisten: {grpc: \"127.0.0.1:", port_,
+                     "\"}\nsets:\n  - {name: units, csv: units.csv, key: unit, not_personal: "
+                     "[name], store: ",
+                     store,
+                     "}\n  - {name: codes, csv: codes.csv, key: code, not_personal: [title]}\n"));
     auto settings = reference::LoadSettings(path("reference.yaml"));
     ASSERT_TRUE(settings.ok()) << settings.status();
     auto server = reference::Server::Create(*std::move(settings));
@@ -105,8 +108,9 @@ TEST_F(RemoteSetsTest, HasTheSameVersionsAsSetsInItsOwnHands) {
   auto remote = WaitForState();
   ASSERT_NE(remote, nullptr);
   LocalSets::Options options;
-  options.sets = {reference::SetFromText("name: 'codes' csv: 'codes.csv' key: 'code'"),
-                  reference::SetFromText("name: 'units' csv: 'units.csv' key: 'unit'")};
+  options.sets = {
+      reference::SetFromText("name: 'codes' csv: 'codes.csv' key: 'code' not_personal: 'title'"),
+      reference::SetFromText("name: 'units' csv: 'units.csv' key: 'unit' not_personal: 'name'")};
   options.sources.resolve = [this](const std::string& name) { return path(name); };
   LocalSets local(std::move(options), clock_);
   auto state = local.Load([](int, const absl::Status& status) { ADD_FAILURE() << status; });
@@ -243,8 +247,8 @@ TEST_F(RemoteSetsTest, AMappedSetIsAFileOnBothSidesWithTheSameVersions) {
   EXPECT_TRUE(IsMapped(*first->rows.at("units")));
   EXPECT_FALSE(IsMapped(*first->rows.at("codes")));
   const std::string id = first->ids().at("units");
-  auto in_memory = reference::SourceFromText(
-                       base::StrCat("name: 'units' csv: '", path("units.csv"), "' key: 'unit'"))
+  auto in_memory = reference::SourceFromText(base::StrCat("name: 'units' csv: '", path("units.csv"),
+                                                          "' key: 'unit' not_personal: 'name'"))
                        ->Read();
   ASSERT_TRUE(in_memory.ok()) << in_memory.status();
   EXPECT_EQ(id, (*in_memory)->id());
@@ -337,9 +341,10 @@ class Breaking final : public reference::v1::Reference::Service {
 TEST_F(RemoteSetsTest, ASnapshotThatBreaksOffIsFetchedOnFromWhereItWas) {
   for (const std::string store : {"memory", "mapped"}) {
     SCOPED_TRACE(store);
-    auto rows = reference::SourceFromText(base::StrCat("name: 'units' csv: '", path("units.csv"),
-                                                       "' key: 'unit' store: ", store))
-                    ->Read();
+    auto rows =
+        reference::SourceFromText(base::StrCat("name: 'units' csv: '", path("units.csv"),
+                                               "' key: 'unit' not_personal: 'name' store: ", store))
+            ->Read();
     ASSERT_TRUE(rows.ok()) << rows.status();
     const uint64_t bytes = reference::SnapshotHeadOf("units", **rows).bytes();
     Breaking service(*rows, bytes / 3);

@@ -84,7 +84,8 @@ class SecurityKafkaTest : public ::testing::Test {
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {" << reference
-           << "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code}]}}\n"
+           << "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, not_personal: [name, "
+              "command_unit]}]}}\n"
            << "pipeline:\n";
     config << ShippedPipeline(root, "." + name_);
     config.close();

@@ -52,7 +52,8 @@ class ServiceTest : public ::testing::Test {
            << "listen: " << listen << "\ncontracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << root
-           << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
+           << "/deploy/config/boroughs.csv\", key: code, not_personal: [name, "
+              "command_unit]}]}}\npipeline:\n";
     config << ShippedPipeline(root);
     config.close();
     auto setup = LoadSetup(path + "/processor.yaml");

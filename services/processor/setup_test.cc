@@ -69,7 +69,8 @@ class ShippedPipelines : public ::testing::TestWithParam<const char*> {
     config << "kafka: {brokers: [a:1], group: g, instance: i}\ncontracts: [\"" << SourceDir()
            << "/proto\"]\npseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: \"" << SourceDir()
-           << "/deploy/config/boroughs.csv\", key: code}]}}\npipeline:\n";
+           << "/deploy/config/boroughs.csv\", key: code, not_personal: [name, "
+              "command_unit]}]}}\npipeline:\n";
     std::ifstream pipeline(SourceDir() + "/deploy/config/" + GetParam() + "-pipeline.yaml");
     EXPECT_TRUE(pipeline.good());
     for (std::string line; std::getline(pipeline, line);) config << "  " << line << "\n";

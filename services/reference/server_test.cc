@@ -55,13 +55,14 @@ class ReferenceServerTest : public ::testing::Test {
         path("reference.yaml"),
         base::StrCat("folder: kept\ntrail: trail.jsonl\nversions_kept: 3\nlook_interval_ms: ",
                      look_interval_ms_, "\n", rest, "sets:\n",
-                     sets.empty() ? "  - name: units\n"
-                                    "    csv: units.csv\n"
-                                    "    rises: changed\n"
-                                    "    schema: {columns: [{name: unit}, {name: name}, {name: "
-                                    "changed, type: date}], key: [{column: unit}]}\n"
-                                    "  - {name: codes, csv: codes.csv, key: code}\n"
-                                  : sets));
+                     sets.empty()
+                         ? "  - name: units\n"
+                           "    csv: units.csv\n"
+                           "    rises: changed\n"
+                           "    schema: {columns: [{name: unit}, {name: name}, {name: "
+                           "changed, type: date}], key: [{column: unit}]}\n"
+                           "  - {name: codes, csv: codes.csv, key: code, not_personal: [title]}\n"
+                         : sets));
   }
   void Start() {
     auto settings = LoadSettings(path("reference.yaml"));
@@ -378,9 +379,10 @@ TEST_F(ReferenceServerTest, HowOldTheLastConfirmedReadIsComesFromTheSourceNotFro
 }
 
 TEST_F(ReferenceServerTest, SetsOfOneGroupChangeTogetherOrNotAtAll) {
-  WriteConfig("",
-              "  - {name: units, csv: units.csv, key: unit, group: g}\n"
-              "  - {name: codes, csv: codes.csv, key: code, group: g}\n");
+  WriteConfig(
+      "",
+      "  - {name: units, csv: units.csv, key: unit, not_personal: [name, changed], group: g}\n"
+      "  - {name: codes, csv: codes.csv, key: code, not_personal: [title], group: g}\n");
   Start();
   std::string units = WaitForChange("units", ""), codes = Active("codes");
   EXPECT_NE(codes, "");

@@ -40,6 +40,7 @@ absl::Status Latency(const Options& options, Report& report, int commit_interval
   std::vector<kafka::NewTopic> topics;
   for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine"})
     topics.push_back({name, 4});
+  topics.push_back({"bench.quarantine.positions", 1});
   SLUICE_RETURN_IF_ERROR(admin->CreateTopics(topics));
   SLUICE_ASSIGN_OR_RETURN(auto site, Site::Create());
   SLUICE_RETURN_IF_ERROR(site->Configure({broker->bootstrap(), "latency", commit_interval_ms}));

@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<PipelineRun>> PipelineRun::Create(const Options& 
   std::vector<kafka::NewTopic> topics;
   for (const char* name : {"bench.raw", "bench.clean", "bench.quarantine", "bench.mirror"})
     topics.push_back({name, 4});
+  topics.push_back({"bench.quarantine.positions", 1});
   SLUICE_RETURN_IF_ERROR(run->admin_->CreateTopics(topics));
   SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({connection}));
   Workload workload(1);

@@ -7,13 +7,13 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/engine/calendar.h"
+#include "common/engine/quarantine_payload.h"
 #include "common/event/json_writer.h"
 #include "common/event/protobuf_writer.h"
 #include "common/event/time_text.h"
 #include "common/privacy/identifier.h"
 #include "common/privacy/pseudonym.h"
 #include "common/privacy/visible.h"
-#include "sluice/quarantine/v1/payload.pb.h"
 
 namespace sluice::engine {
 
@@ -987,11 +987,10 @@ absl::Status Engine::Quarantine(const InputRecord& record, Entry& entry, Outcome
       {"sluice-path", paths},
       {"sluice-generation", {generation, static_cast<size_t>(end - generation)}},
       {"sluice-plan", pipeline_->fingerprint()},
-      {"content-type", "application/vnd.sluice.sealed"},
   };
-  quarantine::v1::Payload payload;
-  if (record.key) payload.set_key(record.key->data(), record.key->size());
-  if (record.value) payload.set_value(record.value->data(), record.value->size());
+  if (!record.topic_id.empty()) headers.push_back({"sluice-src-id", record.topic_id});
+  headers.push_back({"content-type", "application/vnd.sluice.sealed"});
+  quarantine::v1::Payload payload = PayloadOf(record);
   std::string sealed;
   bool is_sealed = true;
   try {
@@ -999,12 +998,14 @@ absl::Status Engine::Quarantine(const InputRecord& record, Entry& entry, Outcome
   } catch (...) {
     is_sealed = false;
   }
-  QuarantineRecord quarantined{entry.position, std::string_view(sealed), headers,
-                               entry.event.violations};
+  QuarantineRecord quarantined{entry.position, sealed, headers, entry.event.violations};
   if (!is_sealed || !sink.Fits(quarantined)) {
     // Nothing is lost: the raw record stands where the reference says, for as long as its topic
-    // keeps it.
-    quarantined.value = std::nullopt;
+    // keeps it. Whoever follows the reference can tell whether it still is that record.
+    sealed.clear();
+    SLUICE_RETURN_IF_ERROR(sealer_.Seal(
+        entry.position, ReferenceTo(payload, record.topic_id).SerializeAsString(), sealed));
+    quarantined.value = sealed;
     headers.back().value = "application/vnd.sluice.reference";
     quarantined.headers = headers;
   }

@@ -16,6 +16,7 @@
 #include "common/base/testing.h"
 #include "common/contract/testing.h"
 #include "common/engine/output_schema.h"
+#include "common/engine/quarantine_payload.h"
 #include "common/enrichment/exact_table.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/local_pseudonymiser.h"
@@ -132,13 +133,13 @@ class Collected final : public OutcomeSink {
     return absl::OkStatus();
   }
   absl::Status Quarantined(const InputRecord&, const QuarantineRecord& r) override {
-    quarantined.push_back({0, std::string(r.key), std::string(r.value.value_or("")), {}});
+    quarantined.push_back({0, std::string(r.key), std::string(r.value), {}});
     for (const Header& h : r.headers) quarantined.back().headers.emplace_back(h.name, h.value);
     return absl::OkStatus();
   }
   void Suppressed(const InputRecord&) override { ++suppressed; }
   bool Fits(const CleanRecord& r) const override { return r.value.size() <= bytes_max; }
-  bool Fits(const QuarantineRecord& r) const override { return r.value->size() <= bytes_max; }
+  bool Fits(const QuarantineRecord& r) const override { return r.value.size() <= bytes_max; }
 
   std::vector<Record> clean, quarantined;
   int suppressed = 0;
@@ -535,7 +536,32 @@ TEST_F(EngineTest, WhatIsTooLargeBecomesAReference) {
   ASSERT_EQ(out.quarantined.size(), 1u);
   EXPECT_EQ(out.quarantined[0].header("sluice-reason"), "sluice.output_too_large");
   EXPECT_EQ(out.quarantined[0].header("content-type"), "application/vnd.sluice.reference");
-  EXPECT_EQ(out.quarantined[0].value, "");
+  // Which proves what it refers to, and shows nothing of it.
+  EXPECT_THAT(out.quarantined[0].value, Not(HasSubstr("Archer")));
+  auto opened = (*privacy::Unsealer::Create(keys_.private_pem))
+                    ->Unseal("raw.e/3/7", out.quarantined[0].value);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  quarantine::v1::Payload reference;
+  ASSERT_TRUE(reference.ParseFromString(*opened));
+  EXPECT_FALSE(reference.has_value());
+  EXPECT_EQ(reference.reference().digest(), DigestOf(PayloadOf(records[0])));
+}
+
+TEST_F(EngineTest, QuarantineKeepsTheEventsHeadersAndNamesItsTopicsId) {
+  const std::vector<Header> headers = {{"traceparent", "00-a-b-01"}, {"sluice-generation", "1"}};
+  std::vector<InputRecord> records = {Record("{")};
+  records[0].headers = headers;
+  records[0].topic_id = "AbCdEfGhIjKlMnOpQrStUv";
+  Collected out = Run(records);
+  ASSERT_EQ(out.quarantined.size(), 1u);
+  EXPECT_EQ(out.quarantined[0].header("sluice-src-id"), "AbCdEfGhIjKlMnOpQrStUv");
+  EXPECT_EQ(out.quarantined[0].header("traceparent"), "") << "only inside the seal";
+  auto opened = (*privacy::Unsealer::Create(keys_.private_pem))
+                    ->Unseal("raw.e/3/7", out.quarantined[0].value);
+  quarantine::v1::Payload payload;
+  ASSERT_TRUE(payload.ParseFromString(*opened));
+  ASSERT_EQ(payload.headers_size(), 1);
+  EXPECT_EQ(payload.headers(0).name(), "traceparent");
 }
 
 TEST_F(EngineTest, EveryRecordHasOneOutcomeAndTheTallyAgrees) {

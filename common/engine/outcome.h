@@ -32,9 +32,8 @@ struct CleanRecord {
 };
 
 struct QuarantineRecord {
-  std::string_view key;  // where the raw record stood
-  std::optional<std::string_view>
-      value;  // sealed; nullopt: only a reference to where the raw record stands
+  std::string_view key;    // where the raw record stood
+  std::string_view value;  // sealed: the raw record, or a reference to where it stands
   std::span<const Header> headers;
   std::span<const event::Violation> violations;
 };

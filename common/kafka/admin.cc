@@ -124,6 +124,45 @@ absl::Status Admin::CreateTopics(std::span<const NewTopic> topics) {
   return absl::OkStatus();
 }
 
+absl::Status Admin::DeleteRecords(const std::string& topic, int32_t partition, int64_t before) {
+  std::string what = base::StrCat("delete records of ", topic, "/", partition);
+  PartitionListPtr list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = before;
+  rd_kafka_DeleteRecords_t* request = rd_kafka_DeleteRecords_new(list.get());
+  auto event = Ask(client_.get(), RD_KAFKA_ADMIN_OP_DELETERECORDS, timeout_ms_, what,
+                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                     rd_kafka_DeleteRecords(client_.get(), &request, 1, options, queue);
+                   });
+  rd_kafka_DeleteRecords_destroy(request);
+  if (!event.ok()) return event.status();
+  const rd_kafka_topic_partition_list_t* done =
+      rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event->get()));
+  for (int i = 0; i < done->cnt; ++i) SLUICE_RETURN_IF_ERROR(ToStatus(done->elems[i].err, what));
+  return absl::OkStatus();
+}
+
+absl::Status Admin::DeleteTopics(const std::vector<std::string>& topics) {
+  std::vector<rd_kafka_DeleteTopic_t*> requests;
+  for (const std::string& topic : topics)
+    requests.push_back(rd_kafka_DeleteTopic_new(topic.c_str()));
+  auto event =
+      Ask(client_.get(), RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout_ms_, "delete topics",
+          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+            rd_kafka_DeleteTopics(client_.get(), requests.data(), requests.size(), options, queue);
+          });
+  rd_kafka_DeleteTopic_destroy_array(requests.data(), requests.size());
+  if (!event.ok()) return event.status();
+  size_t count = 0;
+  const rd_kafka_topic_result_t** results =
+      rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event->get()), &count);
+  for (size_t i = 0; i < count; ++i) {
+    SLUICE_RETURN_IF_ERROR(
+        ToStatus(rd_kafka_topic_result_error(results[i]),
+                 base::StrCat("delete topic ", rd_kafka_topic_result_name(results[i]))));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
   const rd_kafka_metadata_t* metadata = nullptr;
   SLUICE_RETURN_IF_ERROR(ExplainRefusal(
@@ -276,12 +315,7 @@ absl::StatusOr<std::vector<int64_t>> Admin::Committed(const std::string& group,
   SLUICE_ASSIGN_OR_RETURN(int count, PartitionCount(topic));
   PartitionListPtr list = EveryPartition(topic, count, RD_KAFKA_OFFSET_INVALID);
   std::string what = base::StrCat("look up what group ", group, " has committed");
-  if (group != group_) {
-    group_.clear();
-    SLUICE_ASSIGN_OR_RETURN(group_client_,
-                            MakeAdminClient(options_, context_, {{"group.id", group}}));
-    group_ = group;
-  }
+  SLUICE_RETURN_IF_ERROR(GroupClient(group).status());
   std::vector<int64_t> committed(count, -1);
   auto ask = [&]() -> absl::Status {
     SLUICE_ASSIGN_OR_RETURN(
@@ -309,6 +343,161 @@ absl::StatusOr<std::vector<int64_t>> Admin::Committed(const std::string& group,
   };
   SLUICE_RETURN_IF_ERROR(UntilLed(timeout_ms_, ask));
   return committed;
+}
+
+absl::StatusOr<rd_kafka_s*> Admin::GroupClient(const std::string& group) {
+  if (group != group_) {
+    group_.clear();
+    SLUICE_ASSIGN_OR_RETURN(group_client_,
+                            MakeAdminClient(options_, context_, {{"group.id", group}}));
+    group_ = group;
+  }
+  return group_client_.get();
+}
+
+absl::StatusOr<std::vector<GroupOffset>> Admin::GroupOffsets(const std::string& group) {
+  std::string what = base::StrCat("look up what group ", group, " has committed");
+  SLUICE_ASSIGN_OR_RETURN(rd_kafka_t * client, GroupClient(group));
+  std::vector<GroupOffset> offsets;
+  auto ask = [&]() -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(
+        EventPtr event, Ask(client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms_, what,
+                            [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                              rd_kafka_ListConsumerGroupOffsets_t* request =
+                                  rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), nullptr);
+                              rd_kafka_ListConsumerGroupOffsets(client, &request, 1, options,
+                                                                queue);
+                              rd_kafka_ListConsumerGroupOffsets_destroy(request);
+                            }));
+    size_t size = 0;
+    const rd_kafka_group_result_t** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(event.get()), &size);
+    offsets.clear();
+    for (size_t i = 0; i < size; ++i) {
+      if (const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]))
+        return ToStatus(rd_kafka_error_code(error), what);
+      const rd_kafka_topic_partition_list_t* found = rd_kafka_group_result_partitions(groups[i]);
+      for (int j = 0; j < found->cnt; ++j) {
+        const rd_kafka_topic_partition_t& at = found->elems[j];
+        SLUICE_RETURN_IF_ERROR(ToStatus(at.err, what));
+        if (at.offset < 0) continue;
+        offsets.push_back({at.topic,
+                           at.partition,
+                           at.offset,
+                           {static_cast<const char*>(at.metadata), at.metadata_size}});
+      }
+    }
+    return absl::OkStatus();
+  };
+  SLUICE_RETURN_IF_ERROR(UntilLed(timeout_ms_, ask));
+  return offsets;
+}
+
+absl::Status Admin::SetGroupOffsets(const std::string& group,
+                                    std::span<const GroupOffset> offsets) {
+  std::string what = base::StrCat("set the offsets of group ", group);
+  SLUICE_ASSIGN_OR_RETURN(rd_kafka_t * client, GroupClient(group));
+  PartitionListPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(offsets.size())));
+  for (const GroupOffset& offset : offsets) {
+    rd_kafka_topic_partition_t* at =
+        rd_kafka_topic_partition_list_add(list.get(), offset.topic.c_str(), offset.partition);
+    at->offset = offset.offset;
+    SetMetadata(offset.metadata, *at);
+  }
+  auto ask = [&]() -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(
+        EventPtr event, Ask(client, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, timeout_ms_, what,
+                            [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                              rd_kafka_AlterConsumerGroupOffsets_t* request =
+                                  rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list.get());
+                              rd_kafka_AlterConsumerGroupOffsets(client, &request, 1, options,
+                                                                 queue);
+                              rd_kafka_AlterConsumerGroupOffsets_destroy(request);
+                            }));
+    auto status = [&](rd_kafka_resp_err_t error) {
+      if (error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
+          error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+          error == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS) {
+        return absl::FailedPreconditionError(
+            base::StrCat(what, ": it has live members; stop them first"));
+      }
+      return ToStatus(error, what);
+    };
+    size_t size = 0;
+    const rd_kafka_group_result_t** groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
+        rd_kafka_event_AlterConsumerGroupOffsets_result(event.get()), &size);
+    for (size_t i = 0; i < size; ++i) {
+      if (const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]))
+        SLUICE_RETURN_IF_ERROR(status(rd_kafka_error_code(error)));
+      const rd_kafka_topic_partition_list_t* set = rd_kafka_group_result_partitions(groups[i]);
+      for (int j = 0; set != nullptr && j < set->cnt; ++j)
+        SLUICE_RETURN_IF_ERROR(status(set->elems[j].err));
+    }
+    return absl::OkStatus();
+  };
+  return UntilLed(timeout_ms_, ask);
+}
+
+absl::Status Admin::DeleteGroup(const std::string& group) {
+  std::string what = base::StrCat("delete group ", group);
+  rd_kafka_DeleteGroup_t* request = rd_kafka_DeleteGroup_new(group.c_str());
+  auto event = Ask(client_.get(), RD_KAFKA_ADMIN_OP_DELETEGROUPS, timeout_ms_, what,
+                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                     rd_kafka_DeleteGroups(client_.get(), &request, 1, options, queue);
+                   });
+  rd_kafka_DeleteGroup_destroy(request);
+  if (!event.ok()) return event.status();
+  size_t size = 0;
+  const rd_kafka_group_result_t** groups =
+      rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(event->get()), &size);
+  for (size_t i = 0; i < size; ++i) {
+    const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]);
+    if (error == nullptr) continue;
+    if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP)
+      return absl::FailedPreconditionError(base::StrCat(what, ": it has live members"));
+    return ToStatus(rd_kafka_error_code(error), what);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> Admin::GroupMembers(const std::string& group) {
+  std::string what = base::StrCat("look up the members of group ", group);
+  std::vector<std::string> members;
+  auto ask = [&]() -> absl::Status {
+    const char* name = group.c_str();
+    SLUICE_ASSIGN_OR_RETURN(
+        EventPtr event, Ask(client_.get(), RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, timeout_ms_,
+                            what, [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                              rd_kafka_DescribeConsumerGroups(client_.get(), &name, 1, options,
+                                                              queue);
+                            }));
+    size_t size = 0;
+    const rd_kafka_ConsumerGroupDescription_t** groups =
+        rd_kafka_DescribeConsumerGroups_result_groups(
+            rd_kafka_event_DescribeConsumerGroups_result(event.get()), &size);
+    members.clear();
+    for (size_t i = 0; i < size; ++i) {
+      const rd_kafka_error_t* error = rd_kafka_ConsumerGroupDescription_error(groups[i]);
+      rd_kafka_resp_err_t code =
+          error == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error);
+      if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue;
+      SLUICE_RETURN_IF_ERROR(ToStatus(code, what));
+      for (size_t j = 0; j < rd_kafka_ConsumerGroupDescription_member_count(groups[i]); ++j) {
+        const rd_kafka_MemberDescription_t* member =
+            rd_kafka_ConsumerGroupDescription_member(groups[i], j);
+        const char* instance = rd_kafka_MemberDescription_group_instance_id(member);
+        const char* client = rd_kafka_MemberDescription_client_id(member);
+        const char* host = rd_kafka_MemberDescription_host(member);
+        members.push_back(base::StrCat(std::string_view(instance != nullptr ? instance
+                                                        : client != nullptr ? client
+                                                                            : "?"),
+                                       " at ", std::string_view(host == nullptr ? "?" : host)));
+      }
+    }
+    return absl::OkStatus();
+  };
+  SLUICE_RETURN_IF_ERROR(UntilLed(timeout_ms_, ask));
+  return members;
 }
 
 }  // namespace sluice::kafka

@@ -28,6 +28,14 @@ struct PartitionRange {
   int64_t end = 0;
 };
 
+// What a group has committed.
+struct GroupOffset {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t offset = 0;
+  std::string metadata;
+};
+
 // Every call waits at most `timeout_ms`. kUnavailable: no broker answered; kNotFound: no such
 // topic; kPermissionDenied: an ACL is missing. Single-threaded.
 class Admin {
@@ -36,6 +44,9 @@ class Admin {
                                                        int timeout_ms = 10'000);
 
   absl::Status CreateTopics(std::span<const NewTopic> topics);
+  // Everything of the partition below `before`.
+  absl::Status DeleteRecords(const std::string& topic, int32_t partition, int64_t before);
+  absl::Status DeleteTopics(const std::vector<std::string>& topics);
   absl::StatusOr<std::vector<int32_t>> Brokers();
   absl::StatusOr<std::map<std::string, std::string>> DescribeTopic(const std::string& topic);
   absl::StatusOr<std::map<std::string, std::string>> DescribeBroker(int32_t broker);
@@ -53,8 +64,18 @@ class Admin {
   // nothing.
   absl::StatusOr<std::vector<int64_t>> Committed(const std::string& group,
                                                  const std::string& topic);
+  // Of all topics, as far as this principal may see them.
+  absl::StatusOr<std::vector<GroupOffset>> GroupOffsets(const std::string& group);
+  // kFailedPrecondition: the group has live members.
+  absl::Status SetGroupOffsets(const std::string& group, std::span<const GroupOffset> offsets);
+  // Its offsets go with it. kFailedPrecondition: it has live members.
+  absl::Status DeleteGroup(const std::string& group);
+  // Its live members, each as instance or client id and host; none: the group is empty or isn't
+  // there.
+  absl::StatusOr<std::vector<std::string>> GroupMembers(const std::string& group);
 
  private:
+  absl::StatusOr<rd_kafka_s*> GroupClient(const std::string& group);
   Admin(ConnectionOptions options, int timeout_ms);
   absl::StatusOr<std::map<std::string, std::string>> Describe(int resource,
                                                               const std::string& name);

@@ -22,7 +22,7 @@ absl::Status ToStatus(const stream::Result& result) {
     case stream::Verdict::kOk:
       return absl::OkStatus();
     case stream::Verdict::kFenced:
-      return absl::AlreadyExistsError(
+      return absl::AbortedError(
           base::StrCat("another run has taken this work over, or the broker gave a transaction up "
                        "for its age; run it again to go on from what is committed: ",
                        result.text));

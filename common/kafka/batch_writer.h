@@ -38,7 +38,7 @@ class BatchWriter {
 
   // Readers at read_committed see all of it, and the group its position, or none. An error is the
   // writer's last answer, and leaves open which of the two happened: what the next writer finds
-  // committed says so. kAlreadyExists: another run has taken the work over.
+  // committed says so. kAborted: another run has taken the work over.
   absl::Status Write(std::span<const stream::OutputRecord> records,
                      std::optional<stream::Position> position);
 

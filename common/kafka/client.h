@@ -34,6 +34,7 @@ struct PartitionOffset {
   int32_t partition = 0;
   int64_t offset = kOffsetUnknown;
   ErrorCode error = 0;
+  std::string metadata;  // what was committed with the offset
 };
 using PartitionOffsets = std::vector<PartitionOffset>;
 
@@ -94,6 +95,8 @@ class ConsumerClient {
   virtual void Fetch(size_t count, std::chrono::milliseconds wait,
                      std::vector<Message>& messages) = 0;
   virtual std::string TextOf(const Message& message) const = 0;
+  // Appends all headers of a record, in their order; their views are valid until its Release().
+  virtual void Headers(const Message& message, std::vector<stream::Header>& headers) const = 0;
   virtual void Release(std::span<const Message> messages) = 0;
   // The only partitions to read, from these offsets; what is on its way of others, or from before,
   // isn't handed out any more.
@@ -117,6 +120,8 @@ class ConsumerClient {
 
   // Why a broker turns this client away, and what to do; empty: it doesn't. Thread-safe.
   virtual std::string Refusal() const = 0;
+  // What keeps this client from the brokers; nullopt: nothing that it knows of. Thread-safe.
+  virtual std::optional<BrokerFailure> failure() const { return std::nullopt; }
   // When a broker last answered anything; thread-safe.
   virtual std::chrono::steady_clock::time_point last_heard() const = 0;
   // Bytes read ahead; thread-safe.
@@ -150,8 +155,9 @@ class ProducerClient {
   // Copies the record. `extra`, if its name isn't empty, is one header more.
   virtual ErrorCode Produce(const stream::OutputRecord& record, const stream::Header& extra) = 0;
   // These three return once every request of theirs has ended; Abort at `timeout`, if it is given.
-  virtual CallError SendOffsets(std::span<const stream::Position> next,
-                                const GroupMetadata& member) = 0;
+  // `metadata` is committed with every position.
+  virtual CallError SendOffsets(std::span<const stream::Position> next, const GroupMetadata& member,
+                                std::string_view metadata) = 0;
   virtual CallError Commit() = 0;
   virtual CallError Abort(std::optional<std::chrono::milliseconds> timeout) = 0;
   virtual void Flush(std::chrono::milliseconds timeout) = 0;

@@ -1,12 +1,17 @@
 #include "common/kafka/connection.h"
 
 #include <librdkafka/rdkafka.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <iterator>
+#include <memory>
+#include <utility>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -14,8 +19,8 @@
 namespace sluice::kafka {
 namespace {
 
-// How long a refusal is worth telling: librdkafka tries again every ten seconds at least.
-constexpr std::chrono::seconds kRefusalAge(30);
+// How long a failure is worth telling: librdkafka tells the same one again after 30 s.
+constexpr std::chrono::seconds kFailureAge(75);
 constexpr std::string_view kFileSuffix = ".file";
 
 constexpr std::array<std::string_view, 6> kSecrets = {
@@ -41,7 +46,7 @@ constexpr std::array<std::string_view, 5> kAllowedPrefixes = {
     "sasl.", "ssl.", "socket.", "reconnect.backoff.", "broker.address."};
 
 template <size_t size>
-bool Contains(const std::array<std::string_view, size>& names, std::string_view name) {
+bool IsIn(const std::array<std::string_view, size>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -66,38 +71,60 @@ void Log(const rd_kafka_t* client, int level, const char* facility, const char* 
   if (context != nullptr && context->log) context->log(level, facility, text);
 }
 
-std::string Advice(rd_kafka_resp_err_t error, std::string_view reason) {
-  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
-    return base::StrCat(
-        "the broker refuses who we say we are: check kafka.security.sasl (mechanism, username, and "
-        "what the password's file holds): ",
-        reason);
+bool Contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
+
+// Of an authentication that was never judged: its request got no answer, as where a quota or a
+// frozen broker starves it.
+bool WithoutAnswer(std::string_view reason) {
+  for (rd_kafka_resp_err_t error :
+       {RD_KAFKA_RESP_ERR__TIMED_OUT, RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE,
+        RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__RESOLVE}) {
+    if (Contains(reason, rd_kafka_err2str(error))) return true;
   }
-  if (reason.find("certificate verify failed") != reason.npos) {
-    return base::StrCat(
-        "the broker's certificate isn't believed: kafka.security.tls.ca must hold the "
-        "authority that signed it, and brokers must be named as it names them: ",
-        reason);
-  }
-  return base::StrCat(
-      "no TLS connection to the broker: check kafka.security.tls.certificate and private_key if it "
-      "asks for them, and that kafka.brokers names its TLS port: ",
-      reason);
+  return Contains(reason, "timed out") || Contains(reason, "isconnected");
 }
 
 // Served by whatever polls the client.
 void OnError(rd_kafka_t* client, int error, const char* reason, void*) {
   auto* context = static_cast<ClientContext*>(rd_kafka_opaque(client));
   if (context == nullptr) return;
-  // With TLS 1.3 a broker tells only after the handshake what it thinks of our certificate.
-  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL ||
-      std::string_view(reason).find("SSL alert") != std::string_view::npos) {
-    std::string advice = Advice(static_cast<rd_kafka_resp_err_t>(error), reason);
-    if (context->log) context->log(3, "REFUSED", advice);
-    context->Refused(std::move(advice));
-  } else if (context->log) {
-    context->log(3, "ERROR", reason);
+  BrokerFailure failure = SortFailure(error, reason, context->TakeCertificateFault());
+  bool connection = failure.kind != FailureKind::kOutage || WithoutAnswer(reason) ||
+                    error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__RESOLVE ||
+                    error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+  if (context->log)
+    context->log(3, failure.kind == FailureKind::kOutage ? "ERROR" : "REFUSED", failure.text);
+  if (connection) context->Failed(std::move(failure));
+}
+
+std::string TimeText(const ASN1_TIME* time) {
+  tm parts{};
+  char text[32] = "an unknown time";
+  if (ASN1_TIME_to_tm(time, &parts) == 1)
+    std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+// Changes no verdict: keeps what was wrong, which librdkafka's own text doesn't say.
+int OnCertificate(rd_kafka_t* client, const char* broker, int32_t, int* error, int depth,
+                  const char* der, size_t size, char* text, size_t text_size, void*) {
+  if (*error == X509_V_OK) return 1;
+  auto* context = static_cast<ClientContext*>(rd_kafka_opaque(client));
+  std::string fault = X509_verify_cert_error_string(*error);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(der);
+  std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      d2i_X509(nullptr, &bytes, static_cast<long>(size)), X509_free);
+  if (certificate != nullptr && *error == X509_V_ERR_CERT_HAS_EXPIRED)
+    fault = "has been expired since " + TimeText(X509_get0_notAfter(certificate.get()));
+  if (certificate != nullptr && *error == X509_V_ERR_CERT_NOT_YET_VALID)
+    fault = "is valid only from " + TimeText(X509_get0_notBefore(certificate.get()));
+  if (context != nullptr) {
+    context->CertificateFault(base::StrCat(std::string_view(broker == nullptr ? "" : broker),
+                                           depth > 0 ? ": its authority's certificate: " : ": ",
+                                           fault));
   }
+  std::snprintf(text, text_size, "%s", fault.c_str());
+  return 0;
 }
 
 bool IsOfSecurity(std::string_view name) {
@@ -106,33 +133,117 @@ bool IsOfSecurity(std::string_view name) {
 
 }  // namespace
 
-std::string ClientContext::Refusal() const {
-  base::MutexLock lock(mutex_);
-  if (std::chrono::steady_clock::now() - refused_at_ > kRefusalAge) return "";
-  return refusal_;
+std::string_view FailureKindName(FailureKind kind) {
+  constexpr std::string_view kNames[kFailureKinds] = {"outage", "credentials", "permission",
+                                                      "certificate"};
+  return kNames[static_cast<size_t>(kind)];
 }
 
-void ClientContext::Refused(std::string text) {
+BrokerFailure SortFailure(int error, std::string_view reason, std::string_view certificate) {
+  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION && WithoutAnswer(reason)) {
+    return {FailureKind::kOutage,
+            base::StrCat("the broker did not answer the authentication in time; it has not refused "
+                         "it: is it overloaded, or does a client quota throttle this principal? ",
+                         reason),
+            {}};
+  }
+  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
+    return {FailureKind::kCredentials,
+            base::StrCat("the broker refuses who we say we are: check kafka.security.sasl "
+                         "(mechanism, username, and what the password's file holds) and that the "
+                         "account exists: ",
+                         reason),
+            {}};
+  }
+  if (!certificate.empty()) {
+    const bool dated = Contains(certificate, "expired since") || Contains(certificate, "only from");
+    return {FailureKind::kCertificate,
+            base::StrCat("the broker's certificate isn't believed: ", certificate,
+                         dated ? ": renew it on the broker, and compare the clocks"
+                               : ": kafka.security.tls.ca must hold the authority that signed it, "
+                                 "and brokers must be named as it names them"),
+            {}};
+  }
+  if (Contains(reason, "certificate verify failed")) {
+    return {FailureKind::kCertificate,
+            base::StrCat("the broker's certificate isn't believed: kafka.security.tls.ca must hold "
+                         "the authority that signed it, and brokers must be named as it names "
+                         "them: ",
+                         reason),
+            {}};
+  }
+  // With TLS 1.3 a broker tells only after the handshake what it thinks of our certificate.
+  if ((error == RD_KAFKA_RESP_ERR__SSL && !WithoutAnswer(reason)) ||
+      Contains(reason, "SSL alert")) {
+    return {FailureKind::kCertificate,
+            base::StrCat(Contains(reason, "alert certificate expired")
+                             ? "our certificate has expired: renew what "
+                               "kafka.security.tls.certificate names: "
+                             : "no TLS connection to the broker: check "
+                               "kafka.security.tls.certificate and private_key if it asks for "
+                               "them, and that kafka.brokers names its TLS port: ",
+                         reason),
+            {}};
+  }
+  return {FailureKind::kOutage, std::string(reason), {}};
+}
+
+std::string ClientContext::Refusal() const {
+  std::optional<BrokerFailure> known = failure();
+  return known && known->kind != FailureKind::kOutage ? known->text : "";
+}
+
+std::optional<BrokerFailure> ClientContext::failure() const {
   base::MutexLock lock(mutex_);
-  refusal_ = std::move(text);
-  refused_at_ = std::chrono::steady_clock::now();
+  if (std::chrono::steady_clock::now() - failed_at_ > kFailureAge) return std::nullopt;
+  return failure_;
+}
+
+void ClientContext::Failed(BrokerFailure failure) {
+  base::MutexLock lock(mutex_);
+  auto now = std::chrono::steady_clock::now();
+  const bool goes_on =
+      failure_ && failure_->kind == failure.kind && now - failed_at_ <= kFailureAge;
+  // That no broker is left follows from why each was refused, and says less.
+  if (failure_ && failure.kind == FailureKind::kOutage && failure_->kind != FailureKind::kOutage &&
+      now - failed_at_ <= kFailureAge)
+    return;
+  failure.since = goes_on ? failure_->since : now;
+  failed_at_ = now;
+  failure_ = std::move(failure);
+}
+
+void ClientContext::Reached(std::string_view statistics) {
+  if (statistics.find("\"state\":\"UP\"") == statistics.npos) return;
+  base::MutexLock lock(mutex_);
+  failure_.reset();
+}
+
+void ClientContext::CertificateFault(std::string text) {
+  base::MutexLock lock(mutex_);
+  certificate_fault_ = std::move(text);
+}
+
+std::string ClientContext::TakeCertificateFault() {
+  base::MutexLock lock(mutex_);
+  return std::exchange(certificate_fault_, {});
 }
 
 absl::Status CheckProperties(const std::map<std::string, std::string>& properties) {
   for (const auto& [name, value] : properties) {
     std::string_view base = WithoutFileSuffix(name);
-    if (Contains(kSecrets, name)) {
+    if (IsIn(kSecrets, name)) {
       return absl::InvalidArgumentError(base::StrCat(
           "kafka.properties: ", name, " is a secret; give ", name, ".file, a file that holds it"));
     }
-    if (base != name && !Contains(kSecrets, base)) {
+    if (base != name && !IsIn(kSecrets, base)) {
       return absl::InvalidArgumentError(
           base::StrCat("kafka.properties: ", base, " takes its value, not a file; drop .file"));
     }
-    bool allowed = Contains(kAllowed, base) ||
+    bool allowed = IsIn(kAllowed, base) ||
                    std::any_of(kAllowedPrefixes.begin(), kAllowedPrefixes.end(),
                                [&](std::string_view prefix) { return base.starts_with(prefix); });
-    if (!allowed || Contains(kDenied, base)) {
+    if (!allowed || IsIn(kDenied, base)) {
       return absl::InvalidArgumentError(
           base::StrCat("kafka.properties: ", name,
                        " is not allowed: only properties of the connection are "
@@ -187,6 +298,7 @@ absl::StatusOr<ConfPtr> MakeConf(const ConnectionOptions& options, const Setting
   rd_kafka_conf_set_opaque(conf.get(), context);
   rd_kafka_conf_set_log_cb(conf.get(), Log);
   rd_kafka_conf_set_error_cb(conf.get(), OnError);
+  rd_kafka_conf_set_ssl_cert_verify_cb(conf.get(), OnCertificate);
   return conf;
 }
 

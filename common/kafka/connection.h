@@ -5,6 +5,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,27 @@ struct ConnectionOptions {
 // secret, it would break the delivery promise, or it has an option of its own.
 absl::Status CheckProperties(const std::map<std::string, std::string>& properties);
 
+// What a failure of the brokers' is, by what mends it.
+enum class FailureKind {
+  kOutage,       // no broker answers, or not in time: passes by itself
+  kCredentials,  // they refuse who we say we are: the password's file, or the account
+  kPermission,   // they refuse what we want to do: an ACL
+  kCertificate,  // TLS: theirs isn't believed, or ours isn't
+};
+inline constexpr size_t kFailureKinds = 4;
+std::string_view FailureKindName(FailureKind kind);
+
+struct BrokerFailure {
+  FailureKind kind = FailureKind::kOutage;
+  std::string text;  // which operation, on what, and what to change; no secret
+  // Since when it has been this kind without a success in between.
+  std::chrono::steady_clock::time_point since;
+};
+
+// Sorts what librdkafka tells of a connection; `certificate`: what was wrong with the broker's, if
+// it was looked at.
+BrokerFailure SortFailure(int error, std::string_view reason, std::string_view certificate);
+
 // What librdkafka's callbacks get as their opaque.
 struct ClientContext {
   explicit ClientContext(LogFunction log_function = {}) : log(std::move(log_function)) {}
@@ -44,14 +66,24 @@ struct ClientContext {
   // Why a broker has lately turned us away or wasn't believed, and what to change; empty: it
   // hasn't, or the client wasn't polled since. Thread-safe.
   std::string Refusal() const;
-  void Refused(std::string text);
+  // What keeps the client from the brokers; nullopt: nothing that it knows of. Thread-safe.
+  std::optional<BrokerFailure> failure() const;
+
+  // All thread-safe.
+  void Failed(BrokerFailure failure);
+  // librdkafka's statistics document: a connection that stands ends what was told before.
+  void Reached(std::string_view statistics);
+  // The next failure of TLS is this certificate's.
+  void CertificateFault(std::string text);
+  std::string TakeCertificateFault();
 
   LogFunction log;
 
  private:
   mutable base::Mutex mutex_;
-  std::string refusal_ ABSL_GUARDED_BY(mutex_);
-  std::chrono::steady_clock::time_point refused_at_ ABSL_GUARDED_BY(mutex_);
+  std::optional<BrokerFailure> failure_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point failed_at_ ABSL_GUARDED_BY(mutex_);
+  std::string certificate_fault_ ABSL_GUARDED_BY(mutex_);
 };
 
 using Settings = std::vector<std::pair<std::string, std::string>>;

@@ -102,5 +102,59 @@ TEST(ConnectionTest, SumsAStatisticAndNotItsNamesakes) {
   EXPECT_EQ(SumStatistic("", "fetchq_size"), 0);
 }
 
+TEST(ConnectionTest, FailuresAreSortedByWhatMendsThem) {
+  struct Case {
+    int error;
+    const char* reason;
+    const char* certificate;
+    FailureKind kind;
+    const char* says;
+  };
+  for (const Case& c : {
+           Case{RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                "SASL authentication error: Authentication failed during authentication due to "
+                "invalid credentials with SASL mechanism SCRAM-SHA-512",
+                "", FailureKind::kCredentials, "kafka.security.sasl"},
+           Case{RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                "SASL SCRAM-SHA-512 mechanism handshake failed: Local: Timed out", "",
+                FailureKind::kOutage, "quota"},
+           Case{RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                "SaslAuthenticateRequest failed: Local: Broker transport failure", "",
+                FailureKind::kOutage, "not refused"},
+           Case{RD_KAFKA_RESP_ERR__SSL, "SSL handshake failed: certificate verify failed",
+                "kafka-0:9093: has been expired since 2026-01-02T03:04:05Z",
+                FailureKind::kCertificate, "expired since 2026-01-02T03:04:05Z"},
+           Case{RD_KAFKA_RESP_ERR__SSL, "SSL handshake failed: certificate verify failed", "",
+                FailureKind::kCertificate, "kafka.security.tls.ca"},
+           Case{RD_KAFKA_RESP_ERR__TRANSPORT, "SSL alert number 116", "", FailureKind::kCertificate,
+                "kafka.security.tls.certificate"},
+           Case{RD_KAFKA_RESP_ERR__TRANSPORT, "Connect failed: Connection refused", "",
+                FailureKind::kOutage, "Connection refused"},
+       }) {
+    BrokerFailure failure = SortFailure(c.error, c.reason, c.certificate);
+    EXPECT_EQ(FailureKindName(failure.kind), FailureKindName(c.kind)) << c.reason;
+    EXPECT_THAT(failure.text, HasSubstr(c.says));
+  }
+}
+
+TEST(ConnectionTest, AFailureIsToldSinceItBeganUntilABrokerIsReached) {
+  ClientContext context;
+  EXPECT_FALSE(context.failure());
+  context.Failed({FailureKind::kCredentials, "first", {}});
+  auto since = context.failure()->since;
+  context.Failed({FailureKind::kOutage, "no broker is left", {}});
+  EXPECT_EQ(context.failure()->text, "first") << "an outage that follows says less";
+  context.Failed({FailureKind::kCredentials, "second", {}});
+  EXPECT_EQ(context.failure()->since, since);
+  EXPECT_EQ(context.failure()->text, "second");
+  EXPECT_EQ(context.Refusal(), "second");
+  context.Reached(R"({"brokers":{"a":{"state":"AUTH_REQ"}}})");
+  EXPECT_TRUE(context.failure());
+  context.Reached(R"({"brokers":{"a":{"state":"UP"}}})");
+  EXPECT_FALSE(context.failure());
+  context.Failed({FailureKind::kOutage, "away", {}});
+  EXPECT_EQ(context.Refusal(), "") << "an outage is no refusal";
+}
+
 }  // namespace
 }  // namespace sluice::kafka

@@ -27,7 +27,7 @@ constexpr int16_t kAddOffsetsToTxn = 25;
 constexpr int16_t kEndTxn = 26;
 constexpr int16_t kTxnOffsetCommit = 28;
 
-constexpr size_t kHeadersMax = 64;
+constexpr size_t kHeadersMax = 1'001;
 constexpr int kQuestionTimeoutMs = 5'000;
 // An abort or an end while partitions are still being added to the transaction poisons the producer
 // (librdkafka #4849) or ends the process (an assertion in 2.8.0); a healthy broker is through with
@@ -184,6 +184,20 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
     return std::string(static_cast<const char*>(from.payload), from.len);
   }
 
+  void Headers(const Message& message, std::vector<stream::Header>& all) const override {
+    auto& from = *static_cast<const rd_kafka_message_t*>(message.handle);
+    rd_kafka_headers_t* headers = nullptr;
+    if (rd_kafka_message_headers(&from, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    const char* name = nullptr;
+    const void* value = nullptr;
+    size_t size = 0;
+    for (size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         ++i) {
+      all.push_back({name, {static_cast<const char*>(value), value == nullptr ? 0 : size}});
+    }
+  }
+
   void Release(std::span<const Message> messages) override {
     for (const Message& message : messages)
       rd_kafka_message_destroy(static_cast<rd_kafka_message_t*>(message.handle));
@@ -204,7 +218,14 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
     if (partitions.empty()) return 0;
     PartitionListPtr list = ToList(partitions);
     rd_kafka_resp_err_t error = rd_kafka_committed(client_.get(), list.get(), Ms(timeout));
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) FromList(*list, partitions);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return error;
+    FromList(*list, partitions);
+    for (size_t i = 0; i < partitions.size(); ++i) {
+      const rd_kafka_topic_partition_t& at = list->elems[i];
+      partitions[i].metadata.clear();
+      if (at.metadata != nullptr)
+        partitions[i].metadata.assign(static_cast<const char*>(at.metadata), at.metadata_size);
+    }
     return error;
   }
 
@@ -308,6 +329,7 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
   }
 
   std::string Refusal() const override { return ClientContext::Refusal(); }
+  std::optional<BrokerFailure> failure() const override { return ClientContext::failure(); }
   steady_clock::time_point last_heard() const override {
     return steady_clock::time_point(steady_clock::duration(heard_.load()));
   }
@@ -334,6 +356,7 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
 
   static int OnStatistics(rd_kafka_t*, char* json, size_t size, void* opaque) {
     auto& self = *static_cast<RdConsumer*>(static_cast<ClientContext*>(opaque));
+    self.Reached({json, size});
     self.read_ahead_bytes_ = SumStatistic(std::string_view(json, size), "fetchq_size");
     return 0;  // librdkafka frees the document
   }
@@ -435,7 +458,7 @@ class RdProducer final : public ProducerClient, private ClientContext {
 
   ErrorCode Produce(const stream::OutputRecord& record, const stream::Header& extra) override {
     if (record.headers.size() >= kHeadersMax) return RD_KAFKA_RESP_ERR__INVALID_ARG;
-    std::array<rd_kafka_vu_t, kHeadersMax + 6> arguments;
+    std::array<rd_kafka_vu_t, 7> arguments;
     size_t count = 0;
     arguments[count].vtype = RD_KAFKA_VTYPE_RKT;
     arguments[count++].u.rkt = topics_[record.topic].get();
@@ -452,6 +475,10 @@ class RdProducer final : public ProducerClient, private ClientContext {
       arguments[count].u.mem.ptr =
           const_cast<char*>(record.value->empty() ? "" : record.value->data());
       arguments[count++].u.mem.size = record.value->size();
+    }
+    if (record.partition) {
+      arguments[count].vtype = RD_KAFKA_VTYPE_PARTITION;
+      arguments[count++].u.i32 = *record.partition;
     }
     if (record.timestamp_ms) {
       arguments[count].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
@@ -472,14 +499,15 @@ class RdProducer final : public ProducerClient, private ClientContext {
     return rd_kafka_error_code(error.get());
   }
 
-  CallError SendOffsets(std::span<const stream::Position> next,
-                        const GroupMetadata& member) override {
+  CallError SendOffsets(std::span<const stream::Position> next, const GroupMetadata& member,
+                        std::string_view metadata) override {
     PartitionListPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(next.size())));
     for (const stream::Position& position : next) {
       rd_kafka_topic_partition_t* partition = rd_kafka_topic_partition_list_add(
           list.get(), std::string(position.topic).c_str(), position.partition);
       partition->offset = position.offset;
       rd_kafka_topic_partition_set_leader_epoch(partition, position.leader_epoch);
+      SetMetadata(metadata, *partition);
     }
     return ToError(rd_kafka_send_offsets_to_transaction(
         client_.get(), list.get(), static_cast<const RdGroupMetadata&>(member).get(), kUntilDone));

@@ -14,6 +14,8 @@
 namespace sluice::kafka {
 namespace {
 
+constexpr int kStuckQueryMs = 5'000;
+
 struct MessageDeleter {
   void operator()(rd_kafka_message_t* message) const { rd_kafka_message_destroy(message); }
 };
@@ -22,6 +24,28 @@ using MessagePtr = std::unique_ptr<rd_kafka_message_t, MessageDeleter>;
 std::optional<std::string_view> Bytes(const void* data, size_t size) {
   if (data == nullptr) return std::nullopt;
   return std::string_view(static_cast<const char*>(data), size);
+}
+
+// Why nothing comes of what isn't read to its end.
+absl::Status Stuck(rd_kafka_t* client,
+                   const std::map<std::pair<std::string, int32_t>, int64_t>& ends, int waited_ms) {
+  std::string text = base::StrCat("nothing came for ", waited_ms, " ms");
+  for (const auto& [at, end] : ends) {
+    int64_t low = 0, stable = 0;
+    rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+        client, at.first.c_str(), at.second, &low, &stable, kStuckQueryMs);
+    std::string where = base::StrCat(at.first, "/", at.second);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return absl::UnavailableError(
+          base::StrCat(text, " from ", where, ": ", rd_kafka_err2str(error)));
+    }
+    if (stable >= end) continue;
+    return absl::DeadlineExceededError(base::StrCat(
+        text, ": a producer's transaction on ", where, " is open since offset ", stable,
+        " and hides what follows, up to ", end,
+        ". Kafka's `kafka-transactions.sh --broker-list BROKERS find-hanging` names the producer"));
+  }
+  return absl::DeadlineExceededError(base::StrCat(text, "; is a broker unavailable?"));
 }
 
 }  // namespace
@@ -75,9 +99,7 @@ absl::Status TopicReader::Read(std::span<const ReadRange> ranges,
   while (!ends.empty()) {
     MessagePtr message(rd_kafka_consumer_poll(client.get(), options_.idle_timeout_ms));
     if (message == nullptr) {
-      return absl::DeadlineExceededError(
-          base::StrCat("nothing came for ", options_.idle_timeout_ms,
-                       " ms; is a broker away, or does a producer keep a transaction open?"));
+      return Stuck(client.get(), ends, options_.idle_timeout_ms);
     }
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
         message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
@@ -108,7 +130,7 @@ absl::Status TopicReader::Read(std::span<const ReadRange> ranges,
       for (size_t i = 0;
            rd_kafka_header_get_all(raw, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
            ++i) {
-        headers.push_back({name, Bytes(value, size).value_or("")});
+        headers.push_back({name, {static_cast<const char*>(value), value == nullptr ? 0 : size}});
       }
     }
     record.headers = headers;

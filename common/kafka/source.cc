@@ -336,12 +336,24 @@ void KafkaSource::Check(const Message& message) {
 
 stream::Records KafkaSource::View() {
   records_.clear();
+  headers_.clear();
+  header_ends_.clear();
   next_.clear();
   Position* next = nullptr;
+  std::string_view id;
   for (size_t i = 0; i < handed_out_; ++i) {
     const Message& message = messages_[i];
     InputRecord& record = records_.emplace_back(message.record);
     record.topic = Intern(message.record.topic);
+    if (i == 0 || records_[i - 1].topic.data() != record.topic.data()) {
+      // Changed by this thread alone.
+      base::MutexLock lock(mutex_);
+      auto topic = topics_.find(record.topic);
+      id = topic == topics_.end() ? std::string_view() : topic->second.id;
+    }
+    record.topic_id = id;
+    client_->Headers(message, headers_);
+    header_ends_.push_back(headers_.size());
 
     if (next == nullptr || next->partition != record.partition ||
         next->topic.data() != record.topic.data()) {
@@ -360,6 +372,10 @@ stream::Records KafkaSource::View() {
       ProgressOf(record.topic, record.partition).timestamp_ms = record.timestamp_ms;
     }
   }
+  // Only now: the headers move while they are read.
+  std::span<const stream::Header> headers = headers_;
+  for (size_t i = 0, begin = 0; i < records_.size(); begin = header_ends_[i++])
+    records_[i].headers = headers.subspan(begin, header_ends_[i] - begin);
   return {records_, next_};
 }
 
@@ -446,10 +462,11 @@ void KafkaSource::TryPosition(Positioning& at) {
   at.retry_at = clock_.Now() + kPositionRetry;
   PartitionOffsets positions = at.partitions;
   ErrorCode error = client_->Committed(positions, kPositionTimeout);
-  for (PartitionOffset& partition : positions) {
+  for (const PartitionOffset& partition : positions)
     if (error == 0) error = partition.error;
+  if (error == 0 && !MayBegin(at, positions)) return;
+  for (PartitionOffset& partition : positions)
     if (partition.offset < 0) partition.offset = kOffsetBeginning;
-  }
   if (error == 0 && !Accept(positions)) return;
   if (error == 0) error = client_->Assign(positions);
   if (error != 0) {
@@ -462,6 +479,30 @@ void KafkaSource::TryPosition(Positioning& at) {
     return;
   }
   state_ = Reading{std::move(positions), clock_.Now()};
+}
+
+// Where the check refuses, the group must not wait for this member: the partitions are assigned to
+// it all the same, at their ends, and nothing of them is handed out before a Rewind.
+bool KafkaSource::MayBegin(Positioning& at, const PartitionOffsets& committed) {
+  if (!options_.check_positions) return true;
+  std::vector<CommittedPosition> positions;
+  for (const PartitionOffset& partition : committed) {
+    positions.push_back({partition.topic, partition.partition,
+                         std::max<int64_t>(partition.offset, -1), partition.metadata});
+  }
+  std::optional<absl::Status> checked = options_.check_positions(positions);
+  if (!checked) {
+    at.reason = "what is recorded beside the results isn't known yet";
+    return false;
+  }
+  if (checked->ok()) return true;
+  at.reason = std::string(base::View(checked->message()));
+  at.retry_at = Time::max();
+  PartitionOffsets ends = committed;
+  for (PartitionOffset& partition : ends) partition.offset = RD_KAFKA_OFFSET_END;
+  client_->Assign(ends);
+  fault_ = stream::Unreadable{*std::move(checked)};
+  return false;
 }
 
 absl::StatusOr<std::vector<Position>> KafkaSource::Committed(std::span<const Position> of) {
@@ -617,6 +658,7 @@ void KafkaSource::TakeSnapshot() {
   base::MutexLock lock(mutex_);
   snapshot_.partitions = std::move(snapshots);
   snapshot_.read_ahead_bytes = client_->read_ahead_bytes();
+  snapshot_.failure = client_->failure();
 }
 
 // The same text once in a row.

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -35,6 +36,20 @@ class GroupMember {
   virtual std::unique_ptr<GroupMetadata> group_metadata() const = 0;
 };
 
+// What a group has committed of a partition. The views are valid during the call.
+struct CommittedPosition {
+  std::string_view topic;
+  int32_t partition = 0;
+  int64_t offset = -1;        // of the next record; -1: nothing is committed
+  std::string_view metadata;  // what was committed with it
+};
+
+// Whether a member may read on from these positions. nullopt: not known yet, it is asked again
+// soon. An error halts the worker, and is asked about again at the next Rewind. Called on the
+// worker's thread; must not block.
+using PositionCheck =
+    std::function<std::optional<absl::Status>(std::span<const CommittedPosition>)>;
+
 struct SourceOptions {
   ConnectionOptions connection;
   std::string group;
@@ -42,6 +57,8 @@ struct SourceOptions {
   // dynamic member, which leaves the group in Leave().
   std::string instance;
   std::vector<std::string> topics;
+  // Asked about the committed positions at each assignment and each Rewind. Empty: all will do.
+  PositionCheck check_positions;
   int session_timeout_ms =
       30'000;  // 6,000 to 1,800,000: a silent member loses its partitions after it
   int poll_interval_max_ms = 120'000;  // the same for a worker that doesn't poll
@@ -76,6 +93,8 @@ struct PartitionSnapshot {
 struct SourceSnapshot {
   std::vector<PartitionSnapshot> partitions;  // assigned ones
   int64_t read_ahead_bytes = 0;
+  // What keeps the member from the brokers; nullopt: nothing that it knows of.
+  std::optional<BrokerFailure> failure;
 };
 
 // Life: Create, Start, Poll..., Leave. All on one thread but snapshot() and topic_id(), which are
@@ -116,6 +135,7 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   std::unique_ptr<GroupMetadata> group_metadata() const override;
   // At most two seconds old; what the brokers haven't said for half a minute is not known.
   SourceSnapshot snapshot() const;
+  std::optional<BrokerFailure> failure() const { return snapshot().failure; }
   // Of an input topic, as the brokers gave it; empty: not known yet. Thread-safe.
   std::string topic_id(std::string_view topic) const;
 
@@ -171,6 +191,7 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   void CheckFatal();
   void Renew();
   void TryPosition(Positioning& at);
+  bool MayBegin(Positioning& at, const PartitionOffsets& committed);
   void Watch();
   void CheckTopics(const std::vector<TopicIdentity>& topics);
   void SetFlow(bool flow);
@@ -204,6 +225,8 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   size_t handed_out_ = 0;
   std::optional<stream::SourceEvent> fault_;  // after the messages
   std::vector<stream::InputRecord> records_;
+  std::vector<stream::Header> headers_;  // of records_
+  std::vector<size_t> header_ends_;      // in headers_, by record
   std::vector<stream::Position> next_;
   std::map<std::pair<std::string_view, int32_t>, Progress> progress_;
   std::set<std::string, std::less<>> topic_names_;

@@ -3,6 +3,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -64,6 +66,15 @@ inline std::string_view AclAdvice(rd_kafka_resp_err_t error) {
     default:
       return "";
   }
+}
+
+// What is committed with a position. The list that the position is in frees it.
+inline void SetMetadata(std::string_view text, rd_kafka_topic_partition_t& partition) {
+  if (text.empty()) return;
+  partition.metadata = std::malloc(text.size());
+  if (partition.metadata == nullptr) return;
+  std::memcpy(partition.metadata, text.data(), text.size());
+  partition.metadata_size = text.size();
 }
 
 // `what` says what was being done.

@@ -22,7 +22,7 @@ using stream::Verdict;
 constexpr int64_t kOverheadBytes = 256;
 constexpr int64_t kBatchBytesMax = 1024 * 1024;
 constexpr int64_t kRecordBytesLeast = 1024;
-constexpr size_t kHeadersMax = 63;
+constexpr size_t kHeadersMax = 1'000;
 constexpr milliseconds kInitTimeout(5'000);
 constexpr milliseconds kLookUpTimeout(5'000);
 // An abort while partitions are still being added to the transaction poisons the producer
@@ -355,7 +355,8 @@ absl::Status KafkaTransaction::Produce(const stream::OutputRecord& record) {
 Result KafkaTransaction::SendOffsets(std::span<const stream::Position> next) {
   if (group_metadata_ == nullptr) group_metadata_ = member_.group_metadata();
   if (group_metadata_ == nullptr) return {Verdict::kAbort, "this worker is no member of the group"};
-  return Classify(epoch_->SendOffsets(next, *group_metadata_), "send_offsets_to_transaction");
+  return Classify(epoch_->SendOffsets(next, *group_metadata_, options_.position_metadata),
+                  "send_offsets_to_transaction");
 }
 
 Result KafkaTransaction::Commit() {

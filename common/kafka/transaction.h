@@ -36,6 +36,8 @@ struct TransactionOptions {
   std::string compression = "lz4";
   // For audits of tests: every record carries header `sluice-attempt`, unique to its transaction.
   bool attempt_header = false;
+  // Committed with every position: whose it is. Empty: nothing.
+  std::string position_metadata;
 };
 
 struct TransactionSnapshot {

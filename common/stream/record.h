@@ -20,6 +20,7 @@ struct OutputRecord {
   std::optional<std::string_view> value;
   std::span<const Header> headers;
   std::optional<int64_t> timestamp_ms;  // nullopt: the time of publishing
+  std::optional<int32_t> partition;     // nullopt: by the key's hash, as the Java client
 };
 
 // What a record counts for against Output::record_bytes_max: its bytes and, for every header, the

@@ -202,6 +202,7 @@ class Demo {
     SLUICE_ASSIGN_OR_RETURN(auto admin, kafka::Admin::Create(Connection()));
     std::vector<kafka::NewTopic> topics;
     for (const std::string& topic : topics_) topics.push_back({topic, 4});
+    topics.push_back({processor::PositionsTopic(setup_->pipeline->config()), 1});
     return admin->CreateTopics(topics);
   }
 
@@ -364,8 +365,7 @@ class Demo {
                   [&](const kafka::ReadRecord& record) {
                     std::string reason;
                     for (const auto& header : record.headers) {
-                      if (header.name == "sluice-reason")
-                        reason.insert(0, header.value);
+                      if (header.name == "sluice-reason") reason.insert(0, header.value);
                       if (header.name == "sluice-path")
                         reason += base::StrCat(" at ", header.value);
                     }

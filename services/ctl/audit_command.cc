@@ -39,11 +39,14 @@ absl::StatusOr<ExitCode> Audit(const Options& options, Output& output) {
       {"clean", found.clean, "in every stream once"},
       {"quarantined", found.quarantined, "in quarantine once, and in no stream"},
       {"suppressed", found.suppressed, "null values that the pipeline suppresses"},
-      {"lost", found.lost, "nowhere", true},
+      {"lost", found.lost, "nowhere, or aged out before the group came to them", true},
       {"doubled", found.doubled, "somewhere more than once", true},
       {"torn", found.torn, "in some streams, not in all", true},
       {"unordered", found.unordered, "behind a later event of their partition", true},
-      {"unknown", found.unknown, "results of no raw event", true},
+      {"strays", found.strays, "results of no raw event", true},
+      {"misplaced", found.misplaced, "partitions whose group offset contradicts log or results",
+       true},
+      {"unknown", found.unknown, "events that the topics can't tell of any more"},
       {"waiting", found.waiting, "not judged: not committed yet"},
       {"older", found.older, "not judged: results whose raw event is gone by retention"},
   };
@@ -53,6 +56,8 @@ absl::StatusOr<ExitCode> Audit(const Options& options, Output& output) {
     for (const Line& line : lines) json.Member(line.name, line.count);
     json.Key("examples").BeginArray();
     for (const std::string& example : found.examples) json.Value(example);
+    json.EndArray().Key("reasons").BeginArray();
+    for (const std::string& reason : found.reasons) json.Value(reason);
     json.EndArray().EndObject();
     output.out() << std::move(json).Finish();
   } else {
@@ -65,12 +70,17 @@ absl::StatusOr<ExitCode> Audit(const Options& options, Output& output) {
     }
     table.Print(output);
     for (const std::string& example : found.examples) output.out() << "  " << example << "\n";
+    for (const std::string& reason : found.reasons) output.out() << "  unknown: " << reason << "\n";
     output.out() << (found.conserved()
                          ? output.Paint(Colour::kGreen, "Every event has exactly one result.")
-                         : output.Paint(Colour::kRed, "Not conserved."))
+                     : found.faulty()
+                         ? output.Paint(Colour::kRed, "Not conserved.")
+                         : output.Paint(Colour::kYellow,
+                                        "No fault was found, but the topics can't tell of every "
+                                        "event any more."))
                  << "\n";
   }
-  return found.conserved() ? ExitCode::kOk : ExitCode::kFound;
+  return found.conserved() ? ExitCode::kOk : found.faulty() ? ExitCode::kFound : ExitCode::kUnknown;
 }
 
 }  // namespace

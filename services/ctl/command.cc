@@ -18,7 +18,8 @@ constexpr const char* kExitCodes =
     "  2  the call, or a file that it names, is wrong\n"
     "  3  a service or Kafka can't be reached; try again\n"
     "  4  not allowed\n"
-    "  5  a defect of sluicectl's, or a disk that doesn't write";
+    "  5  a defect of sluicectl's, or a disk that doesn't write\n"
+    "  6  nothing wrong was found, but not everything can be known";
 
 std::string Footer(const std::vector<Program::Example>& examples) {
   if (examples.empty()) return "";

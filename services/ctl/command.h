@@ -35,6 +35,7 @@ enum class ExitCode {
   kUnavailable = 3,  // a service or Kafka couldn't be reached: try again
   kDenied = 4,       // the caller may not do this
   kInternal = 5,     // a defect of sluicectl's, or a disk that doesn't write
+  kUnknown = 6,      // what was asked for can't be known
 };
 
 // The code that a command which failed so ends with.

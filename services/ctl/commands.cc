@@ -8,6 +8,7 @@
 #include "services/ctl/keyring_command.h"
 #include "services/ctl/keys_command.h"
 #include "services/ctl/lint_command.h"
+#include "services/ctl/offsets_command.h"
 #include "services/ctl/pseudonyms_command.h"
 #include "services/ctl/quarantine_command.h"
 #include "services/ctl/reference_command.h"
@@ -36,6 +37,7 @@ void AddCommands(Program& program) {
   AddTopicsCommand(program);
   AddImportCommand(program);
   AddQuarantineCommand(program);
+  AddOffsetsCommand(program);
   AddAuditCommand(program);
   AddTrailCommand(program);
   AddReferenceCommand(program);

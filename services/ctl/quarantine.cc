@@ -6,8 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
-#include "common/kafka/admin.h"
-#include "sluice/quarantine/v1/payload.pb.h"
+#include "common/engine/quarantine_payload.h"
 
 namespace sluice::ctl {
 namespace {
@@ -36,14 +35,10 @@ bool Matches(std::string_view pattern, std::string_view text) {
   return text.starts_with(pattern);
 }
 
-bool AnyMatches(const std::vector<std::string>& patterns, std::string_view list) {
-  if (patterns.empty()) return true;
-  for (std::string_view part : SplitAtCommas(list)) {
-    for (const std::string& pattern : patterns) {
-      if (Matches(pattern, part)) return true;
-    }
-  }
-  return false;
+bool AnyMatches(const std::vector<std::string>& patterns, std::string_view text) {
+  return patterns.empty() ||
+         std::any_of(patterns.begin(), patterns.end(),
+                     [text](const std::string& pattern) { return Matches(pattern, text); });
 }
 
 }  // namespace
@@ -77,6 +72,9 @@ Quarantined Quarantined::From(const kafka::ReadRecord& record) {
     if (header.name == "sluice-reason") out.reasons = header.value;
     if (header.name == "sluice-path") out.paths = header.value;
     if (header.name == "sluice-generation") ParseNumber(header.value, out.generation);
+    if (header.name == "sluice-src-id") out.topic_id = header.value;
+    if (header.name == "content-type")
+      out.reference = header.value == "application/vnd.sluice.reference";
   }
   return out;
 }
@@ -93,7 +91,16 @@ bool Selection::Takes(const Quarantined& record) const {
     return false;
   if (since_ms && record.timestamp_ms < *since_ms) return false;
   if (until_ms && record.timestamp_ms >= *until_ms) return false;
-  return AnyMatches(reasons, record.reasons) && AnyMatches(paths, record.paths);
+  if (reasons.empty() && paths.empty()) return true;
+  // The headers name rule and path of each violation in the same order.
+  std::vector<std::string_view> rules = SplitAtCommas(record.reasons);
+  std::vector<std::string_view> fields = SplitAtCommas(record.paths);
+  for (size_t i = 0; i < std::max(rules.size(), fields.size()); ++i) {
+    if (AnyMatches(reasons, i < rules.size() ? rules[i] : "") &&
+        AnyMatches(paths, i < fields.size() ? fields[i] : ""))
+      return true;
+  }
+  return false;
 }
 
 std::string Selection::ToString() const {
@@ -238,35 +245,71 @@ absl::StatusOr<PayloadOpener> PayloadOpener::Create(const Site& site,
   return opener;
 }
 
-absl::StatusOr<PayloadOpener::Raw> PayloadOpener::Open(const Quarantined& record) {
-  Raw raw;
-  if (record.sealed) {
-    SLUICE_ASSIGN_OR_RETURN(std::string opened, unsealer_->Unseal(record.source, *record.sealed));
-    quarantine::v1::Payload payload;
-    if (!payload.ParseFromString(opened)) return absl::DataLossError("isn't a quarantine payload");
-    if (payload.has_key()) raw.key = payload.key();
-    if (payload.has_value()) raw.value = payload.value();
-    return raw;
+absl::StatusOr<quarantine::v1::Payload> PayloadOpener::Open(const Quarantined& record) {
+  if (!record.sealed) {
+    return absl::DataLossError(
+        "only names where its raw record stood, without a proof of what that was (an earlier "
+        "version wrote it): which event it was is not known any more");
   }
-  std::string_view source = record.source;
-  std::string prefix = site_->raw() + "/";
-  auto place = source.starts_with(prefix) ? ParsePlace(source.substr(prefix.size()))
-                                          : absl::DataLossError("refers to another topic");
-  if (!place.ok()) return absl::DataLossError(place.status().message());
+  SLUICE_ASSIGN_OR_RETURN(std::string opened, unsealer_->Unseal(record.source, *record.sealed));
+  quarantine::v1::Payload payload;
+  if (!payload.ParseFromString(opened)) return absl::DataLossError("isn't a quarantine payload");
+  if (payload.has_reference()) return Follow(payload.reference(), record.source);
+  return payload;
+}
+
+std::optional<Place> RawPlace(const Site& site, std::string_view source) {
+  std::string prefix = site.raw() + "/";
+  if (!source.starts_with(prefix)) return std::nullopt;
+  auto place = ParsePlace(source.substr(prefix.size()));
+  return place.ok() ? std::optional(*place) : std::nullopt;
+}
+
+absl::StatusOr<quarantine::v1::Payload> PayloadOpener::Follow(
+    const quarantine::v1::Reference& reference, std::string_view source) {
+  std::optional<Place> place = RawPlace(*site_, source);
+  if (!place) return absl::DataLossError("refers to another topic");
+  if (admin_ == nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(admin_, kafka::Admin::Create(site_->connection));
+    SLUICE_ASSIGN_OR_RETURN(topic_id_, admin_->TopicId(site_->raw()));
+  }
+  if (!reference.topic_id().empty() && reference.topic_id() != topic_id_) {
+    return absl::DataLossError(
+        base::StrCat("is a reference to a raw record of another topic of this name: ", site_->raw(),
+                     " was deleted and created again (id ", reference.topic_id(), " then, ",
+                     topic_id_, " now), and the record went with the old one"));
+  }
+  // Asked for each time: retention goes on. A range that isn't there would be waited for.
+  SLUICE_ASSIGN_OR_RETURN(auto held, admin_->Ranges(site_->raw()));
+  bool there = std::any_of(held.begin(), held.end(), [&](const kafka::PartitionRange& range) {
+    return range.partition == place->first && range.begin <= place->second &&
+           place->second < range.end;
+  });
   bool found = false;
-  kafka::ReadRange range{site_->raw(), place->first, place->second, place->second + 1};
-  absl::Status read =
-      kafka::TopicReader({site_->connection})
-          .Read(std::vector<kafka::ReadRange>{range}, [&](const kafka::ReadRecord& original) {
-            found = true;
-            if (original.key) raw.key = std::string(*original.key);
-            if (original.value) raw.value = std::string(*original.value);
-            return absl::OkStatus();
-          });
-  if (absl::IsUnavailable(read) || absl::IsPermissionDenied(read)) return read;
-  if (!found)
+  quarantine::v1::Payload payload;
+  if (there) {
+    kafka::ReadRange range{site_->raw(), place->first, place->second, place->second + 1};
+    SLUICE_RETURN_IF_ERROR(
+        kafka::TopicReader({site_->connection})
+            .Read(std::vector<kafka::ReadRange>{range}, [&](const kafka::ReadRecord& original) {
+              found = true;
+              base::InputRecord record;
+              record.key = original.key;
+              record.value = original.value;
+              record.headers = original.headers;
+              payload = engine::PayloadOf(record);
+              return absl::OkStatus();
+            }));
+  }
+  if (!found) {
     return absl::DataLossError("is a reference to a raw record that its topic keeps no longer");
-  return raw;
+  }
+  if (engine::DigestOf(payload) != reference.digest()) {
+    return absl::DataLossError(
+        "is a reference to a raw record that isn't there any more: another one stands at its "
+        "place (the topic was created again, or lost its end)");
+  }
+  return payload;
 }
 
 }  // namespace sluice::ctl

@@ -15,10 +15,12 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/kafka/admin.h"
 #include "common/kafka/reader.h"
 #include "common/privacy/seal.h"
 #include "services/ctl/site.h"
 #include "sluice/quarantine/v1/ledger.pb.h"
+#include "sluice/quarantine/v1/payload.pb.h"
 
 namespace sluice::ctl {
 
@@ -36,7 +38,9 @@ struct Quarantined {
   std::string_view reasons;  // rule ids with commas
   std::string_view paths;    // one for each
   uint32_t generation = 0;
-  std::optional<std::string_view> sealed;  // nullopt: only a reference to the raw record
+  std::string_view topic_id;  // of the raw topic when it was read; empty: not known
+  std::optional<std::string_view> sealed;
+  bool reference = false;  // what is sealed only says which raw record it was
 
   static Quarantined From(const kafka::ReadRecord& record);
   // The rules, each once.
@@ -45,9 +49,10 @@ struct Quarantined {
 
 // Which records. Everything given must hold.
 struct Selection {
-  std::vector<std::string>
-      reasons;                      // any of these rule ids; `string.*` stands for all beginning so
-  std::vector<std::string> paths;   // any of these field paths
+  // Of one violation of the record: any of these rule ids, where `string.*` stands for all that
+  // begin so, at any of these field paths.
+  std::vector<std::string> reasons;
+  std::vector<std::string> paths;
   std::vector<Place> places;        // any of these
   std::optional<int64_t> since_ms;  // quarantined at or after
   std::optional<int64_t> until_ms;  // before
@@ -114,21 +119,27 @@ class QuarantineDepth {
   Followed records_, fates_;
 };
 
-// Opens payloads; where a record has none, fetches the raw record that it refers to.
+// Opens payloads; where a record only refers to its raw record, fetches that, and takes it only if
+// it still is the record that was quarantined.
 class PayloadOpener {
  public:
   // `private_key`: a file.
   static absl::StatusOr<PayloadOpener> Create(const Site& site, const std::string& private_key);
 
-  struct Raw {
-    std::optional<std::string> key, value;
-  };
-  // kDataLoss: it can't be had any more, and why.
-  absl::StatusOr<Raw> Open(const Quarantined& record);
+  // The raw record. kDataLoss: it can't be opened, or isn't there any more, and why.
+  absl::StatusOr<quarantine::v1::Payload> Open(const Quarantined& record);
 
  private:
+  absl::StatusOr<quarantine::v1::Payload> Follow(const quarantine::v1::Reference& reference,
+                                                 std::string_view source);
+
   const Site* site_ = nullptr;
   std::unique_ptr<privacy::Unsealer> unsealer_;
+  std::unique_ptr<kafka::Admin> admin_;  // made when it is first needed
+  std::string topic_id_;                 // of the raw topic as it is now
 };
+
+// Where a raw record stands, by the header `sluice-src`; nullopt: not in this topic.
+std::optional<Place> RawPlace(const Site& site, std::string_view source);
 
 }  // namespace sluice::ctl

@@ -30,7 +30,9 @@ struct Chosen {
     command.add_option("--reason", reasons,
                        "Only records that broke this rule; string.* for all of "
                        "its kind; repeatable");
-    command.add_option("--path", paths, "Only records whose reason is at this field; repeatable");
+    command.add_option("--path", paths,
+                       "Only records with a violation at this field, of such a rule where --reason "
+                       "is given; repeatable");
     command.add_option("--at", places, "Only the record at partition/offset; repeatable");
     command.add_option("--since", since, "Only those quarantined at or after: a time, or 2h ago");
     command.add_option("--until", until, "Only those quarantined before");
@@ -217,7 +219,7 @@ struct ShowOptions {
 
 // The record and its event.
 absl::Status OpenRecord(const Site& site, const Place& place, const ShowOptions& options,
-                        Entry& entry, PayloadOpener::Raw& raw) {
+                        Entry& entry, quarantine::v1::Payload& raw) {
   SLUICE_ASSIGN_OR_RETURN(PayloadOpener opener, PayloadOpener::Create(site, options.private_key));
   SLUICE_ASSIGN_OR_RETURN(Ledger ledger, Ledger::Read(site));
   kafka::ReadRange range{site.quarantine(), place.first, place.second, place.second + 1};
@@ -253,11 +255,15 @@ absl::StatusOr<ExitCode> Show(const ShowOptions& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Place place, ParsePlace(options.at));
   SLUICE_ASSIGN_OR_RETURN(std::string trail, TrailOf(site, options.trail));
   Entry entry;
-  PayloadOpener::Raw raw;
+  quarantine::v1::Payload raw;
   absl::Status opened = OpenRecord(site, place, options, entry, raw);
   if (!opened.ok()) {
     SLUICE_RETURN_IF_ERROR(RecordNotShown(site, place, trail, opened));
-    return opened;
+    if (!absl::IsDataLoss(opened)) return opened;
+    // What the record is, not what went wrong here.
+    output.err() << site.quarantine() << '/' << PlaceName(place) << ": "
+                 << base::View(opened.message()) << "\n";
+    return ExitCode::kFound;
   }
   // First the audit, then the payload: who has seen it is known whatever happens next.
   SLUICE_RETURN_IF_ERROR(RecordShown(site, place, trail));
@@ -272,14 +278,23 @@ absl::StatusOr<ExitCode> Show(const ShowOptions& options, Output& output) {
         .Member("paths", entry.paths)
         .Member("generation", entry.generation)
         .Member("fate", entry.fate);
-    for (const auto& [name, part] : {std::pair{"key", &raw.key}, {"value", &raw.value}}) {
+    auto part = [&json](const char* name, bool present, const std::string& bytes) {
       json.Key(name);
-      if (*part) {
-        json.Value(**part);
+      if (present) {
+        json.Value(bytes);
       } else {
         json.Null();
       }
+    };
+    part("key", raw.has_key(), raw.key());
+    part("value", raw.has_value(), raw.value());
+    json.Key("headers").BeginArray();
+    for (const quarantine::v1::Header& header : raw.headers()) {
+      json.BeginObject().Member("name", header.name());
+      part("value", header.has_value(), header.value());
+      json.EndObject();
     }
+    json.EndArray();
     json.EndObject();
     output.out() << std::move(json).Finish();
     return ExitCode::kOk;
@@ -292,9 +307,12 @@ absl::StatusOr<ExitCode> Show(const ShowOptions& options, Output& output) {
   table.Add({"paths", entry.paths});
   table.Add({"generation", base::StrCat(entry.generation)});
   table.Add({"fate", std::string(entry.fate)});
-  table.Add({"key", raw.key.value_or("(null)")});
+  auto text = [](bool present, const std::string& bytes) { return present ? bytes : "(null)"; };
+  table.Add({"key", text(raw.has_key(), raw.key())});
+  for (const quarantine::v1::Header& header : raw.headers())
+    table.Add({base::StrCat("header ", header.name()), text(header.has_value(), header.value())});
   table.Print(output);
-  output.out() << "\n" << raw.value.value_or("(null)") << "\n";
+  output.out() << "\n" << text(raw.has_value(), raw.value()) << "\n";
   return ExitCode::kOk;
 }
 

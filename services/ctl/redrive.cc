@@ -1,9 +1,13 @@
 #include "services/ctl/redrive.h"
 
 #include <algorithm>
-#include <array>
+#include <map>
+#include <span>
 #include <thread>
+#include <tuple>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/sha256.h"
@@ -21,8 +25,13 @@ using std::chrono::nanoseconds;
 constexpr size_t kProblemsMax = 20;
 // A run goes on by itself after what a broker's restart can bring; a run that gets nowhere ends.
 constexpr int kAttemptsWithoutProgressMax = 5;
-constexpr size_t kHeaderBytesMax = 512;  // of what a redriven record carries
-constexpr size_t kRaw = 0, kLedger = 1;  // the writer's topics
+// What is sorted at a time, some 64 bytes each; further ones come in another round.
+constexpr size_t kTurnsMax = 1'000'000;
+// What is opened at a time.
+constexpr size_t kSliceTurns = 4096;
+constexpr size_t kSliceBytes = 32 * 1024 * 1024;
+constexpr size_t kReferredBytes = 1024 * 1024;  // what a reference may bring
+constexpr size_t kRaw = 0, kLedger = 1;         // the writer's topics
 
 // Ids sort by their time.
 std::string NewRunId(int64_t now_ms) {
@@ -65,13 +74,7 @@ class Runner {
   absl::StatusOr<RunReport> Count() {
     SLUICE_RETURN_IF_ERROR(Prepare());
     SLUICE_ASSIGN_OR_RETURN(ledger_, Ledger::Read(site_));
-    SLUICE_RETURN_IF_ERROR(
-        ReadQuarantine(site_, ranges_, [&](const Quarantined& record) -> absl::StatusOr<bool> {
-          if (!Chosen(record)) return true;
-          SLUICE_ASSIGN_OR_RETURN(auto raw, Open(record, SIZE_MAX));
-          if (raw) CountDone(record);
-          return report_.done < options_.records_max;
-        }));
+    SLUICE_RETURN_IF_ERROR(Rounds(SIZE_MAX, [](std::vector<Item>) { return absl::OkStatus(); }));
     return std::move(report_);
   }
 
@@ -98,8 +101,33 @@ class Runner {
   // What is written of one record.
   struct Item {
     std::string place;
-    PayloadOpener::Raw raw;
+    quarantine::v1::Payload raw;
+    std::optional<int32_t> partition;
     std::string generation, source;
+
+    stream::OutputRecord ToOutput(std::vector<stream::Header>& headers) const {
+      headers.clear();
+      for (const quarantine::v1::Header& header : raw.headers()) {
+        headers.push_back({header.name(), header.has_value() ? std::string_view(header.value())
+                                                             : std::string_view()});
+      }
+      headers.push_back({"sluice-generation", generation});
+      headers.push_back({"sluice-redriven", source});
+      stream::OutputRecord record{.topic = kRaw, .headers = headers, .partition = partition};
+      if (raw.has_key()) record.key = raw.key();
+      if (raw.has_value()) record.value = raw.value();
+      return record;
+    }
+  };
+
+  // When it is a chosen record's turn.
+  struct Turn {
+    int64_t time_ms;        // of itself, or of one before it in its raw partition, if that is later
+    uint32_t topic;         // which of the raw topics that had the name
+    int32_t raw_partition;  // -1: not known
+    int64_t raw_offset;
+    Place place;
+    size_t bytes;
   };
 
   absl::Status Prepare() {
@@ -107,12 +135,14 @@ class Runner {
     SLUICE_ASSIGN_OR_RETURN(ranges_, QuarantineRanges(site_));
     if (options_.action == quarantine::v1::REDRIVEN && !options_.private_key.empty()) {
       SLUICE_ASSIGN_OR_RETURN(opener_, PayloadOpener::Create(site_, options_.private_key));
+      SLUICE_ASSIGN_OR_RETURN(auto admin, kafka::Admin::Create(site_.connection));
+      SLUICE_ASSIGN_OR_RETURN(raw_partitions_, admin->PartitionCount(site_.raw()));
     }
     return absl::OkStatus();
   }
 
-  // From the beginning to the end, past what the ledger names. Counts anew, by the ledger's word
-  // also what this run itself has done before it needed another writer.
+  // Everything that is chosen, past what the ledger names. Counts anew, by the ledger's word also
+  // what this run itself has done before it needed another writer.
   absl::Status Pass() {
     auto writer = kafka::BatchWriter::Create(
         {.connection = site_.connection,
@@ -125,30 +155,113 @@ class Runner {
     auto known = ledger_.runs().find(report_.run);
     run_.set_records(known == ledger_.runs().end() ? 0 : known->second.records());
     report_ = {.run = report_.run};
+    turned_.clear();
+    return Rounds((*writer)->record_bytes_max(kRaw),
+                  [&](std::vector<Item> batch) { return Write(**writer, batch); });
+  }
 
-    std::vector<Item> batch;
-    auto flush = [&]() -> absl::Status {
-      if (batch.empty()) return absl::OkStatus();
-      SLUICE_RETURN_IF_ERROR(Write(**writer, batch));
-      batch.clear();
-      return absl::OkStatus();
+  using Take = std::function<absl::Status(std::vector<Item> batch)>;
+
+  // Hands what is chosen and can be opened to `take`, in the order in which the raw topic had it:
+  // events of one key, which stood in one raw partition, keep their order wherever the quarantine
+  // topic has spread them.
+  absl::Status Rounds(size_t bytes_max, const Take& take) {
+    bool more = true;
+    for (bool first = true; more && report_.done < options_.records_max; first = false) {
+      SLUICE_ASSIGN_OR_RETURN(std::vector<Turn> turns, Turns(first, more));
+      for (size_t begin = 0; begin < turns.size() && report_.done < options_.records_max;) {
+        size_t end = begin;
+        const uint64_t left = options_.records_max - report_.done;
+        for (size_t bytes = 0; end < turns.size() && end - begin < std::min(kSliceTurns, left) &&
+                               (end == begin || bytes + turns[end].bytes <= kSliceBytes);
+             ++end) {
+          bytes += turns[end].bytes;
+        }
+        SLUICE_RETURN_IF_ERROR(
+            Slice(std::span(turns).subspan(begin, end - begin), bytes_max, take));
+        begin = end;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // The turns of a round, in their order. `more`: there are others, in a further round.
+  absl::StatusOr<std::vector<Turn>> Turns(bool first, bool& more) {
+    std::vector<Turn> turns;
+    std::map<std::string, uint32_t, std::less<>> topics;  // by id
+    auto in_raw_order = [](const Turn& a, const Turn& b) {
+      return std::tie(a.topic, a.raw_partition, a.raw_offset, a.place) <
+             std::tie(b.topic, b.raw_partition, b.raw_offset, b.place);
     };
-    size_t raw_bytes_max = (*writer)->record_bytes_max(kRaw);
+    more = false;
     SLUICE_RETURN_IF_ERROR(
         ReadQuarantine(site_, ranges_, [&](const Quarantined& record) -> absl::StatusOr<bool> {
-          if (report_.done >= options_.records_max) return false;
-          if (!Chosen(record)) return true;
-          SLUICE_ASSIGN_OR_RETURN(auto raw, Open(record, raw_bytes_max));
-          if (!raw) return true;
-          batch.push_back({PlaceName(record.place), *std::move(raw),
-                           base::StrCat(record.generation + 1),
-                           base::StrCat(site_.quarantine(), '/', PlaceName(record.place))});
-          CountDone(record);
-          if (batch.size() >= static_cast<size_t>(options_.transaction_records))
-            SLUICE_RETURN_IF_ERROR(flush());
+          if (!Chosen(record, first)) return true;
+          auto topic = topics.find(record.topic_id);
+          if (topic == topics.end()) {
+            auto next = static_cast<uint32_t>(topics.size());
+            topic = topics.emplace(record.topic_id, next).first;
+          }
+          std::optional<Place> raw = RawPlace(site_, record.source);
+          turns.push_back({record.timestamp_ms, topic->second, raw ? raw->first : -1,
+                           raw ? raw->second : -1, record.place,
+                           record.reference ? kReferredBytes : record.sealed.value_or("").size()});
+          if (turns.size() < 2 * kTurnsMax) return true;
+          // The first of every raw partition: what comes later is then also later in its order.
+          more = true;
+          std::nth_element(turns.begin(), turns.begin() + kTurnsMax, turns.end(), in_raw_order);
+          turns.resize(kTurnsMax);
           return true;
         }));
-    return flush();
+    std::sort(turns.begin(), turns.end(), in_raw_order);
+    if (turns.size() > kTurnsMax) {
+      more = true;
+      turns.resize(kTurnsMax);
+    }
+    for (size_t i = 1; i < turns.size(); ++i) {
+      const Turn& before = turns[i - 1];
+      if (before.topic == turns[i].topic && before.raw_partition == turns[i].raw_partition)
+        turns[i].time_ms = std::max(turns[i].time_ms, before.time_ms);
+    }
+    // By time, so that what is read together stands together in the quarantine topic.
+    std::stable_sort(turns.begin(), turns.end(),
+                     [](const Turn& a, const Turn& b) { return a.time_ms < b.time_ms; });
+    for (const Turn& turn : turns) turned_.insert(turn.place);
+    return turns;
+  }
+
+  // Opens what has its turn and hands it on.
+  absl::Status Slice(std::span<const Turn> turns, size_t bytes_max, const Take& take) {
+    absl::flat_hash_map<Place, size_t> wanted;
+    std::map<int32_t, kafka::ReadRange> spans;
+    for (size_t i = 0; i < turns.size(); ++i) {
+      const Place& place = turns[i].place;
+      wanted[place] = i;
+      auto [span, added] = spans.try_emplace(
+          place.first,
+          kafka::ReadRange{site_.quarantine(), place.first, place.second, place.second + 1});
+      span->second.begin = std::min(span->second.begin, place.second);
+      span->second.end = std::max(span->second.end, place.second + 1);
+    }
+    std::vector<kafka::ReadRange> ranges;
+    for (auto& [partition, range] : spans) ranges.push_back(std::move(range));
+    std::vector<std::optional<Item>> items(turns.size());
+    SLUICE_RETURN_IF_ERROR(
+        ReadQuarantine(site_, ranges, [&](const Quarantined& record) -> absl::StatusOr<bool> {
+          auto found = wanted.find(record.place);
+          if (found == wanted.end()) return true;
+          SLUICE_ASSIGN_OR_RETURN(items[found->second], Open(record, bytes_max));
+          if (items[found->second]) CountDone(record);
+          return true;
+        }));
+    std::vector<Item> batch;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (items[i]) batch.push_back(*std::move(items[i]));
+      if (batch.size() < static_cast<size_t>(options_.transaction_records) && i + 1 < items.size())
+        continue;
+      if (!batch.empty()) SLUICE_RETURN_IF_ERROR(take(std::exchange(batch, {})));
+    }
+    return absl::OkStatus();
   }
 
   static absl::Status WithoutTopic(const absl::Status& status) {
@@ -157,39 +270,49 @@ class Runner {
                                             "needs)"));
   }
 
-  // Whether this record is to be taken; counts why not.
-  bool Chosen(const Quarantined& record) {
-    if (!options_.selection.Takes(record)) return false;
-    ++report_.chosen;
+  // Whether this record is to be taken; at first sight counts why not.
+  bool Chosen(const Quarantined& record, bool first) {
+    if (!options_.selection.Takes(record) || turned_.contains(record.place)) return false;
+    if (first) ++report_.chosen;
     Action fate = ledger_.FateOf(record.place);
     if (ledger_.IsOf(record.place, report_.run)) {
-      CountDone(record);
+      if (first) CountDone(record);
       return false;
     }
     if (fate == quarantine::v1::REDRIVEN || fate == quarantine::v1::DISCARDED) {
-      ++(fate == quarantine::v1::REDRIVEN ? report_.redriven_before : report_.discarded_before);
+      report_.redriven_before += first && fate == quarantine::v1::REDRIVEN;
+      report_.discarded_before += first && fate == quarantine::v1::DISCARDED;
       return false;
     }
     if (options_.action == quarantine::v1::REDRIVEN &&
         record.generation >= options_.generations_max) {
-      ++report_.kept;
+      report_.kept += first;
       return false;
     }
     return true;
   }
 
-  // nullopt, and a problem, where it can't be had; an error only where trying again may help. Empty
-  // where no payload is asked for.
-  absl::StatusOr<std::optional<PayloadOpener::Raw>> Open(const Quarantined& record,
-                                                         size_t bytes_max) {
-    if (!opener_) return PayloadOpener::Raw();
+  // nullopt, and a problem, where it can't be had; an error only where trying again may help.
+  // Without a payload where none is asked for.
+  absl::StatusOr<std::optional<Item>> Open(const Quarantined& record, size_t bytes_max) {
+    Item item{PlaceName(record.place),
+              {},
+              std::nullopt,
+              base::StrCat(record.generation + 1),
+              base::StrCat(site_.quarantine(), '/', PlaceName(record.place))};
+    if (!opener_) return item;
     auto raw = opener_->Open(record);
-    if (absl::IsUnavailable(raw.status()) || absl::IsPermissionDenied(raw.status()))
-      return raw.status();
-    if (raw.ok() &&
-        raw->key.value_or("").size() + raw->value.value_or("").size() + kHeaderBytesMax > bytes_max)
+    if (raw.ok()) {
+      item.raw = *std::move(raw);
+      // Where it stood: its key's later events are there.
+      std::optional<Place> place = RawPlace(site_, record.source);
+      if (place && place->first < raw_partitions_) item.partition = place->first;
+      std::vector<stream::Header> headers;
+      if (stream::RecordBytes(item.ToOutput(headers)) <= bytes_max) return item;
       raw = absl::DataLossError("is larger than the raw topic takes: raise its max.message.bytes");
-    if (raw.ok()) return *std::move(raw);
+    } else if (!absl::IsDataLoss(raw.status()) && !absl::IsNotFound(raw.status())) {
+      return raw.status();
+    }
     ++report_.unopenable;
     if (report_.problems.size() < kProblemsMax)
       report_.problems.emplace_back(record.place, base::View(raw.status().message()));
@@ -214,14 +337,12 @@ class Runner {
     const std::string run_value = run.SerializeAsString();
 
     std::vector<stream::OutputRecord> records;
-    std::vector<std::array<stream::Header, 2>> headers(batch.size());
+    std::vector<std::vector<stream::Header>> headers(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
       const Item& item = batch[i];
       records.push_back({.topic = kLedger, .key = item.place, .value = fate_value});
       if (options_.action != quarantine::v1::REDRIVEN) continue;
-      headers[i] = {{{"sluice-generation", item.generation}, {"sluice-redriven", item.source}}};
-      records.push_back(
-          {.topic = kRaw, .key = item.raw.key, .value = item.raw.value, .headers = headers[i]});
+      records.push_back(item.ToOutput(headers[i]));
     }
     records.push_back({.topic = kLedger, .key = run_key, .value = run_value});
     SLUICE_RETURN_IF_ERROR(writer.Write(records, std::nullopt));
@@ -251,7 +372,9 @@ class Runner {
   std::optional<PayloadOpener> opener_;
   quarantine::v1::Run run_;
   std::vector<kafka::ReadRange> ranges_;
+  int raw_partitions_ = 0;
   Ledger ledger_;
+  absl::flat_hash_set<Place> turned_;  // in this pass
   RunReport report_;
 };
 

@@ -48,7 +48,9 @@ struct RunReport {
 // records and, for each of them, its fate in the ledger; what the ledger names is never taken
 // again, and it is read only once nothing of a former run can change it any more. So however often
 // and wherever a run is killed, a record is redriven at most once, and a further run redrives what
-// is left. One run at a time for a quarantine: a second one ends the first.
+// is left. One run at a time for a quarantine: a second one ends the first, with kAborted. Records
+// are published in the order in which their raw records stood, each in its raw partition and with
+// its own headers.
 absl::StatusOr<RunReport> RunOverQuarantine(const Site& site, const RunOptions& options);
 
 // Writes that a record's payload is about to be shown, to the trail and to the ledger. Before it

@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "common/config/source_map.h"
 #include "services/ctl/time_option.h"
+#include "services/processor/positions.h"
 #include "services/processor/topics.h"
 
 namespace sluice::ctl {
@@ -57,12 +58,13 @@ void Compare(PlannedTopic& topic, int partitions, const Config& there, const Con
   std::string policy = Of(there, "cleanup.policy");
   if (policy != Of(wanted, "cleanup.policy")) {
     differs("cleanup.policy ", policy, " instead of ", Of(wanted, "cleanup.policy"),
-            topic.use == "ledger"    ? ": a record whose entry is gone would be redriven again"
-            : topic.use == "control" ? ": pins would be lost"
-            : policy == "delete"     ? ": every record stays until its time is over"
-                                     : ": events of equal key would replace each other");
+            topic.use == "ledger"      ? ": a record whose entry is gone would be redriven again"
+            : topic.use == "positions" ? ": where the pipeline is would be forgotten"
+            : topic.use == "control"   ? ": pins would be lost"
+            : policy == "delete"       ? ": every record stays until its time is over"
+                                       : ": events of equal key would replace each other");
   }
-  if (topic.use == "ledger") return;
+  if (topic.use == "ledger" || topic.use == "positions") return;
   int64_t retention = Number(there, "retention.ms");
   if (retention != Number(wanted, "retention.ms")) {
     differs("retention ", Retention(retention), " instead of ",
@@ -111,6 +113,13 @@ absl::StatusOr<std::vector<kafka::NewTopic>> WantedTopics(const Site& site) {
                     1,
                     factor,
                     {{"cleanup.policy", "compact"}, {"min.insync.replicas", replicas}}});
+  // Compaction leaves the last segment alone, and a processor reads all of it when it starts.
+  wanted.push_back({processor::PositionsTopic(site.config.pipeline()),
+                    1,
+                    factor,
+                    {{"cleanup.policy", "compact"},
+                     {"segment.bytes", "4194304"},
+                     {"min.insync.replicas", replicas}}});
   // Processors refuse one that isn't kept for ever.
   if (!site.control().empty()) {
     wanted.push_back({site.control(),
@@ -130,12 +139,13 @@ absl::StatusOr<std::vector<PlannedTopic>> PlanTopics(const Site& site) {
                           kafka::Admin::Create(site.connection));
   std::vector<PlannedTopic> plan;
   std::optional<Config> raw;
-  const size_t ledger = wanted.size() - (site.control().empty() ? 1 : 2);
+  const size_t ledger = wanted.size() - (site.control().empty() ? 2 : 3);
   for (size_t i = 0; i < wanted.size(); ++i) {
     PlannedTopic& topic = plan.emplace_back();
     topic.wanted = std::move(wanted[i]);
     topic.use = i == 0            ? "raw"
-                : i > ledger      ? "control"
+                : i > ledger + 1  ? "control"
+                : i > ledger      ? "positions"
                 : i == ledger     ? "ledger"
                 : i + 1 == ledger ? "quarantine"
                                   : "clean";

@@ -16,7 +16,7 @@ enum class TopicState { kThere, kMissing, kDiffers };
 
 struct PlannedTopic {
   kafka::NewTopic wanted;
-  std::string use;  // raw, clean, quarantine, ledger, control
+  std::string use;  // raw, clean, quarantine, ledger, positions, control
   TopicState state = TopicState::kMissing;
   // What is otherwise than wanted, and why that matters. Never changed by us.
   std::vector<std::string> differences;

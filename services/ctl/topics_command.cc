@@ -25,8 +25,8 @@ struct Options {
     command.add_option("--config", config, "The processor's configuration")->required();
     command
         .add_option("--partitions", partitions,
-                    "Of every topic but ledger and control topic; here and below, stands above "
-                    "`topics` in the configuration")
+                    "Of every topic but ledger, positions and control topic; here and below, "
+                    "overrides `topics` in the configuration")
         ->check(CLI::Range(1, 10'000));
     command.add_option("--replication-factor", replication_factor, "Copies of each record")
         ->check(CLI::Range(1, 100));

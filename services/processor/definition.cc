@@ -16,6 +16,7 @@
 #include "common/contract/loader.h"
 #include "services/brokers/connection.h"
 #include "services/processor/local_sets.h"
+#include "services/processor/positions.h"
 #include "services/processor/remote_sets.h"
 #include "services/processor/topics.h"
 
@@ -176,6 +177,10 @@ class Loader {
     absl::Status secure = brokers::Connection(config().kafka(), "").security.Check();
     if (!secure.ok()) Problem("kafka.security", base::View(secure.message()));
     if (config().workers() < 0 || config().workers() > 64) Problem("workers", "must be 1 to 64");
+    if (const std::string& name = config().pipeline().name();
+        !name.empty() && !IsPipelineName(name)) {
+      Problem("pipeline.name", "takes letters, digits, '.', '_' and '-', at most 249 of them");
+    }
     CheckTopics(config(),
                 [this](const std::string& path, std::string_view what) { Problem(path, what); });
     CheckPseudonymiser();

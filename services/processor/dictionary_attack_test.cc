@@ -66,7 +66,7 @@ class DictionaryAttackTest : public ::testing::Test, private engine::OutcomeSink
   absl::Status Quarantined(const engine::InputRecord&,
                            const engine::QuarantineRecord& quarantined) override {
     attack_.See(quarantined.key);
-    attack_.See(quarantined.value.value_or(""));
+    attack_.See(quarantined.value);
     for (const engine::Header& header : quarantined.headers) attack_.See(header.value);
     return absl::OkStatus();
   }

@@ -62,6 +62,7 @@ config::v1::Processor Fixed(const config::v1::Processor& config) {
   kept.set_contract(pipeline.contract());
   kept.mutable_input()->set_topic(pipeline.input().topic());
   kept.mutable_quarantine()->set_topic(pipeline.quarantine().topic());
+  kept.set_name(pipeline.name());
   return fixed;
 }
 

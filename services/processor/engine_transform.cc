@@ -30,6 +30,7 @@ std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline) {
 
 absl::Status EngineTransform::Process(std::span<const base::InputRecord> records,
                                       stream::Output& output) {
+  if (guard_ != nullptr) SLUICE_RETURN_IF_ERROR(guard_->refusal());
   if (!open_) SLUICE_RETURN_IF_ERROR(TakeEdition());
   auto start = clock_.Now();
   SLUICE_RETURN_IF_ERROR(defects_.Check(start));
@@ -55,7 +56,7 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
     if (std::find(used_.begin(), used_.end(), part.edition) == used_.end())
       used_.push_back(part.edition);
   }
-  if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 1, output));
+  if (pins_ != nullptr) SLUICE_RETURN_IF_ERROR(pins_->Write(quarantine_topic_ + 2, output));
   now_ms_ = clock_.UnixMillis();
   const size_t held = shuffle_.count();
   for (const Part& part : parts_) {
@@ -229,6 +230,11 @@ absl::Status EngineTransform::WaitForRows(const base::InputRecord& first) {
 }
 
 absl::Status EngineTransform::Finish(stream::Output& output) { return shuffle_.Release(output); }
+absl::Status EngineTransform::Committing(std::span<const stream::Position> next,
+                                         stream::Output& output) {
+  if (recorder_ == nullptr) return absl::OkStatus();
+  return recorder_->Write(next, running_->edition.pipeline->fingerprint(), output);
+}
 
 void EngineTransform::Assigned() {
   held_.reset();
@@ -255,6 +261,7 @@ void EngineTransform::Committed() {
     slot_.Retire(std::move(older.edition));
     return true;
   });
+  if (recorder_ != nullptr) recorder_->Committed();
   Clear();
 }
 

@@ -17,6 +17,7 @@
 #include "services/processor/defect_gate.h"
 #include "services/processor/edition.h"
 #include "services/processor/pins.h"
+#include "services/processor/positions.h"
 #include "services/processor/probe.h"
 #include "services/processor/shuffle.h"
 
@@ -45,19 +46,23 @@ inline std::vector<std::string> OutputTopics(const engine::Pipeline& pipeline) {
 class EngineTransform final : public stream::Transform, private engine::OutcomeSink {
  public:
   // All outlive the transform. The topics that `config` names stay the same in every edition.
-  // `pins` may be null; their topic is the one behind the quarantine's.
-  // `deaths` may be null: then nothing is noted when the process dies.
+  // `pins`, `deaths`, `guard` and `recorder` may be null. Behind the quarantine's come the topics
+  // of recorded positions and of pins. Without `deaths` nothing is noted when the process dies.
   EngineTransform(const config::v1::Pipeline& config, EditionSlot& slot, const base::Clock& clock,
-                  Probe& probe, std::unique_ptr<Pins> pins = nullptr, Deaths* deaths = nullptr)
+                  Probe& probe, std::unique_ptr<Pins> pins = nullptr, Deaths* deaths = nullptr,
+                  const PositionGuard* guard = nullptr, PositionRecorder* recorder = nullptr)
       : quarantine_topic_(static_cast<size_t>(config.streams_size())),
         slot_(slot),
         clock_(clock),
         probe_(probe),
         pins_(std::move(pins)),
-        deaths_(deaths) {}
+        deaths_(deaths),
+        guard_(guard),
+        recorder_(recorder) {}
 
   absl::Status Process(std::span<const base::InputRecord> records, stream::Output& output) override;
   absl::Status Finish(stream::Output& output) override;
+  absl::Status Committing(std::span<const stream::Position> next, stream::Output& output) override;
   void Assigned() override;
   bool Refused(const stream::Position& record, size_t output) override;
   void Committed() override;
@@ -116,6 +121,8 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   Probe& probe_;
   const std::unique_ptr<Pins> pins_;
   Deaths* const deaths_;
+  const PositionGuard* const guard_;
+  PositionRecorder* const recorder_;
   engine::Engine::AtWork at_work_ = nullptr;
   DefectGate defects_;
   std::vector<Suspect> suspects_;  // of the chunk at hand

@@ -51,8 +51,7 @@ class ResponseSink final : public engine::OutcomeSink {
       out.set_rule(violation.rule.data(), violation.rule.size());
     }
     if constexpr (std::is_same_v<Response, v1::ProcessResponse>) {
-      if (quarantined.value)
-        response_.set_sealed(quarantined.value->data(), quarantined.value->size());
+      response_.set_sealed(quarantined.value.data(), quarantined.value.size());
     }
     return absl::OkStatus();
   }

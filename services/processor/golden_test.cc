@@ -100,7 +100,7 @@ class GoldenTest : public ::testing::Test, private engine::OutcomeSink {
   absl::Status Quarantined(const engine::InputRecord&,
                            const engine::QuarantineRecord& quarantined) override {
     // The seal is different every time; what is in it isn't.
-    auto opened = unsealer_->Unseal(quarantined.key, quarantined.value.value_or(""));
+    auto opened = unsealer_->Unseal(quarantined.key, quarantined.value);
     EXPECT_TRUE(opened.ok()) << opened.status();
     quarantine::v1::Payload payload;
     EXPECT_TRUE(payload.ParseFromString(opened.ok() ? *opened : ""));

@@ -98,6 +98,11 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
        1000});
   queue_bytes_ = registry.GaugeFamily(
       {"sluice_queue_bytes", "Bytes held by the Kafka clients.", {"worker", "queue"}, 200});
+  broker_failure_ = registry.GaugeFamily(
+      {"sluice_broker_failure_seconds",
+       "For how long the brokers have failed a worker, by kind: outage, credentials, permission or "
+       "certificate; 0: they do not.",
+       {"worker", "kind"}});
   uncommitted_ = registry.GaugeFamily(
       {"sluice_oldest_uncommitted_seconds",
        "How long the oldest record that isn't committed has been in work; 0: none is.",
@@ -296,6 +301,16 @@ void Probe::State(size_t worker, stream::DriverState state) const {
   for (size_t i = 0; i < stream::kDriverStates; ++i) {
     auto other = static_cast<stream::DriverState>(i);
     state_.With({name, stream::DriverStateName(other)}).Set(other == state ? 1 : 0);
+  }
+}
+
+void Probe::BrokerFailure(size_t worker, const std::optional<kafka::BrokerFailure>& failure,
+                          std::chrono::steady_clock::time_point now) const {
+  for (size_t i = 0; i < kafka::kFailureKinds; ++i) {
+    auto kind = static_cast<kafka::FailureKind>(i);
+    bool is = failure && failure->kind == kind;
+    broker_failure_.With({std::to_string(worker), kafka::FailureKindName(kind)})
+        .Set(is ? Seconds(now - failure->since) : 0);
   }
 }
 

@@ -74,6 +74,9 @@ class Probe final : public KeyServiceProbe {
               size_t worker) const;
   void Uncommitted(size_t worker, std::chrono::nanoseconds age) const;
   void State(size_t worker, stream::DriverState state) const;
+  // For how long the brokers have failed the worker, by kind; nullopt: they don't.
+  void BrokerFailure(size_t worker, const std::optional<kafka::BrokerFailure>& failure,
+                     std::chrono::steady_clock::time_point now) const;
   void KeyServiceCall(std::string_view code, std::chrono::nanoseconds took,
                       size_t values) const override;
   void KeyServiceAway(bool away) const { key_service_away_.Set(away ? 1 : 0); }
@@ -98,8 +101,8 @@ class Probe final : public KeyServiceProbe {
   telemetry::Counter transactions_, recreation_failures_, output_records_, output_bytes_,
       dependency_waits_;
   telemetry::Family<telemetry::Gauge> lag_records_, lag_stable_, blocked_, group_lag_, lag_seconds_,
-      committed_offset_, queue_bytes_, state_, uncommitted_, snapshot_age_, snapshot_info_,
-      confirmed_, full_read_interval_, plan_info_, epoch_, epoch_begun_;
+      committed_offset_, queue_bytes_, state_, uncommitted_, broker_failure_, snapshot_age_,
+      snapshot_info_, confirmed_, full_read_interval_, plan_info_, epoch_, epoch_begun_;
   telemetry::Family<telemetry::Counter> reloads_;
   telemetry::Gauge reload_refused_;
   telemetry::Family<telemetry::Gauge> unconfirmed_;

@@ -2,6 +2,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/kafka/admin.h"
 #include "common/rpc/tls_pair.h"
 #include "common/telemetry/log.h"
 #include "services/brokers/connection.h"
@@ -15,6 +16,7 @@ constexpr std::chrono::milliseconds kCallsDrain{1000};
 // Records of a chunk where each chunk's values go over the network: a call costs the same whatever
 // it holds.
 constexpr int kChunkEventsRemote = 512;
+constexpr std::chrono::seconds kOutageMin{10};
 
 template <typename T>
 T Or(T value, T fallback) {
@@ -77,6 +79,7 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
                        "events one at a time"}});
     }
   }
+  SLUICE_RETURN_IF_ERROR(processor->LookUpInput());
   int workers = Or(processor->config_.workers(), 1);
   for (int i = 0; i < workers; ++i)
     SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
@@ -104,6 +107,31 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   return processor;
 }
 
+absl::Status Processor::LookUpInput() {
+  SLUICE_ASSIGN_OR_RETURN(
+      auto admin, kafka::Admin::Create(brokers::Connection(
+                      config_.kafka(), base::StrCat("sluice-", config_.kafka().instance()))));
+  site_ = {PipelineName(config_.pipeline()), config_.kafka().group(),
+           config_.pipeline().input().topic(), ""};
+  auto id = admin->TopicId(site_.topic);
+  if (!id.ok()) {
+    return absl::Status(id.status().code(),
+                        base::StrCat("input topic: ", base::View(id.status().message())));
+  }
+  site_.topic_id = *std::move(id);
+  PositionGuard::Options guard;
+  guard.connection = brokers::Connection(
+      config_.kafka(), base::StrCat("sluice-", config_.kafka().instance(), "-positions"));
+  guard.site = site_;
+  guard.positions_topic = PositionsTopic(config_.pipeline());
+  guard.outputs = OutputTopics(config_.pipeline());
+  guard.idle_timeout_ms =
+      Or(config_.kafka().transaction_timeout_ms(), stream::DriverOptions().transaction_timeout_ms) *
+      3 / 2;
+  guard_ = std::make_unique<PositionGuard>(std::move(guard));
+  return guard_->CheckAtStart();
+}
+
 absl::Status Processor::AddWorker(size_t index) {
   const config::v1::Kafka& kafka = config_.kafka();
   std::string name = base::StrCat(kafka.instance(), "-", index);
@@ -114,6 +142,12 @@ absl::Status Processor::AddWorker(size_t index) {
   source.group = kafka.group();
   if (kafka.membership() == config::v1::static_) source.instance = name;
   source.topics = {config_.pipeline().input().topic()};
+  const size_t positions = OutputTopics(config_.pipeline()).size();
+  worker->recorder = std::make_unique<PositionRecorder>(site_, positions);
+  source.check_positions = [this, recorder = worker->recorder.get()](
+                               std::span<const kafka::CommittedPosition> committed) {
+    return guard_->Check(committed, *recorder);
+  };
   source.session_timeout_ms = Or(kafka.session_timeout_ms(), source.session_timeout_ms);
   source.read_ahead_kib = Or(kafka.read_ahead_kib(), source.read_ahead_kib);
   SLUICE_ASSIGN_OR_RETURN(worker->source, kafka::KafkaSource::Create(std::move(source)));
@@ -122,6 +156,8 @@ absl::Status Processor::AddWorker(size_t index) {
   transaction.connection = brokers::Connection(kafka, base::StrCat("sluice-", name));
   transaction.transactional_id = base::StrCat("sluice-", kafka.group(), "-", name);
   transaction.topics = OutputTopics(config_.pipeline());
+  transaction.topics.push_back(PositionsTopic(config_.pipeline()));
+  transaction.position_metadata = site_.pipeline;
   const config::v1::Control& control = config_.reference().control();
   if (control_ != nullptr && control.follow().empty())
     transaction.topics.push_back(control.topic());
@@ -139,7 +175,8 @@ absl::Status Processor::AddWorker(size_t index) {
         *control_, probe_);
   }
   worker->transform = std::make_unique<EngineTransform>(
-      config_.pipeline(), editions_->AddWorker(), clock_, probe_, std::move(pins), deaths_.get());
+      config_.pipeline(), editions_->AddWorker(), clock_, probe_, std::move(pins), deaths_.get(),
+      guard_.get(), worker->recorder.get());
   worker->probe = std::make_unique<WorkerProbe>(probe_, index, [this] { UpdateHealth(); });
 
   stream::DriverOptions driver;
@@ -162,6 +199,7 @@ absl::Status Processor::Start() {
   SLUICE_RETURN_IF_ERROR(editions_->Start());
   SLUICE_RETURN_IF_ERROR(http_->Start());
   SLUICE_RETURN_IF_ERROR(rpc_->Start());
+  guard_->Start();
   for (const auto& owned : workers_) {
     Worker* worker = owned.get();
     worker->thread = std::thread([this, worker] {
@@ -203,6 +241,7 @@ void Processor::Collect() {
     probe_.Queues(source, worker.transaction->snapshot(), i);
     probe_.Uncommitted(i, worker.driver->uncommitted_for());
     probe_.State(i, worker.driver->snapshot().state);
+    probe_.BrokerFailure(i, FailureOf(worker), clock_.Now());
   }
   editions_->Collect();
 }
@@ -222,6 +261,13 @@ void Processor::FillStatus(v1::GetStatusResponse& status) const {
     out.set_worker(static_cast<uint32_t>(i));
     out.set_state(std::string(stream::DriverStateName(driver.state)));
     out.set_reason(driver.text);
+    if (std::optional<kafka::BrokerFailure> failure = FailureOf(worker)) {
+      v1::BrokerFailure& told = *out.mutable_broker_failure();
+      told.set_kind(std::string(kafka::FailureKindName(failure->kind)));
+      told.set_reason(failure->text);
+      told.set_seconds(std::chrono::duration<double>(clock_.Now() - failure->since).count());
+      if (driver.text.empty()) out.set_reason(failure->text);
+    }
     out.set_transactions(static_cast<uint64_t>(driver.transactions));
     out.set_aborts(static_cast<uint64_t>(driver.aborts));
     out.set_producer_recreations(static_cast<uint64_t>(driver.recreates));
@@ -247,6 +293,15 @@ void Processor::UpdateHealth() {
     rpc_->SetServing(service, serving);
 }
 
+std::optional<kafka::BrokerFailure> Processor::FailureOf(const Worker& worker) const {
+  std::optional<kafka::BrokerFailure> failure = worker.source->failure();
+  // Connections break and are made again; what the brokers refuse is told at once.
+  if (failure && failure->kind == kafka::FailureKind::kOutage &&
+      clock_.Now() - failure->since < kOutageMin)
+    return std::nullopt;
+  return failure;
+}
+
 telemetry::Health Processor::Live() const {
   for (const auto& worker : workers_) {
     if (!worker->driver->Alive())
@@ -257,6 +312,10 @@ telemetry::Health Processor::Live() const {
 
 telemetry::Health Processor::Ready() const {
   for (const auto& worker : workers_) {
+    if (std::optional<kafka::BrokerFailure> failure = FailureOf(*worker)) {
+      return {false, base::StrCat("brokers fail a worker (", kafka::FailureKindName(failure->kind),
+                                  "): ", failure->text)};
+    }
     stream::DriverSnapshot snapshot = worker->driver->snapshot();
     if (snapshot.state == stream::DriverState::kRunning ||
         snapshot.state == stream::DriverState::kPaused)

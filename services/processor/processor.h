@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -43,6 +44,7 @@ class Processor final : public Controls {
 
  private:
   struct Worker {
+    std::unique_ptr<PositionRecorder> recorder;
     std::unique_ptr<kafka::KafkaSource> source;
     std::unique_ptr<kafka::KafkaTransaction> transaction;
     std::unique_ptr<EngineTransform> transform;
@@ -53,6 +55,7 @@ class Processor final : public Controls {
   };
 
   explicit Processor(Setup setup);
+  absl::Status LookUpInput();
   absl::Status AddWorker(size_t index);
   Edition current() const override { return editions_->current(); }
   void FillStatus(v1::GetStatusResponse& status) const override;
@@ -61,10 +64,13 @@ class Processor final : public Controls {
   void Collect();
   // What gRPC's health check says follows the workers' states.
   void UpdateHealth();
+  // What keeps a worker from the brokers for long enough to be told.
+  std::optional<kafka::BrokerFailure> FailureOf(const Worker& worker) const;
   telemetry::Health Live() const;
   telemetry::Health Ready() const;
 
   const config::v1::Processor config_;  // what of it only a restart changes
+  PositionSite site_;
   base::SystemClock clock_;
   base::SystemRandom random_;
   telemetry::Registry registry_;
@@ -72,6 +78,7 @@ class Processor final : public Controls {
   std::unique_ptr<Deaths> deaths_;       // null: no folder for them is given
   std::unique_ptr<ControlLog> control_;  // null: there is no control topic
   std::unique_ptr<Editions> editions_;
+  std::unique_ptr<PositionGuard> guard_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<Service> service_;

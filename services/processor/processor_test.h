@@ -71,6 +71,7 @@ class ProcessorKafkaTest : public ::testing::Test {
     ASSERT_TRUE(setup_.has_value());
     std::vector<kafka::NewTopic> topics = {{setup_->pipeline->config().input().topic(), 4}};
     for (const std::string& topic : OutputTopics(*setup_->pipeline)) topics.push_back({topic, 2});
+    topics.push_back({PositionsTopic(setup_->pipeline->config()), 1});
     absl::Status created = (*kafka::Admin::Create(Connection()))->CreateTopics(topics);
     ASSERT_TRUE(created.ok()) << created;
   }
@@ -168,7 +169,8 @@ class ProcessorKafkaTest : public ::testing::Test {
 
   std::string Describe(const audit::Findings& found) {
     return base::StrCat("lost ", found.lost, " doubled ", found.doubled, " torn ", found.torn,
-                        " unordered ", found.unordered, " unknown ", found.unknown, "\n",
+                        " unordered ", found.unordered, " strays ", found.strays, " misplaced ",
+                        found.misplaced, " unknown ", found.unknown, "\n",
                         ::testing::PrintToString(found.examples), "\n",
                         test_support::Tail(test_support::ReadFile(log()), 30));
   }

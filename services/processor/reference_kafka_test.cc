@@ -54,6 +54,7 @@ class ReferenceKafkaTest : public ::testing::Test {
     std::vector<kafka::NewTopic> topics = {{raw(), 4}};
     for (const char* stem : {"clean.stops.intelligence", "clean.stops.public", "quarantine.stops"})
       topics.push_back({base::StrCat(stem, ".", suffix_), 2});
+    topics.push_back({base::StrCat("quarantine.stops.", suffix_, ".positions"), 1});
     ASSERT_EQ((*kafka::Admin::Create(connection_))->CreateTopics(topics), absl::OkStatus());
   }
 

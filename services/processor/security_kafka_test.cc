@@ -20,6 +20,7 @@
 #include "services/processor/setup.h"
 #include "services/processor/shipped_pipeline_test.h"
 #include "tests/support/child_process.h"
+#include "tests/support/http_get.h"
 #include "tests/support/secure_broker.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
@@ -87,6 +88,7 @@ class SecurityKafkaTest : public ::testing::Test {
            << "local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, not_personal: [name, "
               "command_unit]}]}}\n"
            << "pipeline:\n";
+    if (!pipeline_.empty()) config << "  name: " << pipeline_ << "\n";
     config << ShippedPipeline(root, "." + name_);
     config.close();
     auto setup = LoadSetup(Path("processor.yaml"));
@@ -102,6 +104,7 @@ class SecurityKafkaTest : public ::testing::Test {
   void CreateTopics() {
     std::vector<kafka::NewTopic> topics = {{raw(), 2}};
     for (const std::string& topic : OutputTopics(*setup_->pipeline)) topics.push_back({topic, 1});
+    topics.push_back({positions(), 1});
     absl::Status created = (*kafka::Admin::Create(Direct()))->CreateTopics(topics);
     ASSERT_TRUE(created.ok()) << created;
   }
@@ -118,6 +121,7 @@ class SecurityKafkaTest : public ::testing::Test {
     std::vector<Acl> acls = {{kTopic, raw(), {kDescribe, kRead}}};
     for (const std::string& topic : OutputTopics(*setup_->pipeline))
       acls.push_back({kTopic, topic, {kDescribe, kDescribeConfigs, kWrite}});
+    acls.push_back({kTopic, positions(), {kDescribe, kDescribeConfigs, kRead, kWrite}});
     acls.push_back({kGroup, name_ + group_, {kDescribe, kRead}});
     acls.push_back({kTransactionalIdPrefix, "sluice-" + name_ + group_ + "-", {kDescribe, kWrite}});
     acls.push_back({kCluster, "", {kDescribeConfigs}});
@@ -130,6 +134,7 @@ class SecurityKafkaTest : public ::testing::Test {
     }
   }
 
+  std::string positions() const { return PositionsTopic(setup_->config.pipeline()); }
   std::string raw() const { return setup_->config.pipeline().input().topic(); }
   kafka::ConnectionOptions Direct() const {
     return {.brokers = {broker_->direct()}, .log = [](int, std::string_view, std::string_view) {}};
@@ -210,6 +215,7 @@ class SecurityKafkaTest : public ::testing::Test {
   static std::string clients_authority_;
   std::unique_ptr<test_support::TempDir> folder_;
   std::string name_, group_;  // the group's name is both
+  std::string pipeline_;
   std::optional<processor::Setup> setup_;
   demo::Generator generator_{7};
   int produced_ = 0;
@@ -326,7 +332,11 @@ TEST_F(SecurityKafkaTest, TheChartsAclsForPinsAreEnoughForWhoWritesAndForWhoFoll
   ASSERT_TRUE(access_->Revoke("User:alice", KafkaAccess::Resource::kGroup, name_).ok());
   grant({KafkaAccess::Resource::kGroup, name_, {kDescribe}});
   grant({kTopic, control, {kDescribe, kDescribeConfigs, kRead}});
+  // Another pipeline with the same outputs: its name is its own, and it says where it begins.
   group_ = ".again";
+  pipeline_ = "follower";
+  std::vector<kafka::GroupOffset> begin = {{raw(), 0, 0, ""}, {raw(), 1, 0, ""}};
+  ASSERT_TRUE(admin->SetGroupOffsets(name_ + group_, begin).ok());
   ConfigureSasl(sasl, pinned(", follow: " + name_));
   GrantAll("User:alice");
   auto follower = Start();
@@ -353,6 +363,38 @@ TEST_F(SecurityKafkaTest, ARenewedPasswordIsTakenWhileEventsFlow) {
   // With the old one nobody gets in any more.
   Write("password", "wonderland");
   EXPECT_THAT(Refusal(), HasSubstr("kafka.security.sasl"));
+  ASSERT_TRUE(access_->SetPassword("alice", "wonderland").ok());
+}
+
+TEST_F(SecurityKafkaTest, AnAccountThatIsRefusedWhileItRunsIsSaidAndGoesOnByItself) {
+  ConfigureSasl();
+  CreateTopics();
+  GrantAll("User:alice");
+  auto process = Start();
+  Produce(500);
+  ExpectConserved();
+  ASSERT_TRUE(process->WaitForOutput("http_port", 60s).ok());
+  std::string text = test_support::ReadFile(log());
+  int port = std::atoi(text.c_str() + text.find("\"http_port\":") + 12);
+  auto page = [port](const char* path) { return test_support::HttpGet(port, path).value_or(""); };
+  EXPECT_THAT(page("/readyz"), Not(HasSubstr("brokers fail")));
+  // Connections stay until the broker goes.
+  ASSERT_TRUE(access_->SetPassword("alice", "looking-glass").ok());
+  ASSERT_TRUE(broker_->Restart().ok());
+  Produce(100);
+  EXPECT_TRUE(test_support::WaitUntil(
+      30s, [&] { return page("/readyz").find("(credentials)") != std::string::npos; }))
+      << page("/readyz") << test_support::Tail(test_support::ReadFile(log()), 20);
+  EXPECT_THAT(page("/readyz"), HasSubstr("kafka.security.sasl"));
+  EXPECT_THAT(page("/metrics"),
+              ::testing::ContainsRegex("sluice_broker_failure_seconds\\{kind=\"credentials\","
+                                       "worker=\"0\"\\} [0-9.]*[1-9]"));
+  EXPECT_TRUE(process->running());
+  Write("password", "looking-glass");
+  ExpectConserved();
+  EXPECT_TRUE(test_support::WaitUntil(
+      30s, [&] { return page("/readyz").find("brokers fail") == std::string::npos; }));
+  StopCleanly(*process);
   ASSERT_TRUE(access_->SetPassword("alice", "wonderland").ok());
 }
 

@@ -97,6 +97,8 @@ class Consumer final : public kafka::ConsumerClient {
     Serve();
   }
 
+  void Headers(const Message&, std::vector<stream::Header>&) const override {}
+
   std::string TextOf(const Message& message) const override {
     return rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(message.error));
   }
@@ -429,7 +431,7 @@ class Producer final : public kafka::ProducerClient {
   }
 
   CallError SendOffsets(std::span<const stream::Position> next,
-                        const kafka::GroupMetadata& metadata) override {
+                        const kafka::GroupMetadata& metadata, std::string_view) override {
     if (state_ == kFatal) return Fatal();
     if (state_ == kAbortable) return Abortable();
     if (state_ != kOpen) return Misuse("send_offsets");

@@ -226,6 +226,7 @@ resources: {requests: {storage: {{ .size }}}}
 {{- $own := get $values.pipelines .pipeline -}}
 {{- $pipeline := deepCopy (required (printf "pipelines.%s.pipeline: write the pipeline" .pipeline) $own.pipeline) -}}
 {{- $_ := set $pipeline.quarantine "public_key" "quarantine.pub" -}}
+{{- if not $pipeline.name }}{{ $_ := set $pipeline "name" .pipeline }}{{ end -}}
 {{- $contracts := list -}}
 {{- if $values.contracts.shipped }}{{ $contracts = append $contracts "/usr/share/sluice/contracts" }}{{ end -}}
 {{- if $values.contracts.files }}{{ $contracts = append $contracts "/etc/sluice/contracts" }}{{ end -}}

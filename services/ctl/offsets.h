@@ -1,0 +1,65 @@
+// Where a pipeline's group is, what is recorded of it beside the results, and setting both.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/ctl/site.h"
+#include "services/processor/positions.h"
+
+namespace sluice::ctl {
+
+struct PartitionOffsets {
+  int32_t partition = 0;
+  int64_t log_begin = 0, log_end = 0;
+  int64_t committed = -1;  // -1: nothing
+  std::string metadata;    // the pipeline that committed it
+  std::optional<positions::v1::Position> recorded;
+  // Why a worker would not read on from there; empty: it would.
+  std::string problem;
+};
+
+struct GroupView {
+  processor::PositionSite site;
+  std::vector<PartitionOffsets> partitions;
+  std::vector<std::string> members;  // live ones
+  std::string former_id;             // of the raw topic, if it was created again since; else empty
+};
+
+// Asks the brokers. Changes nothing.
+absl::StatusOr<GroupView> LookAtGroup(const Site& site);
+
+struct OffsetChange {
+  int32_t partition = 0;
+  int64_t from = -1;  // committed until now; -1: nothing
+  int64_t to = 0;
+  bool exact = true;  // false: a lower bound; results of later records may be there already
+  std::string note;   // where `to` comes from, and what it means
+};
+
+// What each partition's results say, for those where group and record don't agree. Where nothing is
+// recorded and nothing committed, reads the internal streams and the quarantine for a lower bound.
+absl::StatusOr<std::vector<OffsetChange>> PlanRecovery(const Site& site, const GroupView& view);
+
+// `PARTITION=OFFSET`, with a number, `begin` or `end`; kInvalidArgument names what is wrong.
+absl::StatusOr<std::vector<OffsetChange>> PlanSet(const GroupView& view,
+                                                  const std::vector<std::string>& texts);
+
+struct SetOffsetsOptions {
+  std::string reason;
+  std::string trail;  // file of the audit log
+  // The pipeline that the group belonged to so far, where it isn't this one; empty: it is.
+  std::string take_over;
+};
+
+// Onto the audit log, then into the group, then beside the results; killed in between, processors
+// halt with both figures and it can be run again. kFailedPrecondition: the group has live members,
+// or belongs to another pipeline.
+absl::Status SetOffsets(const Site& site, const GroupView& view,
+                        const std::vector<OffsetChange>& changes, const SetOffsetsOptions& options);
+
+}  // namespace sluice::ctl

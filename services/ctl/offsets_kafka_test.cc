@@ -1,0 +1,197 @@
+// Where a pipeline reads on, on a real Kafka: a group whose offsets are gone or were moved, and one
+// that two pipelines share, publish nothing twice and lose nothing.
+#include "services/ctl/offsets.h"
+#include "services/ctl/pipeline_test.h"
+
+namespace sluice::ctl {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class OffsetsKafkaTest : public PipelineTest {
+ protected:
+  void SetUp() override {
+    PipelineTest::SetUp();
+    // A static member stays in the group for its session after it has stopped.
+    Rewrite(config(), "session_timeout_ms", "membership: dynamic, session_timeout_ms");
+    MakeTopics(2);
+  }
+  static void Rewrite(const std::string& file, const std::string& from, const std::string& to) {
+    std::string text = test_support::ReadFile(file);
+    ASSERT_NE(text.find(from), std::string::npos);
+    std::ofstream(file) << text.replace(text.find(from), from.size(), to);
+  }
+
+  // Until so many are in the stream that is given everything.
+  void Process(size_t in_all) {
+    auto process = StartProcessor();
+    ASSERT_TRUE(WaitForRecords("desk." + name_, in_all)) << LogTail();
+    Stop(*process);
+    ASSERT_EQ(ReadAll("desk." + name_).size(), in_all);
+  }
+  void LoseGroup() {
+    ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15),
+                                        [&] { return admin_->DeleteGroup(name_).ok(); }));
+  }
+  std::string Refusal() {
+    std::filesystem::remove(log());
+    auto process = StartProcessor();
+    auto ended = process->Wait(std::chrono::seconds(30));
+    EXPECT_TRUE(ended.ok()) << LogTail();
+    EXPECT_NE(ended.value_or(test_support::Exit{}), test_support::Exit{});
+    return test_support::ReadFile(log());
+  }
+  Ended Recover(std::vector<std::string> more = {}) {
+    std::vector<std::string> call = {"offsets", "recover"};
+    call.insert(call.end(), more.begin(), more.end());
+    return Ctl(call);
+  }
+  std::vector<std::string> Yes() const { return {"--yes", "--reason", "the test lost it"}; }
+};
+
+TEST_F(OffsetsKafkaTest, AGroupWhoseOffsetsAreGoneRefusesAndGoesOnExactlyOnceRecovered) {
+  Produce(20, "abc");
+  Process(20);
+  Ended agree = Ctl({"offsets", "list"});
+  EXPECT_EQ(agree.code, 0) << agree.out << agree.err;
+  LoseGroup();
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("nothing is committed"), HasSubstr("offsets recover")));
+  EXPECT_EQ(Ctl({"offsets", "list"}).code, 1);
+  Ended shown = Recover();
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.err, AllOf(HasSubstr("Nothing was changed"), Not(HasSubstr("not exact"))));
+  EXPECT_EQ(Ctl({"offsets", "list"}).code, 1) << "shown is not done";
+  EXPECT_EQ(Recover({"--yes"}).code, 2) << "without a reason";
+  Ended done = Recover(Yes());
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_EQ(Ctl({"offsets", "list"}).code, 0);
+  EXPECT_THAT(test_support::ReadFile(site_.trail),
+              AllOf(HasSubstr("\"BeginSetOffsets\""), HasSubstr("\"EndSetOffsets\""),
+                    HasSubstr("the test lost it")));
+  Produce(5, "abc");
+  Process(25);
+  Ended audit = Ctl({"audit"});
+  EXPECT_EQ(audit.code, 0) << audit.out;
+}
+
+TEST_F(OffsetsKafkaTest, AGroupThatSomebodySetHaltsWithBothFiguresUntilBothAgree) {
+  Produce(20, "abc");
+  Process(20);
+  std::vector<kafka::GroupOffset> begin = {{site_.raw(), 0, 0, ""}, {site_.raw(), 1, 0, ""}};
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15),
+                                      [&] { return admin_->SetGroupOffsets(name_, begin).ok(); }));
+  std::filesystem::remove(log());
+  auto process = StartProcessor();
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(20), [&] {
+    return test_support::ReadFile(log()).find("recorded up to offset") != std::string::npos;
+  })) << LogTail();
+  EXPECT_THAT(test_support::ReadFile(log()),
+              AllOf(HasSubstr("committed offset 0"), HasSubstr("halted")));
+  Ended live = Recover(Yes());
+  EXPECT_EQ(live.code, 2);
+  EXPECT_THAT(live.err, HasSubstr("live members"));
+  Stop(*process);
+  ASSERT_EQ(ReadAll("desk." + name_).size(), 20u) << "nothing is published twice";
+
+  EXPECT_EQ(Ctl({"offsets", "set", "7=0"}).code, 2);
+  EXPECT_EQ(Ctl({"offsets", "set", "0=999999"}).code, 2);
+  EXPECT_EQ(Ctl({"offsets", "set", "0"}).code, 2);
+  ASSERT_TRUE(
+      test_support::WaitUntil(std::chrono::seconds(15), [&] { return Recover(Yes()).code == 0; }));
+  Produce(5, "abc");
+  Process(25);
+  // A person may go back, and says so: then both are set.
+  std::vector<std::string> set = {"offsets", "set", "0=begin", "1=begin"};
+  Ended shown = Ctl(set);
+  EXPECT_THAT(shown.out, HasSubstr("published a second time"));
+  for (const std::string& word : Yes()) set.push_back(word);
+  ASSERT_TRUE(
+      test_support::WaitUntil(std::chrono::seconds(15), [&] { return Ctl(set).code == 0; }));
+  Process(50);
+}
+
+TEST_F(OffsetsKafkaTest, WithoutEitherALowerBoundIsFoundInTheResults) {
+  Produce(20, "abc");
+  Produce(4, "LONGCODE");
+  Process(20);
+  LoseGroup();
+  const std::string positions = processor::PositionsTopic(site_.config.pipeline());
+  ASSERT_TRUE(admin_->DeleteTopics({positions}).ok());
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    std::vector<kafka::NewTopic> again = {{positions, 1, 1, {{"cleanup.policy", "compact"}}}};
+    return admin_->CreateTopics(again).ok();
+  }));
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("holds results"), HasSubstr("offsets recover")));
+  Ended shown = Recover();
+  EXPECT_THAT(shown.err, HasSubstr("not exact"));
+  ASSERT_EQ(Recover(Yes()).code, 0);
+  Produce(1, "abc");
+  Process(21);
+}
+
+TEST_F(OffsetsKafkaTest, ASecondPipelineMustNotJoinTheGroupOfAnother) {
+  Produce(20, "abc");
+  auto first = StartProcessor();
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 20)) << LogTail();
+  // The same raw topic and the same group by mistake, other outputs.
+  std::filesystem::copy_file(config(), path("second.yaml"));
+  Rewrite(path("second.yaml"), "instance: " + name_, "instance: second");
+  Rewrite(path("second.yaml"), "topic: quarantine." + name_, "topic: quarantine.second." + name_);
+  Ended made = RunCtl({"topics", "apply", "--replication-factor", "1", "--min-insync-replicas", "1",
+                       "--config", path("second.yaml")},
+                      "", {});
+  ASSERT_NE(made.code, 2) << made.err;
+  auto second =
+      ChildProcess::Start({{Binary("processor/sluice-processor"), "--config", path("second.yaml")},
+                           {},
+                           path("second.log"),
+                           ""});
+  ASSERT_TRUE(second.ok());
+  auto ended = (*second)->Wait(std::chrono::seconds(30));
+  ASSERT_TRUE(ended.ok());
+  EXPECT_NE(*ended, test_support::Exit{});
+  EXPECT_THAT(test_support::ReadFile(path("second.log")),
+              HasSubstr("belongs to pipeline 'quarantine." + name_ + "'"));
+  Produce(20, "abc");
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 40)) << LogTail();
+  Stop(*first);
+  EXPECT_EQ(ReadAll("desk." + name_).size(), 40u);
+}
+
+TEST_F(OffsetsKafkaTest, PipelinesThatShareAGroupFromTheirFirstStartBothHalt) {
+  std::filesystem::copy_file(config(), path("second.yaml"));
+  Rewrite(path("second.yaml"), "instance: " + name_, "instance: second");
+  Rewrite(path("second.yaml"), "contract: test.Report", "name: second\n  contract: test.Report");
+  auto first = StartProcessor();
+  auto second =
+      ChildProcess::Start({{Binary("processor/sluice-processor"), "--config", path("second.yaml")},
+                           {},
+                           path("second.log"),
+                           ""});
+  ASSERT_TRUE(second.ok());
+  // One partition each: neither can see the other's name before both have committed.
+  for (ChildProcess* process : {first.get(), second->get()}) {
+    ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(30), [&] {
+      return process->Output().find("\"partitions\":1") != std::string::npos;
+    })) << process->Output();
+  }
+  Produce(40, "abc");
+  for (ChildProcess* process : {first.get(), second->get()}) {
+    EXPECT_TRUE(test_support::WaitUntil(std::chrono::seconds(30), [&] {
+      return process->Output().find("positions_refused") != std::string::npos;
+    })) << process->Output();
+  }
+  // What comes now is held, not published by one and missing for the other.
+  Produce(10, "abc");
+  for (ChildProcess* process : {first.get(), second->get()}) {
+    EXPECT_TRUE(test_support::WaitUntil(std::chrono::seconds(30), [&] {
+      return process->Output().find("halted") != std::string::npos;
+    })) << process->Output();
+  }
+  EXPECT_LE(ReadAll("desk." + name_).size(), 40u);
+}
+
+}  // namespace
+}  // namespace sluice::ctl

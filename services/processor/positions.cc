@@ -1,0 +1,456 @@
+#include "services/processor/positions.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "common/base/status.h"
+#include "common/base/strings.h"
+#include "common/kafka/reader.h"
+#include "common/telemetry/log.h"
+
+namespace sluice::processor {
+namespace {
+
+using kafka::CommittedPosition;
+using positions::v1::Position;
+using telemetry::Log;
+using telemetry::SafeText;
+using telemetry::Severity;
+
+constexpr int kAnswerMaxMs = 5'000;
+constexpr std::chrono::milliseconds kRetry(500);
+constexpr std::string_view kRecover =
+    "`sluicectl offsets list` shows them; `sluicectl offsets recover` sets the group to what is "
+    "recorded";
+
+template <typename Number>
+bool ParseNumber(std::string_view text, Number& out) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && !text.empty() && out >= 0;
+}
+
+absl::Status Refused(std::string text) { return absl::FailedPreconditionError(std::move(text)); }
+
+// What passes by itself.
+bool IsOutage(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsUnauthenticated(status);
+}
+
+}  // namespace
+
+std::string PipelineName(const config::v1::Pipeline& pipeline) {
+  return pipeline.name().empty() ? pipeline.quarantine().topic() : pipeline.name();
+}
+
+std::string PositionsTopic(const config::v1::Pipeline& pipeline) {
+  return pipeline.quarantine().topic() + ".positions";
+}
+
+bool IsPipelineName(std::string_view name) {
+  return !name.empty() && name.size() <= 249 &&
+         name.find_first_not_of(
+             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == name.npos;
+}
+
+std::string PositionKeyText(std::string_view pipeline, std::string_view topic_id,
+                            int32_t partition) {
+  return base::StrCat(pipeline, "/", topic_id, "/", partition);
+}
+
+absl::Status RecordedPositions::Add(std::string_view key, std::optional<std::string_view> value) {
+  auto damaged = [&] {
+    return absl::DataLossError(
+        "a record isn't a position; nothing is done on the word of such a topic");
+  };
+  std::string_view rest = key;
+  auto next = [&rest] {
+    size_t slash = std::min(rest.find('/'), rest.size());
+    std::string_view part = rest.substr(0, slash);
+    rest.remove_prefix(std::min(slash + 1, rest.size()));
+    return part;
+  };
+  std::string_view pipeline = next(), topic_id = next(), partition_text = next();
+  const bool begins = !rest.empty();
+  PositionKey at{std::string(topic_id)};
+  int64_t offset = 0;
+  if (pipeline.empty() || topic_id.empty() || !ParseNumber(partition_text, at.partition) ||
+      (begins && !ParseNumber(rest, offset)))
+    return damaged();
+  if (pipeline != pipeline_) return absl::OkStatus();
+  std::string bytes(value.value_or(""));
+  if (begins) {
+    positions::v1::VersionBegin begin;
+    if (value && !begin.ParseFromString(bytes)) return damaged();
+    if (value) {
+      versions_[at][offset] = begin.version();
+    } else {
+      versions_[at].erase(offset);
+    }
+    return absl::OkStatus();
+  }
+  Position position;
+  if (value && (!position.ParseFromString(bytes) || position.next_offset() < 0)) return damaged();
+  if (value) {
+    positions_[at] = std::move(position);
+  } else {
+    positions_.erase(at);
+  }
+  return absl::OkStatus();
+}
+
+const Position* RecordedPositions::Find(std::string_view topic_id, int32_t partition) const {
+  auto found = positions_.find(PositionKey{std::string(topic_id), partition});
+  return found == positions_.end() ? nullptr : &found->second;
+}
+
+std::map<int64_t, std::string> RecordedPositions::Versions(std::string_view topic_id,
+                                                           int32_t partition) const {
+  auto found = versions_.find(PositionKey{std::string(topic_id), partition});
+  return found == versions_.end() ? std::map<int64_t, std::string>() : found->second;
+}
+
+std::string RecordedPositions::FormerId(std::string_view topic, std::string_view topic_id) const {
+  std::string former;
+  for (const auto& [key, position] : positions_) {
+    if (position.topic() != topic) continue;
+    if (key.topic_id == topic_id) return "";
+    former = key.topic_id;
+  }
+  return former;
+}
+
+absl::Status PositionReader::ReadOn(kafka::Admin& admin) {
+  // A topic that was created again begins again, and so does what is known of it.
+  SLUICE_ASSIGN_OR_RETURN(std::string topic_id, admin.TopicId(options_.topic));
+  if (topic_id != topic_id_) {
+    recorded_ = RecordedPositions(options_.pipeline);
+    next_.clear();
+    topic_id_ = topic_id;
+  }
+  SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> ends, admin.LogEnds(options_.topic));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<kafka::PartitionRange> held, admin.Ranges(options_.topic));
+  next_.resize(ends.size(), 0);
+  std::vector<kafka::ReadRange> news;
+  for (const kafka::PartitionRange& range : held) {
+    auto at = static_cast<size_t>(range.partition);
+    if (at >= ends.size()) continue;
+    news.push_back({options_.topic, range.partition, std::max(next_[at], range.begin), ends[at]});
+  }
+  SLUICE_RETURN_IF_ERROR(
+      kafka::TopicReader(
+          {.connection = options_.connection, .idle_timeout_ms = options_.idle_timeout_ms})
+          .Read(news, [this](const kafka::ReadRecord& record) -> absl::Status {
+            absl::Status added = recorded_.Add(record.key.value_or(""), record.value);
+            if (added.ok()) return added;
+            return absl::Status(
+                added.code(), base::StrCat(record.topic, "/", record.partition, "/", record.offset,
+                                           ": ", base::View(added.message())));
+          }));
+  for (const kafka::ReadRange& range : news)
+    next_[static_cast<size_t>(range.partition)] = range.end;
+  return absl::OkStatus();
+}
+
+absl::Status ComparePosition(const PositionSite& site, const CommittedPosition& committed,
+                             const Position* recorded) {
+  std::string where = base::StrCat(committed.topic, "/", committed.partition);
+  if (!committed.metadata.empty() && committed.metadata != site.pipeline) {
+    return Refused(base::StrCat(
+        "group ", site.group, " belongs to ",
+        IsPipelineName(committed.metadata) ? base::StrCat("pipeline '", committed.metadata, "'")
+                                           : std::string("another program"),
+        ", which has committed ", where, "; this pipeline is '", site.pipeline,
+        "'. Give each pipeline its own kafka.group; if it is the same pipeline under another name, "
+        "set pipeline.name back"));
+  }
+  if (recorded != nullptr && recorded->group() != site.group) {
+    return Refused(base::StrCat(
+        "group ", recorded->group(), " has recorded positions of ", where, " as pipeline '",
+        site.pipeline, "', and this is group ", site.group,
+        ". If two pipelines share a quarantine topic, set pipeline.name in each; if the group was "
+        "renamed, `sluicectl offsets recover` sets the new group to what is recorded"));
+  }
+  if (recorded != nullptr && committed.offset < 0) {
+    return Refused(base::StrCat("nothing is committed for ", where, " in group ", site.group,
+                                ", but results are recorded up to offset ", recorded->next_offset(),
+                                ": the group's offsets expired or were deleted, and starting now "
+                                "would publish events again. ",
+                                kRecover));
+  }
+  if (recorded != nullptr && committed.offset != recorded->next_offset()) {
+    return Refused(base::StrCat(where, ": group ", site.group, " has committed offset ",
+                                committed.offset, ", but results are recorded up to offset ",
+                                recorded->next_offset(), ": somebody set the group's offset. ",
+                                kRecover,
+                                ", `sluicectl offsets set` sets both to where you want to go on"));
+  }
+  if (recorded == nullptr && committed.offset >= 0 && !committed.metadata.empty()) {
+    return Refused(base::StrCat(
+        where, ": pipeline '", site.pipeline, "' has committed offset ", committed.offset,
+        ", but nothing is recorded beside its results: the positions topic was deleted or created "
+        "again. `sluicectl offsets recover` records what can be known"));
+  }
+  return absl::OkStatus();
+}
+
+PositionRecorder::At* PositionRecorder::Find(int32_t partition) {
+  for (At& at : at_) {
+    if (at.partition == partition) return &at;
+  }
+  return nullptr;
+}
+
+void PositionRecorder::Begin(std::span<const CommittedPosition> from,
+                             const RecordedPositions& recorded) {
+  at_.clear();
+  for (const CommittedPosition& position : from) {
+    At& at = at_.emplace_back();
+    at.partition = position.partition;
+    at.next = at.written = position.offset;
+    const Position* known = recorded.Find(site_.topic_id, position.partition);
+    if (known != nullptr) at.version = at.written_version = known->version();
+  }
+}
+
+bool PositionRecorder::Resume(std::span<const CommittedPosition> positions) {
+  for (const CommittedPosition& position : positions) {
+    At* at = Find(position.partition);
+    if (at == nullptr || (!position.metadata.empty() && position.metadata != site_.pipeline) ||
+        (position.offset != at->next && position.offset != at->written))
+      return false;
+  }
+  for (const CommittedPosition& position : positions) {
+    At& at = *Find(position.partition);
+    if (position.offset == at.written) at.version = at.written_version;
+    at.next = at.written = position.offset;
+    at.written_version = at.version;
+  }
+  return true;
+}
+
+absl::Status PositionRecorder::Write(std::span<const stream::Position> next,
+                                     std::string_view version, stream::Output& output) {
+  for (const stream::Position& position : next) {
+    At* at = Find(position.partition);
+    if (at == nullptr) {
+      at = &at_.emplace_back();
+      at->partition = position.partition;
+    }
+    key_.clear();
+    base::StrAppend(key_, site_.pipeline, "/", site_.topic_id, "/", position.partition);
+    const size_t key_size = key_.size();
+    if (at->version != version) {
+      positions::v1::VersionBegin begin;
+      begin.set_version(version.data(), version.size());
+      begin.SerializeToString(&value_);
+      base::StrAppend(key_, "/", std::max<int64_t>(at->next, 0));
+      SLUICE_RETURN_IF_ERROR(output.Produce({.topic = topic_, .key = key_, .value = value_}));
+      key_.resize(key_size);
+    }
+    position_.set_next_offset(position.offset);
+    position_.set_topic(site_.topic);
+    position_.set_group(site_.group);
+    position_.set_version(version.data(), version.size());
+    position_.SerializeToString(&value_);
+    SLUICE_RETURN_IF_ERROR(output.Produce({.topic = topic_, .key = key_, .value = value_}));
+    at->written = position.offset;
+    at->written_version = version;
+  }
+  return absl::OkStatus();
+}
+
+void PositionRecorder::Committed() {
+  for (At& at : at_) {
+    at.next = at.written;
+    if (at.version != at.written_version) at.version = at.written_version;
+  }
+}
+
+PositionGuard::PositionGuard(Options options)
+    : options_(std::move(options)),
+      reader_({options_.connection, options_.positions_topic, options_.site.pipeline,
+               options_.idle_timeout_ms}) {}
+
+PositionGuard::~PositionGuard() {
+  {
+    base::MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PositionGuard::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+absl::Status PositionGuard::Foreign(kafka::Admin& admin) const {
+  SLUICE_ASSIGN_OR_RETURN(auto all, admin.GroupOffsets(options_.site.group));
+  for (const kafka::GroupOffset& at : all) {
+    if (at.metadata.empty() || at.metadata == options_.site.pipeline) continue;
+    return ComparePosition(options_.site, {at.topic, at.partition, at.offset, at.metadata},
+                           nullptr);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PositionGuard::CheckAtStart() {
+  const PositionSite& site = options_.site;
+  SLUICE_ASSIGN_OR_RETURN(admin_, kafka::Admin::Create(options_.connection));
+  absl::Status read = reader_.ReadOn(*admin_);
+  if (absl::IsNotFound(read)) {
+    return absl::NotFoundError(base::StrCat(
+        "topic ", options_.positions_topic,
+        " is missing, which records where the pipeline is: `sluicectl topics apply` creates it"));
+  }
+  SLUICE_RETURN_IF_ERROR(read);
+  SLUICE_RETURN_IF_ERROR(Foreign(*admin_));
+  const RecordedPositions& recorded = reader_.recorded();
+  if (std::string former = recorded.FormerId(site.topic, site.topic_id); !former.empty()) {
+    return Refused(
+        base::StrCat("topic ", site.topic, " was deleted and created again (id ", former, " then, ",
+                     site.topic_id,
+                     " now): what was in the old one and has no result is lost. To begin with "
+                     "the new one, `sluicectl offsets recover --yes`"));
+  }
+  SLUICE_ASSIGN_OR_RETURN(auto all, admin_->GroupOffsets(site.group));
+  std::map<int32_t, kafka::GroupOffset> committed;
+  for (kafka::GroupOffset& at : all) {
+    if (at.topic == site.topic) committed.emplace(at.partition, std::move(at));
+  }
+  bool any_recorded = false;
+  for (const auto& [key, position] : recorded.all()) {
+    if (key.topic_id != site.topic_id) continue;
+    any_recorded = true;
+    // What differs is for the worker that is given the partition: it halts, and can be resumed.
+    auto at = committed.find(key.partition);
+    if (at == committed.end() || position.group() != site.group) {
+      SLUICE_RETURN_IF_ERROR(ComparePosition(
+          site, {site.topic, key.partition, at == committed.end() ? -1 : at->second.offset, ""},
+          &position));
+    }
+  }
+  if (any_recorded) return absl::OkStatus();
+  if (!committed.empty()) {
+    // From before positions were recorded, or set by a person before the first start.
+    bool named = std::any_of(committed.begin(), committed.end(),
+                             [](const auto& at) { return !at.second.metadata.empty(); });
+    if (!named) {
+      Log(Severity::kWarning, "positions_adopted",
+          {{"group", SafeText(site.group)},
+           {"partitions", static_cast<int64_t>(committed.size())}});
+    }
+    return absl::OkStatus();
+  }
+  for (const std::string& topic : options_.outputs) {
+    SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> ends, admin_->LogEnds(topic));
+    if (std::all_of(ends.begin(), ends.end(), [](int64_t end) { return end == 0; })) continue;
+    return Refused(base::StrCat(
+        "topic ", topic, " holds results, but group ", site.group,
+        " has committed nothing and nothing is recorded of pipeline '", site.pipeline,
+        "': starting at the first record would publish events again. `sluicectl offsets recover` "
+        "finds a lower bound in the results; `sluicectl offsets set` sets the positions"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PositionGuard::Ask(bool read) {
+  if (admin_ == nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(admin_, kafka::Admin::Create(options_.connection, kAnswerMaxMs));
+  }
+  absl::Status foreign = Foreign(*admin_);
+  if (!foreign.ok() && !absl::IsFailedPrecondition(foreign)) return foreign;
+  SLUICE_ASSIGN_OR_RETURN(std::string id, admin_->TopicId(options_.site.topic));
+  if (foreign.ok() && id != options_.site.topic_id) {
+    foreign = Refused(base::StrCat(
+        "topic ", options_.site.topic, " was deleted and created again (id ",
+        options_.site.topic_id, " then, ", id,
+        " now): what was in the old one and has no result is lost. Restart the processors and see "
+        "what they say"));
+  }
+  Refuse(std::move(foreign));
+  return read ? reader_.ReadOn(*admin_) : absl::OkStatus();
+}
+
+void PositionGuard::Refuse(absl::Status why) {
+  base::MutexLock lock(mutex_);
+  if (!why.ok() && refusal_.ok())
+    Log(Severity::kError, "positions_refused", {{"reason", SafeText(base::View(why.message()))}});
+  refused_ = !why.ok();
+  refusal_ = std::move(why);
+}
+
+absl::Status PositionGuard::refusal() const {
+  if (!refused_.load(std::memory_order_relaxed)) [[likely]]
+    return absl::OkStatus();
+  base::MutexLock lock(mutex_);
+  return refusal_;
+}
+
+void PositionGuard::Run() {
+  bool failed = false;
+  while (true) {
+    uint64_t asked = 0;
+    bool read = false;
+    {
+      base::MutexLock lock(mutex_);
+      if (failed) lock.WaitFor(changed_, kRetry, [this] { return stop_; });
+      lock.WaitFor(changed_, options_.interval, [this] { return stop_ || asked_ > answered_; });
+      if (stop_) return;
+      asked = asked_;
+      read = asked_ > answered_;
+    }
+    absl::Status answer = Ask(read);
+    failed = !answer.ok();
+    if (failed) {
+      admin_.reset();
+      Log(Severity::kWarning, "positions_unknown",
+          {{"reason", SafeText(base::View(answer.message()))}});
+    }
+    // Until the brokers are back there is no answer, as there are no records.
+    if (!read || IsOutage(answer)) continue;
+    base::MutexLock lock(mutex_);
+    answered_ = asked;
+    answer_ = std::move(answer);
+    recorded_ = std::make_shared<const RecordedPositions>(reader_.recorded());
+  }
+}
+
+std::optional<absl::Status> PositionGuard::Check(std::span<const CommittedPosition> positions,
+                                                 PositionRecorder& recorder) {
+  if (!refused_ && recorder.ticket_ == 0 && recorder.Resume(positions)) return absl::OkStatus();
+  // What is recorded is compared with what was committed before and after it was read: if that
+  // moved, another member was still at it.
+  std::vector<std::pair<int32_t, int64_t>> asked;
+  for (const CommittedPosition& position : positions)
+    asked.emplace_back(position.partition, position.offset);
+  absl::Status answer;
+  std::shared_ptr<const RecordedPositions> recorded;
+  {
+    base::MutexLock lock(mutex_);
+    if (recorder.ticket_ == 0 || recorder.asked_ != asked) {
+      recorder.asked_ = std::move(asked);
+      recorder.ticket_ = ++asked_;
+      changed_.notify_all();
+    }
+    if (answered_ < recorder.ticket_) return std::nullopt;
+    recorder.ticket_ = 0;
+    answer = answer_;
+    if (answer.ok()) answer = refusal_;
+    recorded = recorded_;
+  }
+  if (absl::IsDeadlineExceeded(answer)) {
+    return absl::FailedPreconditionError(
+        base::StrCat("topic ", options_.positions_topic,
+                     " can't be read to its end: ", base::View(answer.message())));
+  }
+  if (!answer.ok()) return answer;
+  for (const CommittedPosition& position : positions) {
+    SLUICE_RETURN_IF_ERROR(ComparePosition(
+        options_.site, position, recorded->Find(options_.site.topic_id, position.partition)));
+  }
+  recorder.Begin(positions, *recorded);
+  return absl::OkStatus();
+}
+
+}  // namespace sluice::processor

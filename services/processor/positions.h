@@ -1,0 +1,188 @@
+// Where a pipeline is, recorded beside its results: a group whose offsets expired, were deleted or
+// were set by somebody is noticed, and so is a group that two pipelines share.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/mutex.h"
+#include "common/kafka/admin.h"
+#include "common/kafka/source.h"
+#include "common/stream/transform.h"
+#include "sluice/config/v1/processor.pb.h"
+#include "sluice/positions/v1/position.pb.h"
+
+namespace sluice::processor {
+
+// What the group's offsets, the recorded positions and the metrics know a pipeline by: its
+// `name`, or else its quarantine topic's.
+std::string PipelineName(const config::v1::Pipeline& pipeline);
+// The compacted topic beside the quarantine.
+std::string PositionsTopic(const config::v1::Pipeline& pipeline);
+// Whether a configured `name` may stand in keys.
+bool IsPipelineName(std::string_view name);
+
+struct PositionKey {
+  std::string topic_id;
+  int32_t partition = 0;
+  auto operator<=>(const PositionKey&) const = default;
+};
+std::string PositionKeyText(std::string_view pipeline, std::string_view topic_id,
+                            int32_t partition);
+
+// What the topic says of one pipeline.
+class RecordedPositions {
+ public:
+  explicit RecordedPositions(std::string pipeline) : pipeline_(std::move(pipeline)) {}
+
+  // A record of the topic, in its order. kDataLoss: it isn't a position.
+  absl::Status Add(std::string_view key, std::optional<std::string_view> value);
+
+  // nullptr: nothing is recorded.
+  const positions::v1::Position* Find(std::string_view topic_id, int32_t partition) const;
+  const std::map<PositionKey, positions::v1::Position>& all() const { return positions_; }
+  // By first offset, which version judged from there on.
+  std::map<int64_t, std::string> Versions(std::string_view topic_id, int32_t partition) const;
+  // An id under which this topic was read before, if it has been created again since; empty: none.
+  std::string FormerId(std::string_view topic, std::string_view topic_id) const;
+
+ private:
+  std::string pipeline_;
+  std::map<PositionKey, positions::v1::Position> positions_;
+  std::map<PositionKey, std::map<int64_t, std::string>> versions_;
+};
+
+// Reads on in the topic, behind what is read already. Single-threaded.
+class PositionReader {
+ public:
+  struct Options {
+    kafka::ConnectionOptions connection;
+    std::string topic, pipeline;
+    int idle_timeout_ms = 30'000;  // for an open transaction's end
+  };
+  explicit PositionReader(Options options)
+      : options_(std::move(options)), recorded_(options_.pipeline) {}
+
+  // To where the topic ends now, past open transactions: whatever was written before the call is in
+  // recorded(). kNotFound: there is no such topic.
+  absl::Status ReadOn(kafka::Admin& admin);
+  const RecordedPositions& recorded() const { return recorded_; }
+
+ private:
+  const Options options_;
+  RecordedPositions recorded_;
+  std::vector<int64_t> next_;  // by partition
+  std::string topic_id_;
+};
+
+// Whose group, of which topic.
+struct PositionSite {
+  std::string pipeline, group, topic, topic_id;
+};
+
+// Whether a worker may read on from what is committed, by what is recorded (nullptr: nothing is).
+// kFailedPrecondition says what doesn't agree, with both figures, and what to do. OK also where
+// neither is known, and where offsets without metadata are taken over from before positions were
+// recorded.
+absl::Status ComparePosition(const PositionSite& site, const kafka::CommittedPosition& committed,
+                             const positions::v1::Position* recorded);
+
+// Of one worker: writes where it is into its transactions. Single-threaded, like the worker.
+class PositionRecorder {
+ public:
+  // `topic`: the index of the positions topic among the transaction's.
+  PositionRecorder(PositionSite site, size_t topic) : site_(std::move(site)), topic_(topic) {}
+
+  // Partitions were given to the worker, from these positions on, after what is recorded of them.
+  void Begin(std::span<const kafka::CommittedPosition> from, const RecordedPositions& recorded);
+  // After a transaction whose end may not be known: whether the worker's own transactions have left
+  // these positions. If so it goes on from them.
+  bool Resume(std::span<const kafka::CommittedPosition> positions);
+  // In the open transaction: `version` judged what lies before `next`.
+  absl::Status Write(std::span<const stream::Position> next, std::string_view version,
+                     stream::Output& output);
+  void Committed();
+
+ private:
+  friend class PositionGuard;
+  struct At {
+    int32_t partition = 0;
+    int64_t next = -1, written = -1;       // committed; of the open or the last transaction
+    std::string version, written_version;  // likewise
+  };
+  At* Find(int32_t partition);
+
+  const PositionSite site_;
+  const size_t topic_;
+  std::vector<At> at_;
+  std::string key_, value_;
+  positions::v1::Position position_;
+  // The question that PositionGuard was asked, 0: none; and the committed offsets it was asked
+  // about, by partition.
+  uint64_t ticket_ = 0;
+  std::vector<std::pair<int32_t, int64_t>> asked_;
+};
+
+// Compares what is committed with what is recorded, for all workers of a process. Questions to the
+// brokers are asked on a thread of its own: a worker that waits for an answer keeps polling.
+class PositionGuard {
+ public:
+  struct Options {
+    kafka::ConnectionOptions connection;
+    PositionSite site;
+    std::string positions_topic;
+    std::vector<std::string> outputs;  // clean topics and quarantine
+    int idle_timeout_ms = 30'000;
+    // How often the group's offsets are looked at for another pipeline's name.
+    std::chrono::milliseconds interval{5'000};
+  };
+  explicit PositionGuard(Options options);
+  ~PositionGuard();
+
+  // Before the group is joined; waits for the brokers. kFailedPrecondition: this pipeline must not
+  // join, and what to do.
+  absl::Status CheckAtStart();
+  void Start();
+
+  // PositionCheck of the worker with this recorder.
+  std::optional<absl::Status> Check(std::span<const kafka::CommittedPosition> positions,
+                                    PositionRecorder& recorder);
+  // Why no worker may go on; OK: nothing is known against it. Costs a branch as long as it is OK.
+  absl::Status refusal() const;
+
+ private:
+  void Run();
+  // What the brokers say now, into recorded_ and refusal_.
+  absl::Status Ask(bool read);
+  absl::Status Foreign(kafka::Admin& admin) const;
+  void Refuse(absl::Status why);
+
+  const Options options_;
+  PositionReader reader_;                // of whoever asks: start-up, then the thread
+  std::unique_ptr<kafka::Admin> admin_;  // likewise; null after a failure
+  std::atomic<bool> refused_ = false;
+  mutable base::Mutex mutex_;
+  std::condition_variable changed_;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t asked_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t answered_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status answer_ ABSL_GUARDED_BY(mutex_);
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const RecordedPositions> recorded_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace sluice::processor

@@ -5,6 +5,7 @@
 #include "common/base/testing.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "services/pseudonymiser/bulk.h"
+#include "tests/fuzz/planted.h"
 
 using namespace sluice;
 
@@ -25,5 +26,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   pseudonymiser::v1::PseudonymiseResponse response;
   pseudonymiser::WriteAnswer(batch, answer, *targets, response);
   if (response.blocks().size() != request.targets().size() * 16) std::abort();
+  fuzz::Planted(batch.values().size() == 5 && batch.has_texts());
   return 0;
 }

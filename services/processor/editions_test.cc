@@ -500,6 +500,59 @@ TEST_F(EditionsTest, AnEventWaitsForItsRowUntilAnEditionHasItOrTheWaitIsOver) {
   EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_events_in_total 3\n"));
 }
 
+TEST_F(EditionsTest, AChunkThatWasDroppedDoesNotShortenTheNextOnesWait) {
+  WriteText(config_,
+            Replaced(ReadText(config_), "on_missing: keep", "on_missing: wait, wait_ms: 60000"));
+  WriteText(sets_, Replaced(ReadText(sets_), "E09000007,", "E99000007,"));
+  base::ManualClock clock;
+  Start(0ms, &clock);
+  EngineTransform& transform = *transforms_[0];
+  auto process = [&](int64_t offset) {
+    base::InputRecord record;
+    record.topic = "raw.stops";
+    record.offset = offset;
+    record.value = kEvent;
+    record.timestamp_ms = clock.UnixMillis() + 1'000'000'000;
+    Records records;
+    return transform.Process({&record, 1}, records);
+  };
+  EXPECT_TRUE(absl::IsUnavailable(process(1)));
+  clock.Advance(60s);
+  EXPECT_TRUE(absl::IsUnavailable(process(2))) << "another chunk is at hand";
+  clock.Advance(59s);
+  transform.Assigned();
+  EXPECT_TRUE(absl::IsUnavailable(process(2)));
+  clock.Advance(60s);
+  EXPECT_EQ(process(2), absl::OkStatus());
+}
+
+TEST_F(EditionsTest, ARecordThatATopicRefusesGoesToQuarantineOnce) {
+  Start();
+  EngineTransform& transform = *transforms_[0];
+  const size_t quarantine =
+      static_cast<size_t>(editions_->current().setup->config.pipeline().streams_size());
+  stream::Position refused{"raw.stops", 0, 5};
+  EXPECT_FALSE(transform.Refused(refused, quarantine)) << "it can't go elsewhere";
+  EXPECT_TRUE(transform.Refused(refused, 0));
+  EXPECT_FALSE(transform.Refused(refused, 1)) << "it isn't written there any more";
+  for (int64_t offset : {4, 5}) {
+    base::InputRecord record;
+    record.topic = "raw.stops";
+    record.offset = offset;
+    record.value = kEvent;
+    Records records;
+    ASSERT_EQ(transform.Process({&record, 1}, records), absl::OkStatus());
+    ASSERT_EQ(transform.Finish(records), absl::OkStatus());
+    transform.Committed();
+    auto quarantined = std::count_if(
+        records.headers.begin(), records.headers.end(), [](const std::string& headers) {
+          return headers.find("sluice-reason=sluice.output_refused") != std::string::npos;
+        });
+    EXPECT_EQ(quarantined, offset == 5 ? 1 : 0);
+    EXPECT_EQ(records.values.size() == 1, offset == 5);
+  }
+}
+
 class PinnedEditionsTest : public EditionsTest {
  protected:
   // A worker of a pipeline with a control topic, whose set has had two versions.
@@ -585,6 +638,26 @@ TEST_F(PinnedEditionsTest, AVersionThatIsNotKeptIsWaitedForAndNothingIsProduced)
   }));
   EXPECT_THAT(records.values, ElementsAre());
   EXPECT_THAT(registry_.Serialize(), HasSubstr("pin_waits_total{reason=\"version\"}"));
+}
+
+TEST_F(PinnedEditionsTest, TriesThatAreRepeatedUseNoOlderEditionUp) {
+  log_.Pin(0, 0, 0, first_);
+  log_.Pin(0, 9, 0, second_);
+  log_.Pin(1, 0, 0, "0000");
+  log_.Pin(1, 9, 0, second_);
+  Records records;
+  absl::Status processed;
+  ASSERT_TRUE(test_support::WaitUntil(20s, [&] {
+    processed = Process({{0, 1}}, records);
+    return !absl::IsUnavailable(processed);
+  }));
+  ASSERT_EQ(processed, absl::OkStatus());
+  worker_->Committed();
+  for (int i = 0; i < 200; ++i) {
+    absl::Status waits = Process({{1, 1}}, records);
+    ASSERT_TRUE(absl::IsUnavailable(waits)) << waits;
+  }
+  EXPECT_EQ(Process({{0, 2}}, records), absl::OkStatus()) << "its edition is still there";
 }
 
 TEST_F(PinnedEditionsTest, TheTopicIsReadAfterAnAssignmentAndAfterAnAbort) {

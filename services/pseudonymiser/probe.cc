@@ -46,7 +46,7 @@ Probe::Probe(telemetry::Registry& registry)
           {"sluice_key_epoch", "The epoch that makes a domain's new pseudonyms.", {"domain"}})),
       epoch_begun_(registry.GaugeFamily(
           {"sluice_key_epoch_begun_timestamp_seconds",
-           "When the epoch that makes a domain's new pseudonyms was begun; 0: nobody knows.",
+           "When the epoch that makes a domain's new pseudonyms was begun. Absent if unknown.",
            {"domain"}})),
       reads_(registry.CounterFamily({"sluice_pseudonymiser_reads_total",
                                      "Changed files that were read while it runs.",
@@ -58,12 +58,22 @@ Probe::Probe(telemetry::Registry& registry)
       lines_(registry.NewCounter("sluice_audit_lines_total", "Lines written to the audit trail.")),
       write_failures_(registry.NewCounter("sluice_audit_write_failures_total",
                                           "Lines that couldn't be written to the audit trail.")),
-      unpublished_(registry.NewGauge("sluice_audit_unpublished_bytes",
-                                     "What of the audit trail isn't in its topic yet.")),
+      unpublished_(registry.GaugeFamily(
+          {"sluice_audit_unpublished_bytes",
+           "Bytes of the audit trail that aren't in its topic yet. Absent if unknown.",
+           {}})),
       publish_failures_(registry.NewCounter("sluice_audit_publish_failures_total",
                                             "Tries to publish the audit trail that failed.")),
       memory_locked_(registry.NewGauge("sluice_memory_locked",
                                        "1: keys can't be swapped out; 0: they could be.")) {}
+
+void Probe::Unpublished(std::optional<uint64_t> bytes) {
+  if (bytes) {
+    unpublished_.With({}).Set(static_cast<double>(*bytes));
+  } else {
+    unpublished_.RemoveAll();
+  }
+}
 
 void Probe::Called(std::string_view method, const grpc::Status& status,
                    std::chrono::steady_clock::duration took) {

@@ -47,7 +47,8 @@ class Probe {
   void PolicyRead(const absl::Status& status);
 
   void Recorded(bool written);
-  void Unpublished(uint64_t bytes) { unpublished_.Set(static_cast<double>(bytes)); }
+  // nullopt: it isn't known.
+  void Unpublished(std::optional<uint64_t> bytes);
   void PublishFailed() { publish_failures_.Add(); }
   void MemoryLocked(bool locked) { memory_locked_.Set(locked ? 1 : 0); }
 
@@ -66,7 +67,7 @@ class Probe {
   telemetry::Family<telemetry::Gauge> read_refused_;
   telemetry::Counter lines_;
   telemetry::Counter write_failures_;
-  telemetry::Gauge unpublished_;
+  telemetry::Family<telemetry::Gauge> unpublished_;
   telemetry::Counter publish_failures_;
   telemetry::Gauge memory_locked_;
 };

@@ -263,7 +263,11 @@ void PseudonymiserProcess::Collect() {
   std::error_code missing;
   const uint64_t size = std::filesystem::file_size(chain_->path(), missing);
   const uint64_t published = forwarder_->published();
-  probe_.Unpublished(missing || size < published ? 0 : size - published);
+  if (missing || size < published) {
+    probe_.Unpublished(std::nullopt);
+  } else {
+    probe_.Unpublished(size - published);
+  }
 }
 
 void PseudonymiserProcess::Stop() {

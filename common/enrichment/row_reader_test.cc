@@ -196,7 +196,7 @@ TEST(RowReader, AMemberThatNoRowHasIsRefusedAsAColumnThatAFileLacks) {
   EXPECT_THAT(
       ErrorOf(kSchema, Features({R"({"properties":{"code":"A","title":"one"}})"}), ReadGeoJson),
       HasSubstr("no row has 'Label'"));
-  EXPECT_THAT(ErrorOf(kSchema, "code,title\nA,one\n", ReadCsv), HasSubstr("no column 'Label'"));
+  EXPECT_THAT(ErrorOf(kSchema, "code,title\nA,one\n", ReadCsv), HasSubstr("is named 'Label'"));
   // Some may leave it out, and null says that there is none.
   EXPECT_TRUE(
       RowsFromText(kSchema, "{\"code\":\"A\"}\n{\"code\":\"B\",\"Label\":null}\n", ReadJsonLines)

@@ -361,7 +361,12 @@ std::string Schema::KeyForPeople(std::span<const Value> row) const {
 
 std::string Schema::KeyText(std::span<const Value> row) const {
   constexpr size_t kBytesMax = 64;
-  if (kind() != SchemaProto::area && kind() != SchemaProto::nearest) return "";
+  // Undecided ones are shown of areas and places only.
+  const bool on_the_map = kind() == SchemaProto::area || kind() == SchemaProto::nearest;
+  for (const KeyPart& part : key_) {
+    const contract::Classification& is = columns_[part.column].classification;
+    if (is.classified() || !(is.not_personal || on_the_map)) return "";
+  }
   std::string key;
   for (const KeyPart& part : key_) {
     const Value& value = row[part.column];

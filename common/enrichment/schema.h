@@ -99,8 +99,9 @@ class Schema {
   // areas, and but what the event named itself (the key, where it isn't what is asked for) or what
   // bounds the row.
   std::vector<size_t> PublishedColumns() const;
-  // A row's key for people; empty where it has none yet, or where it may be of a person: only areas
-  // and places on the map are known by what may stand in a message.
+  // A row's key for people; empty where it has none yet, or where it may be of a person: a key is
+  // shown if each of its columns is not_personal, or if it is an area's or a place's and none is
+  // classified.
   std::string KeyText(std::span<const event::Value> row) const;
   // The same as ` (key W12)`.
   std::string KeyForPeople(std::span<const event::Value> row) const;

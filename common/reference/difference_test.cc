@@ -65,6 +65,31 @@ TEST(Difference, OfASetThatMayBeOfPeopleShowsNoKey) {
   EXPECT_THAT(difference->added_keys(), IsEmpty());
 }
 
+TEST(Difference, AKeyThatIsNotPersonalIsShownAndAClassifiedOneIsNot) {
+  auto keys = [](std::string_view schema, std::string_view header) {
+    auto read = [&](std::string_view rows) {
+      auto made = enrichment::RowsFromText(schema, base::StrCat(header, "\n", rows));
+      EXPECT_TRUE(made.ok()) << made.status();
+      return *made;
+    };
+    auto difference = Difference(*read("a,1,1\n"), *read("a,1,1\nb,1,1\n"));
+    EXPECT_TRUE(difference.ok()) << difference.status();
+    return std::vector<std::string>(difference->added_keys().begin(),
+                                    difference->added_keys().end());
+  };
+  EXPECT_THAT(keys("columns {name: 'code' not_personal: true} key {column: 'code'}", "code,x,y"),
+              ElementsAre("b"));
+  EXPECT_THAT(
+      keys("columns {name: 'name' identifier: PERSON_NAME} key {column: 'name'}", "name,x,y"),
+      IsEmpty());
+  // Also on the map.
+  EXPECT_THAT(keys("kind: nearest columns {name: 'name' identifier: PERSON_NAME} columns {name: "
+                   "'lat' type: number} columns {name: 'long' type: number} key {column: 'name'} "
+                   "point {latitude: 'lat' longitude: 'long' max_metres: 500}",
+                   "name,lat,long"),
+              IsEmpty());
+}
+
 TEST(Difference, VersionsOfTwoSchemasAreNotCompared) {
   auto other = enrichment::RowsFromText("columns {name: 'id'} key {column: 'id'}", "id\na\n");
   EXPECT_THAT(Difference(*Places("a,x,1,1\n"), **other).status().ToString(),

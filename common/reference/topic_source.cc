@@ -69,6 +69,10 @@ absl::StatusOr<TopicSource::State> TopicSource::Look() {
     }
     State state;
     SLUICE_ASSIGN_OR_RETURN(state.id, admin_->TopicId(config_.name()));
+    // A client goes on with the leaders that it knows of a topic by this name.
+    if (std::exchange(admin_id_, state.id) != state.id) {
+      SLUICE_ASSIGN_OR_RETURN(admin_, kafka::Admin::Create(connection_, kAnswerMs));
+    }
     if (interrupt_->raised()) return absl::CancelledError("interrupted");
     SLUICE_ASSIGN_OR_RETURN(state.ranges, admin_->Ranges(config_.name()));
     return state;

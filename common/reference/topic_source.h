@@ -71,6 +71,7 @@ class TopicSource final : public Source {
   const Store store_;
   const std::shared_ptr<const Interrupt> interrupt_;
   std::unique_ptr<kafka::Admin> admin_;  // null: none yet, or none after an error
+  std::string admin_id_;                 // of the topic that admin_ knows
   std::string id_;                       // of what was read
   std::map<int32_t, int64_t> next_;      // by partition, the offset that is to be read next
   std::map<std::string, Row> rows_;      // by key

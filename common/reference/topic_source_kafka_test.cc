@@ -52,7 +52,11 @@ class TopicSourceKafkaTest : public ::testing::Test {
               std::vector<kafka::NewTopic>{{topic_, 2, 1, {{"cleanup.policy", policy_}}}})
           .ok();
     }));
-    EXPECT_NE(*(*kafka::Admin::Create(connection_))->TopicId(topic_), before);
+    // The brokers hear of it one after the other.
+    ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(30), [&] {
+      auto id = (*kafka::Admin::Create(connection_))->TopicId(topic_);
+      return id.ok() && *id != before;
+    }));
     // A writer knows a topic's partitions by their leaders' epochs.
     auto writer = kafka::TopicWriter::Create({connection_});
     ASSERT_TRUE(writer.ok()) << writer.status();

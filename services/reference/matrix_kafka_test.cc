@@ -73,6 +73,11 @@ class TopicHolder final : public MatrixSource {
           ->CreateTopics(std::vector<kafka::NewTopic>{{"s", 2, 1, {{"cleanup.policy", "compact"}}}})
           .ok();
     }));
+    // The broker hears of it a moment later.
+    ASSERT_TRUE(test_support::WaitUntil(30s, [&] {
+      auto id = (*kafka::Admin::Create(connection_))->TopicId("s");
+      return id.ok() && std::exchange(id_, *id) != *id;
+    }));
     auto writer = kafka::TopicWriter::Create({connection_});
     ASSERT_TRUE(writer.ok()) << writer.status();
     writer_ = *std::move(writer);
@@ -83,6 +88,7 @@ class TopicHolder final : public MatrixSource {
   kafka::ConnectionOptions connection_;
   std::unique_ptr<kafka::TopicWriter> writer_;
   size_t rows_ = 0;
+  std::string id_;
 };
 
 TEST(ChangeMatrixKafkaTest, OfTopics) {

@@ -120,7 +120,7 @@ inline std::vector<MatrixChange> MatrixChanges() {
        }},
       {"a column twice",
        Verdict::kRefused,
-       {"twice|two columns are named 'label'|named 'label'"},
+       {"twice|have one name|named 'label'"},
        [](MatrixData& data) { data.label_twice = true; }},
       {"a type changed",
        Verdict::kRefused,

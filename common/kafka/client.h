@@ -27,6 +27,7 @@ using ErrorCode = int;
 
 // Not offsets of records; the numbers are librdkafka's.
 inline constexpr int64_t kOffsetBeginning = -2;
+inline constexpr int64_t kOffsetEnd = -1;
 inline constexpr int64_t kOffsetUnknown = -1001;
 
 struct PartitionOffset {

@@ -264,26 +264,25 @@ SourceEvent KafkaSource::TakeFault() {
 }
 
 // The offsets of a topic that is gone say nothing of the one that has its name now.
-bool KafkaSource::Accept(const PartitionOffsets& positions) {
+absl::Status KafkaSource::Accept(const PartitionOffsets& committed) {
   base::MutexLock lock(mutex_);
-  for (const PartitionOffset& at : positions) {
+  for (const PartitionOffset& at : committed) {
     Topic& topic = topics_[at.topic];
     auto stale = topic.stale.find(at.partition);
     if (!topic.told || stale == topic.stale.end() || at.offset != stale->second || at.offset <= 0)
       continue;
-    fault_ = stream::Unreadable{absl::DataLossError(base::StrCat(
+    return absl::DataLossError(base::StrCat(
         "topic ", at.topic, " was deleted and made again, and the group still stands at ",
         at.offset, " of partition ", at.partition,
-        ", which is the old one's: set its offsets, then resume"))};
-    return false;
+        ", which is the old one's: set its offsets, then resume"));
   }
-  for (const PartitionOffset& at : positions) {
+  for (const PartitionOffset& at : committed) {
     Topic& topic = topics_[at.topic];
     if (!std::exchange(topic.told, false)) continue;
     topic.id = std::exchange(topic.other, "");
     topic.stale.clear();
   }
-  return true;
+  return absl::OkStatus();
 }
 
 void KafkaSource::Fetch(size_t count_max, milliseconds wait) {
@@ -464,25 +463,35 @@ void KafkaSource::TryPosition(Positioning& at) {
   ErrorCode error = client_->Committed(positions, kPositionTimeout);
   for (const PartitionOffset& partition : positions)
     if (error == 0) error = partition.error;
-  if (error == 0 && !MayBegin(at, positions)) return;
+  if (error == 0) {
+    if (absl::Status accepted = Accept(positions); !accepted.ok())
+      return Refuse(at, std::move(accepted));
+    if (!MayBegin(at, positions)) return;
+  }
   for (PartitionOffset& partition : positions)
     if (partition.offset < 0) partition.offset = kOffsetBeginning;
-  if (error == 0 && !Accept(positions)) return;
   if (error == 0) error = client_->Assign(positions);
   if (error != 0) {
     at.reason = base::StrCat("the group's positions can't be read: ", rd_kafka_err2str(Rd(error)),
                              AclAdvice(Rd(error)));
     Log(4, "POSITION", at.reason);
-    if (NeedsAPerson(error)) {
-      fault_ = stream::Unreadable{ToStatus(Rd(error), "read the group's positions")};
-    }
+    if (NeedsAPerson(error)) Refuse(at, ToStatus(Rd(error), "read the group's positions"));
     return;
   }
   state_ = Reading{std::move(positions), clock_.Now()};
 }
 
-// Where the check refuses, the group must not wait for this member: the partitions are assigned to
-// it all the same, at their ends, and nothing of them is handed out before a Rewind.
+// Not before a Rewind. The group must not wait for this member meanwhile: the partitions are
+// assigned to it all the same, at their ends, and nothing of them is handed out.
+void KafkaSource::Refuse(Positioning& at, absl::Status why) {
+  at.reason = std::string(base::View(why.message()));
+  at.retry_at = Time::max();
+  PartitionOffsets ends = at.partitions;
+  for (PartitionOffset& partition : ends) partition.offset = kOffsetEnd;
+  client_->Assign(ends);
+  fault_ = stream::Unreadable{std::move(why)};
+}
+
 bool KafkaSource::MayBegin(Positioning& at, const PartitionOffsets& committed) {
   if (!options_.check_positions) return true;
   std::vector<CommittedPosition> positions;
@@ -495,14 +504,8 @@ bool KafkaSource::MayBegin(Positioning& at, const PartitionOffsets& committed) {
     at.reason = "what is recorded beside the results isn't known yet";
     return false;
   }
-  if (checked->ok()) return true;
-  at.reason = std::string(base::View(checked->message()));
-  at.retry_at = Time::max();
-  PartitionOffsets ends = committed;
-  for (PartitionOffset& partition : ends) partition.offset = RD_KAFKA_OFFSET_END;
-  client_->Assign(ends);
-  fault_ = stream::Unreadable{*std::move(checked)};
-  return false;
+  if (!checked->ok()) Refuse(at, *checked);
+  return checked->ok();
 }
 
 absl::StatusOr<std::vector<Position>> KafkaSource::Committed(std::span<const Position> of) {

@@ -197,8 +197,9 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   void SetFlow(bool flow);
   void Fetch(size_t count_max, std::chrono::milliseconds wait);
   stream::SourceEvent TakeFault();
-  // Whether positions are good for the topics that are there; else fault_ says why not.
-  bool Accept(const PartitionOffsets& positions);
+  // Whether what is committed is good for the topics that are there.
+  absl::Status Accept(const PartitionOffsets& committed);
+  void Refuse(Positioning& at, absl::Status why);
   // An error in a record's place: where reading in sequence ends, fault_ says why.
   void Check(const Message& message);
   stream::Records View();

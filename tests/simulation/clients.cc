@@ -315,6 +315,7 @@ class Consumer final : public kafka::ConsumerClient {
         continue;
       }
       if (at.next == kafka::kOffsetBeginning) at.next = log->start;
+      if (at.next == kafka::kOffsetEnd) at.next = log->end();
       if (at.next < log->start || at.next > log->end()) {
         at.stopped = true;
         Error(partition, RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, messages);

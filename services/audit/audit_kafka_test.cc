@@ -167,8 +167,10 @@ streams { name: "open" topic: ")",
       std::vector<stream::Header> headers;
       if (!result.source.empty()) headers.push_back({"sluice-src", result.source});
       headers.push_back({"sluice-plan", result.plan});
+      // A key stands in one partition.
+      std::string key = base::StrCat("key-", result.partition);
       ASSERT_TRUE(
-          writer_->Write({outputs_[result.topic], result.partition, "k", "v", headers, {}}).ok());
+          writer_->Write({outputs_[result.topic], result.partition, key, "v", headers, {}}).ok());
     }
     ASSERT_TRUE(writer_->Flush().ok());
   }

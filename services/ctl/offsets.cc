@@ -112,13 +112,14 @@ absl::StatusOr<std::vector<OffsetChange>> PlanRecovery(const Site& site, const G
       const int64_t to = at.recorded->next_offset();
       if (at.problem.empty()) continue;
       changes.push_back({at.partition, at.committed, to, true, "recorded" + Gone(at, to)});
+    } else if (!view.former_id.empty()) {
+      // What the group has committed is of the former topic, if it has anything.
+      changes.push_back({at.partition, at.committed, at.log_begin, true,
+                         "the beginning of the topic that was created again"});
     } else if (at.committed >= 0) {
       if (at.problem.empty()) continue;
       changes.push_back({at.partition, at.committed, at.committed, false,
                          "as the group says; nothing is recorded" + Gone(at, at.committed)});
-    } else if (!view.former_id.empty()) {
-      changes.push_back({at.partition, -1, at.log_begin, true,
-                         "the beginning of the topic that was created again"});
     } else if (nothing_known) {
       auto bound = bounds.find(at.partition);
       const int64_t to = bound == bounds.end() ? at.log_begin : bound->second;

@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/base/address.h"
+#include "common/base/host_port.h"
 #include "common/base/file.h"
 #include "common/base/strings.h"
 #include "common/config/yaml.h"

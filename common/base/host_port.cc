@@ -1,4 +1,4 @@
-#include "common/base/address.h"
+#include "common/base/host_port.h"
 
 #include <algorithm>
 

@@ -88,7 +88,8 @@ TEST(RowReader, NamesFileLineAndColumnAndNoValue) {
   EXPECT_THAT(csv("-,Secret,,,,,,\n"), HasSubstr("the key is empty"));
   EXPECT_THAT(csv("u1,Secret,,,,,,\nU-1,Secret,,,,,,\n"),
               HasSubstr("rows: line 3: this key stands in rows: line 2 too"));
-  EXPECT_THAT(ErrorOf(kUnits, "id,name\n", ReadCsv), HasSubstr("line 1: no column 'Unit ID'"));
+  EXPECT_THAT(ErrorOf(kUnits, "id,name\n", ReadCsv),
+              HasSubstr("line 1: none of the header's 2 columns is named 'Unit ID'"));
 
   auto json = [&](std::string_view text) { return ErrorOf(kUnits, text, ReadJsonLines); };
   EXPECT_EQ(json("{\"Unit ID\":\"u1\",\"name\":\"Secret\"}\n{\"Unit ID\":\"u2\",\"name\":[]}\n"),

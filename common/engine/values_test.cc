@@ -357,8 +357,10 @@ TEST_F(ValuesTest, CalendarPartsAgesAndPeriodsFollowTheEventsOwnClock) {
                     {"EVENT_TIME", "generalise { day {} }"},
                     {"OCCURRED_AT", "generalise { month {} }"}}));
   auto at = [&](std::string_view time) {
-    return Both(base::StrCat(R"({"id":"v","guest":"Eve","born":"2008-08-01","at":")", time,
-                             R"(","left":")", time, R"("})"))[0];
+    auto records = Both(base::StrCat(R"({"id":"v","guest":"Eve","born":"2008-08-01","at":")", time,
+                                     R"(","left":")", time, R"("})"));
+    EXPECT_EQ(records.size(), 1u) << reasons_;
+    return records.empty() ? Record() : records[0];
   };
   // Half past midnight in London on the first of August.
   Record midnight = at("2026-07-31T23:30:00Z");
@@ -376,7 +378,10 @@ TEST_F(ValuesTest, CalendarPartsAgesAndPeriodsFollowTheEventsOwnClock) {
   EXPECT_EQ(guest(midnight), guest(at("2026-08-15T12:00:00Z")));
   EXPECT_NE(guest(midnight), guest(before));
   EXPECT_EQ(at("2026-01-31T23:30:00Z").time, "2026-01-01T00:00:00Z");
-  EXPECT_THAT(at("9999-12-31T23:59:59Z").value, HasSubstr(R"("at":"9999-12")"));
+  // The last second in UTC is the next year's in no calendar.
+  auto last = Both(R"({"id":"v","at":"9999-12-31T23:59:59Z"})");
+  ASSERT_EQ(last.size(), 1u) << reasons_;
+  EXPECT_THAT(last[0].value, HasSubstr(R"("at":"9999-12")"));
 }
 
 TEST_F(ValuesTest, PostcodesOfNoUsualFormHaveTheirParts) {
@@ -403,7 +408,7 @@ TEST_F(ValuesTest, WhatCompilesHasASchema) {
     EXPECT_THAT(std::string(compiled.status().message()), HasSubstr("a name is a letter or _"));
   }
   // A type's name: types give way.
-  for (const char* name : {"SortValues", "Value", "Spot"}) {
+  for (const char* name : {"SortValues", "Value", "Sort_"}) {
     auto compiled = named(name);
     ASSERT_TRUE(compiled.ok()) << name << compiled.status();
     EXPECT_TRUE(OutputSchemaText(**compiled, (*compiled)->streams()[0]).ok()) << name;

@@ -134,8 +134,7 @@ bool IsOfSecurity(std::string_view name) {
 }  // namespace
 
 std::string_view FailureKindName(FailureKind kind) {
-  constexpr std::string_view kNames[kFailureKinds] = {"outage", "credentials", "permission",
-                                                      "certificate"};
+  constexpr std::string_view kNames[kFailureKinds] = {"outage", "credentials", "certificate"};
   return kNames[static_cast<size_t>(kind)];
 }
 

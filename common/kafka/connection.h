@@ -38,14 +38,14 @@ struct ConnectionOptions {
 // secret, it would break the delivery promise, or it has an option of its own.
 absl::Status CheckProperties(const std::map<std::string, std::string>& properties);
 
-// What a failure of the brokers' is, by what mends it.
+// What keeps a client from the brokers, by what mends it. What they refuse to a client that they
+// let in, an ACL, is the refused call's own error (kPermissionDenied).
 enum class FailureKind {
   kOutage,       // no broker answers, or not in time: passes by itself
   kCredentials,  // they refuse who we say we are: the password's file, or the account
-  kPermission,   // they refuse what we want to do: an ACL
   kCertificate,  // TLS: theirs isn't believed, or ours isn't
 };
-inline constexpr size_t kFailureKinds = 4;
+inline constexpr size_t kFailureKinds = 3;
 std::string_view FailureKindName(FailureKind kind);
 
 struct BrokerFailure {

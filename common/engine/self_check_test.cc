@@ -110,9 +110,11 @@ TEST_F(SelfCheckTest, PassesWhateverTheTreatmentsAreAndCountsNothing) {
     }
   }
   // Rules that its values break aren't asked, and the next event is as any other.
+  ASSERT_EQ(Make("drop {}"), absl::OkStatus());
   InputRecord record;
   record.topic = "raw";
-  record.value = R"({"id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff","name":"Ann Archer","beat":"1234"})";
+  record.value =
+      R"({"id":"6f9619ff-8b86-4011-b42d-00cf4fc964ff","name":"Ann Archer","beat":"1234"})";
   ASSERT_TRUE(engine_->Process({&record, 1}, *this).ok());
   EXPECT_THAT(published_, HasSubstr(R"("beat":"1234")"));
   EXPECT_EQ(engine_->tally().clean, 1u);

@@ -232,6 +232,12 @@ absl::Status EngineTransform::WaitForRows(const base::InputRecord& first) {
 absl::Status EngineTransform::Finish(stream::Output& output) { return shuffle_.Release(output); }
 absl::Status EngineTransform::Committing(std::span<const stream::Position> next,
                                          stream::Output& output) {
+  // What is behind a position is done with, and its offset may one day be another topic's.
+  for (const stream::Position& position : next) {
+    std::erase_if(refused_, [&](const std::pair<int32_t, int64_t>& at) {
+      return at.first == position.partition && at.second < position.offset;
+    });
+  }
   if (recorder_ == nullptr) return absl::OkStatus();
   return recorder_->Write(next, running_->edition.pipeline->fingerprint(), output);
 }

@@ -72,6 +72,14 @@ class CopyTransform final : public stream::Transform {
   bool Refused(const stream::Position& record, size_t output) override {
     return output == 0 && refused_.insert({record.partition, record.offset}).second;
   }
+  absl::Status Committing(std::span<const stream::Position> next, stream::Output&) override {
+    for (const stream::Position& position : next) {
+      std::erase_if(refused_, [&](const auto& at) {
+        return at.first == position.partition && at.second < position.offset;
+      });
+    }
+    return absl::OkStatus();
+  }
   void Assigned() override { refused_.clear(); }
 
   double unavailable = 0;

@@ -42,7 +42,7 @@ TEST(PostgisOracle, AgreesOnGeneratedMaps) {
     ASSERT_EQ(session.Execute(sql), absl::OkStatus()) << sql.substr(0, 200);
   };
   const char* wanted = std::getenv("SLUICE_ORACLE_QUESTIONS");
-  const int64_t questions = wanted == nullptr ? 3'000 : std::atoll(wanted) / 10;
+  const int64_t questions = wanted == nullptr ? 1'000 : std::atoll(wanted) / 10;
   constexpr int kPerMap = 500;
   int64_t asked = 0, found = 0;
   for (uint32_t seed = 1; asked < questions; ++seed) {

@@ -45,8 +45,6 @@ constexpr std::string_view AlphabetOf(char symbol) {
       return "ABCEGHJKLMNOPRSTWXYZ";
     case 's':  // second
       return "ABCEGHJKLMNPRSTWXYZ";
-    case 'x':  // suffix
-      return "ABCD";
     case 'g':  // vehicle marks: not I, Q or Z
       return "ABCDEFGHJKLMNOPRSTUVWXY";
     case 't':  // not I or Q
@@ -158,7 +156,7 @@ const std::vector<Format>& FormatsOf(IdentifierKind kind) {
                        {{"3vdddddddc"}},
                        {{"qdmddddddc"}},
                        {{"dddddddddc"}}};
-    all[NINO] = {{{"fsdddddd"}}, {{"fsddddddx"}}};
+    all[NINO] = {{{"fsdddddd"}}};  // its canonical form has no suffix
     // Issued by the end of 2025 (ages 02 to 25 and 51 to 75); of a later age, which stays.
     all[VRM] = {{{"hg0jttt", "hg1dttt", "hg2rttt", "hg5nttt", "hg6dttt", "hg7rttt"}},
                 {{"ggkkttt"}},

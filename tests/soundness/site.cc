@@ -390,7 +390,11 @@ class SiteMaker {
           how.mutable_keep();
           break;
         case 3:
-          generalise()->set_bucket(Chance(random_, 50) ? 1e-7 : 0.01);
+          if (Chance(random_, 40)) {
+            generalise()->set_bucket(1e-7);
+          } else {
+            how.mutable_drop();
+          }
           break;
         case 4:
           if (!site_.sets.empty() && site_.sets.back().name == "points") {
@@ -523,7 +527,7 @@ class SiteMaker {
       if (!plain && Chance(random_, 90))
         (*stream.mutable_fields())[base::StrCat(join.into, ".", column.name)] = drop;
     }
-    if (Chance(random_, 60))
+    if (Chance(random_, 85))
       (*stream.mutable_accept())[base::StrCat("join-key:", join.into)] = "the generator says so";
   }
 

@@ -255,7 +255,9 @@ SourceEvent KafkaSource::TakeFault() {
       return topic.other.empty() || topic.told;
     });
   }
-  if (!committed.empty() && client_->Committed(committed, kPositionTimeout) != 0) committed.clear();
+  // Without these a resume couldn't tell whether they have been set anew: it is told a little later.
+  if (!committed.empty() && client_->Committed(committed, kPositionTimeout) != 0)
+    return stream::Nothing{};
   base::MutexLock lock(mutex_);
   for (const PartitionOffset& partition : committed)
     topics_[partition.topic].stale[partition.partition] = partition.offset;

@@ -203,7 +203,10 @@ std::optional<Scrubber::Word> Scrubber::Behind(const Word& word, const CharSet& 
   }
   if (at >= text_.size() || at == word.end) return std::nullopt;
   if (separator != nullptr) *separator = found;
-  return WordAt(at);
+  Word next = WordAt(at);
+  // A quotation mark behind it, not an apostrophe within a name.
+  if (next.apostrophe) next.end = static_cast<uint32_t>(text_.find('\'', at));
+  return next;
 }
 
 std::optional<Scrubber::Word> Scrubber::Beside(const Word& word, char separator) const {

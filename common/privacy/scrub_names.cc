@@ -55,6 +55,8 @@ std::optional<Scrubber::Word> Scrubber::NextPiece(const Word& piece, bool split,
   open = open || !IsLower(text_[at]);
   Word next = PieceAt(at, split);
   if (next.digits) return std::nullopt;
+  // Part by part: what is quoted ends there.
+  if (next.apostrophe) next.end = static_cast<uint32_t>(text_.find('\'', at));
   return next;
 }
 

@@ -515,8 +515,8 @@ std::optional<size_t> Scrubber::DigitGroups(size_t first, const Word& word) {
       if (said[0] == '0' && TakeAs(PHONE, begin, ends[i], {said, size})) return ends[i];
       continue;
     }
-    bool phone =
-        plus || said[0] == '0' || (size == 12 && said[0] == '4') || (says & kSaysPhone) != 0;
+    bool phone = plus || said[0] == '0' || (size == 12 && said[0] == '4') ||
+                 (says & (kSaysPhone | kSaysNhs)) == kSaysPhone;
     // Few numbers have nine digits behind the nought; times and dates side by side often do.
     if (size == 10 && said[0] == '0' && i > 1 && !plus && (says & kSaysPhone) == 0) phone = false;
     if (phone) {
@@ -717,7 +717,7 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
   // Whether three letters behind are a word of their own. Capitals among small letters are none.
   auto is_word = [&](const Word& letters, size_t begin) {
     if (!IsShortWord(In(letters))) return false;
-    if (AllUpper(In(letters))) {
+    if (AllUpper(In(letters)) && in.size() == 4) {
       const std::string_view said = In(WordBefore(begin));
       const auto after = Behind(word.begin == begin ? letters : word, kComma);
       const std::string_view then = after ? In(*after) : std::string_view();

@@ -1,5 +1,5 @@
-// An attacker who reads two streams of one pipeline that aren't internal, and says which records are
-// of one event.
+// An attacker who reads two streams of one pipeline that aren't internal, and says which records
+// are of one event.
 //
 // The engine, its shuffle and the grid of timestamps are the processor's; a transaction has the
 // events that come within a commit interval. The attacker has what a subscriber sees. For each
@@ -75,9 +75,9 @@ struct Seen {
   size_t place = 0;   // within its batch and partition
   int64_t timestamp_ms = 0;
   std::string key, value;
-  std::set<std::string> words;    // of headers and values, but for what names the stream
-  std::vector<size_t> lengths;    // of the value's texts that say keys made them
-  std::string shared;             // what both audiences are meant to have
+  std::set<std::string> words;  // of headers and values, but for what names the stream
+  std::vector<size_t> lengths;  // of the value's texts that say keys made them
+  std::string shared;           // what both audiences are meant to have
 };
 
 // Takes records as the topics of one stream would.
@@ -92,7 +92,7 @@ class Topic final : public stream::Output {
     seen.value = record.value.value_or("");
     seen.timestamp_ms = record.timestamp_ms.value_or(now_ms_);
     seen.batch = batch_;
-    auto& at = at_[static_cast<size_t>(seen.partition)];
+    auto& at = at_[record.topic][static_cast<size_t>(seen.partition)];
     seen.offset = at.offset++;
     seen.place = at.place++;
     for (const base::Header& header : record.headers) seen.words.emplace(header.value);
@@ -101,7 +101,8 @@ class Topic final : public stream::Output {
   }
   size_t record_bytes_max(size_t) const override { return size_t{1} << 20; }
   void EndBatch() {
-    for (auto& at : at_) at = {at.offset + (at.place > 0), 0};
+    for (auto& stream : at_)
+      for (Place& at : stream) at = {at.offset + (at.place > 0), 0};
   }
 
   std::array<std::vector<Seen>, 2> streams;
@@ -111,7 +112,7 @@ class Topic final : public stream::Output {
   struct Place {
     size_t offset = 0, place = 0;
   };
-  std::array<Place, kPartitions> at_;
+  std::array<std::array<Place, kPartitions>, 2> at_;  // by stream
   int64_t now_ms_ = 0;
   size_t batch_ = 0;
 };
@@ -143,8 +144,8 @@ class Sink final : public engine::OutcomeSink {
 };
 
 std::string EventOf(std::mt19937_64& random, size_t number) {
-  static constexpr std::string_view kParts[] = {"al", "be", "cor", "dan", "el", "fin", "gwen",
-                                                "har", "is", "jo", "kat", "lu", "mar", "ned"};
+  static constexpr std::string_view kParts[] = {"al",  "be", "cor", "dan", "el", "fin", "gwen",
+                                                "har", "is", "jo",  "kat", "lu", "mar", "ned"};
   std::mt19937_64 person(random() % kPeople);
   auto name = [&](size_t parts) {
     std::string out;
@@ -194,7 +195,8 @@ const std::vector<Signal>& Signals() {
       {"timestamps", [](const Seen& s) { return base::StrCat(s.timestamp_ms); }},
       {"minutes", [](const Seen& s) { return base::StrCat(s.timestamp_ms / 60'000); }},
       {"batches", [](const Seen& s) { return base::StrCat(s.batch); }},
-      {"order", [](const Seen& s) { return base::StrCat(s.batch, "/", s.partition, "/", s.place); }},
+      {"order",
+       [](const Seen& s) { return base::StrCat(s.batch, "/", s.partition, "/", s.place); }},
       {"offsets", [](const Seen& s) { return base::StrCat(s.partition, "/", s.offset); }},
       {"partitions", [](const Seen& s) { return base::StrCat(s.partition); }},
       {"lengths",
@@ -308,8 +310,7 @@ absl::Status RunAt(double events_per_s, int64_t commit_ms, size_t count, Report&
         std::string text = s.shared;
         for (const char* name : {"timestamps", "batches", "lengths", "record_length"}) {
           for (const Signal& signal : Signals())
-            if (signal.name == std::string_view(name))
-              base::StrAppend(text, "|", signal.of(s));
+            if (signal.name == std::string_view(name)) base::StrAppend(text, "|", signal.of(s));
         }
         return text;
       }));

@@ -266,8 +266,9 @@ std::optional<size_t> Scrubber::LookAtDigits(const Word& word, const Word& befor
   // MORGA 657054 SM9IJ
   if (adjoins && word.size() == 6 && before.size() == 5) {
     static constexpr CharSet kHyphen("-");
-    if (auto next = Behind(word, kHyphen);
-        next && next->size() == 5 && Take(DRIVING_LICENCE, before.begin, next->end))
+    if (auto next = Behind(word, kHyphen); next && next->size() == 5 &&
+                                           (next->digits || AllUpper(In(*next))) &&
+                                           Take(DRIVING_LICENCE, before.begin, next->end))
       return next->end;
   }
   if (auto end = Postcode(word, before)) return end;

@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/base/testing.h"
 #include "common/privacy/seal.h"
+#include "common/rpc/tls_pair.h"
 #include "common/telemetry/metrics.h"
 #include "services/processor/probe.h"
 #include "services/processor/service.h"
@@ -132,6 +133,7 @@ TEST_F(GoldenTest, MetricNames) {
   telemetry::Registry registry;
   telemetry::SetBuildInfo(registry, "0", "");
   telemetry::AddProcessMetrics(registry);
+  rpc::AddTlsMetrics(registry);
   Probe probe(registry, setup_->pipeline->contract().name(), "group");
   NoControls controls;
   Service service(setup_->config.listen(), controls, random_, registry);

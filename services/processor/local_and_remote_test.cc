@@ -62,6 +62,8 @@ constexpr std::string_view kStreams = R"(
         LOCATION_TEXT: drop
         FREE_TEXT: {scrub: {replace: pseudonyms}}
         OCCURRED_AT: {generalise: month}
+      accept:
+        free-text:grounds: a test of what scrubbing gives on both sides
 )";
 
 // What an engine hands over. A sealed payload is another every time; all else must be the same.

@@ -51,13 +51,11 @@ absl::StatusOr<Certificate> ReadCertificate(std::string_view option, std::string
   return certificate;
 }
 
-// The copies are in memory: to look at them costs nothing.
-constexpr unsigned kCopiesRefreshS = 1;
-
 std::shared_ptr<grpc::experimental::FileWatcherCertificateProvider> Watch(const TlsFiles& files) {
-  const TlsPair::Copies& copies = TlsPair::Of(files).copies();
+  const TlsPair::Watched watched = TlsPair::Of(files).watched();
   return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      copies.pair, copies.pair, copies.authority, kCopiesRefreshS);
+      watched.private_key, watched.certificate, watched.authority,
+      static_cast<unsigned>(watched.refresh_s));
 }
 
 std::vector<std::string> Values(const grpc::AuthContext& context, const char* property) {

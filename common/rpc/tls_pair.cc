@@ -100,7 +100,7 @@ class TlsWatch {
   }
 
  private:
-  struct Watched {
+  struct Entry {
     std::unique_ptr<TlsPair> pair;
     std::chrono::steady_clock::time_point next;
   };
@@ -139,20 +139,25 @@ class TlsWatch {
 
   base::Mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::tuple<std::string, std::string, std::string, int>, Watched> pairs_
+  std::map<std::tuple<std::string, std::string, std::string, int>, Entry> pairs_
       ABSL_GUARDED_BY(mutex_);
 };
 
 TlsPair::TlsPair(TlsFiles files) : files_(std::move(files)) {
   Replace(pair_file_, "", 1);
   Replace(authority_file_, "", 1);
-  copies_ = {base::StrCat("/proc/self/fd/", pair_file_),
-             base::StrCat("/proc/self/fd/", authority_file_)};
   times_ = 1;
   Look();
 }
 
 const TlsPair& TlsPair::Of(const TlsFiles& files) { return TlsWatch::Instance().Of(files); }
+
+TlsPair::Watched TlsPair::watched() const {
+  base::MutexLock lock(mutex_);
+  if (!copied_) return {files_.private_key, files_.certificate, files_.authority, files_.refresh_s};
+  const std::string pair = base::StrCat("/proc/self/fd/", pair_file_);
+  return {pair, pair, base::StrCat("/proc/self/fd/", authority_file_), 1};
+}
 
 absl::Status TlsPair::refused() const {
   base::MutexLock lock(mutex_);
@@ -190,6 +195,7 @@ void TlsPair::Look() {
   bool changed = false;
   {
     base::MutexLock lock(mutex_);
+    copied_ = copied_ || status.ok();
     changed = refused_.message() != status.message();
     refused_ = status;
   }

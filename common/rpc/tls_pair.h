@@ -19,16 +19,18 @@ namespace sluice::rpc {
 // these for each set of files, for the life of the process. Thread-safe.
 class TlsPair {
  public:
-  // Names under which the copies can be opened, by this process only. Key and certificate are in
-  // one file, which is replaced as a whole: nobody reads a key of one and a certificate of another.
-  struct Copies {
-    std::string pair;
-    std::string authority;
+  // Files for gRPC to watch. Of the copies, which only this process can open, key and certificate
+  // are one file, which is replaced as a whole: nobody reads a key of one and a certificate of
+  // another.
+  struct Watched {
+    std::string private_key, certificate, authority;
+    int refresh_s = 1;
   };
-  // Where the files aren't whole yet, the copies are empty until they are.
   static const TlsPair& Of(const TlsFiles& files);
 
-  const Copies& copies() const { return copies_; }
+  // The copies; the files themselves until there are any, such as where the files weren't whole yet
+  // or memory is short: gRPC ends the program over an empty one.
+  Watched watched() const;
   // Why the files as they are now aren't taken; OK: they are.
   absl::Status refused() const;
 
@@ -46,11 +48,11 @@ class TlsPair {
 
   const TlsFiles files_;
   int pair_file_ = -1, authority_file_ = -1;
-  Copies copies_;
   int64_t times_ = 0;  // only by Look()
   Content content_;    // likewise
   mutable base::Mutex mutex_;
   absl::Status refused_ ABSL_GUARDED_BY(mutex_);
+  bool copied_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // sluice_tls_files_refused{certificate}: 1 where what serves is older than the files.

@@ -249,7 +249,7 @@ TEST_F(TlsTest, WhileTheFilesAreNotWholeThePairOfBeforeServesOn) {
   auto write = [](const std::string& path, const std::string& text) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
   };
-  const std::string before = read(pair.copies().pair);
+  const std::string before = read(pair.watched().certificate);
   EXPECT_THAT(before, HasSubstr("PRIVATE KEY"));
   EXPECT_THAT(before, HasSubstr("BEGIN CERTIFICATE"));
   EXPECT_TRUE(pair.refused().ok());
@@ -257,23 +257,23 @@ TEST_F(TlsTest, WhileTheFilesAreNotWholeThePairOfBeforeServesOn) {
 
   write(files.private_key, read(next.private_key));
   look();
-  EXPECT_EQ(read(pair.copies().pair), before);
+  EXPECT_EQ(read(pair.watched().certificate), before);
   EXPECT_THAT(std::string(pair.refused().message()), HasSubstr("isn't the key of the certificate"));
   const std::string certificate = read(next.certificate);
   for (size_t size : {size_t{0}, certificate.size() / 2, certificate.size() - 10}) {
     write(files.certificate, certificate.substr(0, size));
     look();
-    EXPECT_EQ(read(pair.copies().pair), before) << size;
+    EXPECT_EQ(read(pair.watched().certificate), before) << size;
     EXPECT_FALSE(pair.refused().ok());
   }
   write(files.certificate, certificate);
   look();
   EXPECT_TRUE(pair.refused().ok()) << pair.refused();
-  EXPECT_EQ(read(pair.copies().pair), read(next.private_key) + "\n" + certificate);
+  EXPECT_EQ(read(pair.watched().certificate), read(next.private_key) + "\n" + certificate);
   const std::string authority = read(files.authority);
   write(files.authority, "-----BEGIN CERTIFICATE-----\n");
   look();
-  EXPECT_EQ(read(pair.copies().authority), authority);
+  EXPECT_EQ(read(pair.watched().authority), authority);
   EXPECT_FALSE(pair.refused().ok());
   write(files.authority, authority);
   telemetry::Registry registry;

@@ -12,6 +12,9 @@
 
 namespace sluice::pseudonymiser {
 
+// Of a door's buffers: batches of processors fit.
+constexpr size_t kKeptBytesMax = 512 * 1024;
+
 using privacy::Keyring;
 using privacy::LocalPseudonymiser;
 
@@ -51,6 +54,11 @@ Keys::Lease::~Lease() {
   if (keys_ == nullptr) return;
   std::string& values = door_->batch.bytes();
   OPENSSL_cleanse(values.data(), values.size());
+  // What one large call needed isn't kept for the next ones.
+  if (values.capacity() > kKeptBytesMax) {
+    door_->batch = privacy::PseudonymBatch();
+    door_->answer = privacy::PseudonymAnswer();
+  }
   door_->batch.Clear();
   base::MutexLock lock(keys_->mutex_);
   keys_->idle_.push_back(std::move(door_));

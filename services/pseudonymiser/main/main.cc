@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +18,8 @@ namespace {
 // Three keyrings of the largest size: the one in use, the one that replaces it, and one that calls
 // under way still use; and the content of a file at a time. Nothing that grows otherwise is in it.
 constexpr size_t kSecretHeapBytes = 8 * sluice::privacy::kKeyringBytesMax;
+
+constexpr int kReturnedBytesMin = 512 * 1024;
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sluice-pseudonymiser: %s\n", std::string(status.message()).c_str());
@@ -36,6 +40,8 @@ int main(int argc, char** argv) {
                "Check the configuration, keyring, policy, state and certificates, and end");
   CLI11_PARSE(app, argc, argv);
   sluice::base::ForbidCoreDumps();
+  // Large buffers, which are those of large calls, go back to the system when they are freed.
+  mallopt(M_MMAP_THRESHOLD, kReturnedBytesMin);
   absl::Status memory = sluice::base::LockMemory(kSecretHeapBytes);
   // Signals are taken by this thread; all others are made after they are blocked.
   sigset_t signals;

@@ -74,6 +74,8 @@ ExitCode ExitCodeOf(const absl::Status& status) {
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
       return ExitCode::kDenied;
+    case absl::StatusCode::kDataLoss:  // a file that is damaged, or isn't what it should be
+      return ExitCode::kFound;
     default:
       return ExitCode::kInternal;
   }

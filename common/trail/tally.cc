@@ -8,8 +8,12 @@ namespace {
 
 constexpr std::string_view kOthers = "(others)";
 constexpr std::string_view kSeveral = "(several)";
+// Of a refusal's domains and recipients.
+constexpr size_t kNamesMax = 3;
 // How late a refusal that couldn't wait is written.
 constexpr std::chrono::milliseconds kTick{500};
+// Of such refusals, when there are always more.
+constexpr std::chrono::seconds kBetweenFlushes{10};
 
 void Cut(std::string& text) {
   if (text.size() <= Tally::kTextBytesMax) return;
@@ -24,7 +28,7 @@ Entry Tally::Bounded(Entry entry) {
                             &entry.purpose, &entry.justification, &entry.case_reference})
     Cut(*text);
   for (auto* texts : {&entry.domains, &entry.recipients}) {
-    if (texts->size() > kKindsPerCallerMax) texts->resize(kKindsPerCallerMax);
+    if (texts->size() > kNamesMax) texts->resize(kNamesMax);
     for (std::string& text : *texts) Cut(text);
   }
   return entry;
@@ -37,6 +41,10 @@ Tally::Key Tally::KeyOf(const Entry& entry) {
 std::pair<Entry*, bool> Tally::At(Entry entry) {
   entry = Bounded(std::move(entry));
   entry.count = 0;
+  // The first of its kind has said them; what is counted has many.
+  for (std::string* text : {&entry.purpose, &entry.justification, &entry.case_reference})
+    text->clear();
+  entry.recipients.clear();
   Key key = KeyOf(entry);
   if (auto found = entries_.find(key); found != entries_.end()) return {&found->second, false};
   // Only a number is kept of what comes without end.
@@ -133,6 +141,7 @@ void RefusalLog::Flush() {
 
 void RefusalLog::Run() {
   auto flush_at = std::chrono::steady_clock::now() + interval_;
+  auto due_at = std::chrono::steady_clock::now();
   while (true) {
     {
       base::MutexLock lock(mutex_);
@@ -141,9 +150,10 @@ void RefusalLog::Run() {
         return;
     }
     const auto now = std::chrono::steady_clock::now();
-    if (now < flush_at && !tally_.due()) continue;
+    if (now < flush_at && !(tally_.due() && now >= due_at)) continue;
     Flush();
     flush_at = now + interval_;
+    due_at = now + kBetweenFlushes;
   }
 }
 

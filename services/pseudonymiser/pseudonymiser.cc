@@ -18,6 +18,9 @@ namespace {
 constexpr std::string_view kVersion = SLUICE_VERSION;
 // How late it is recorded that a caller was refused before its call, and seen that it is locked.
 constexpr std::chrono::seconds kTick{1};
+// Of such refusals, when there are always more: each count makes the next one the first of its
+// kind.
+constexpr std::chrono::seconds kBetweenFlushes{10};
 
 Reidentifications::Options GrantOptions(const config::v1::ReidentificationLimits& limits) {
   Reidentifications::Options options;
@@ -195,7 +198,7 @@ void PseudonymiserProcess::Run() {
   const auto look_interval = std::chrono::milliseconds(config_.look_interval_ms());
   // What is recorded often is recorded by real time, whatever clock decides about grants.
   auto now = std::chrono::steady_clock::now();
-  auto tally_at = now + tally_interval, look_at = now + look_interval;
+  auto tally_at = now + tally_interval, look_at = now + look_interval, due_at = now;
   while (true) {
     bool reload = false;
     {
@@ -212,9 +215,10 @@ void PseudonymiserProcess::Run() {
       if (keyring_files_.Changed(reload)) ReadKeyring();
     }
     LookAtState();
-    if (now >= tally_at || recorder_->due() || !recorder_->Writable().ok()) {
+    if (now >= tally_at || (recorder_->due() && now >= due_at) || !recorder_->Writable().ok()) {
       recorder_->Flush();
       tally_at = now + tally_interval;
+      due_at = now + kBetweenFlushes;
     }
   }
 }

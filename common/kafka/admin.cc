@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/status.h"
+#include "common/kafka/topic_id.h"
 
 namespace sluice::kafka {
 namespace {
@@ -203,11 +204,7 @@ absl::StatusOr<std::string> Admin::TopicId(const std::string& name) {
   if (count != 1) return absl::UnavailableError(base::StrCat(what, ": no answer"));
   if (const rd_kafka_error_t* error = rd_kafka_TopicDescription_error(found[0]))
     SLUICE_RETURN_IF_ERROR(ToStatus(rd_kafka_error_code(error), base::StrCat("topic ", name)));
-  const rd_kafka_Uuid_t* id = rd_kafka_TopicDescription_topic_id(found[0]);
-  if (id == nullptr || (rd_kafka_Uuid_most_significant_bits(id) == 0 &&
-                        rd_kafka_Uuid_least_significant_bits(id) == 0))
-    return "";
-  return rd_kafka_Uuid_base64str(id);
+  return TopicIdText(rd_kafka_TopicDescription_topic_id(found[0]));
 }
 
 absl::StatusOr<std::map<std::string, std::string>> Admin::Describe(int type,

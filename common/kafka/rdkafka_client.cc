@@ -13,6 +13,7 @@
 #include "common/kafka/client.h"
 #include "common/kafka/handle.h"
 #include "common/kafka/status.h"
+#include "common/kafka/topic_id.h"
 #include "common/stream/failpoint.h"
 
 namespace sluice::kafka {
@@ -317,11 +318,7 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
         topic.topic = rd_kafka_TopicDescription_name(descriptions[i]);
         if (const rd_kafka_error_t* error = rd_kafka_TopicDescription_error(descriptions[i]))
           topic.error = rd_kafka_error_code(error);
-        const rd_kafka_Uuid_t* id = rd_kafka_TopicDescription_topic_id(descriptions[i]);
-        if (id != nullptr && (rd_kafka_Uuid_least_significant_bits(id) != 0 ||
-                              rd_kafka_Uuid_most_significant_bits(id) != 0)) {
-          topic.id = rd_kafka_Uuid_base64str(id);
-        }
+        topic.id = TopicIdText(rd_kafka_TopicDescription_topic_id(descriptions[i]));
       }
     }
     rd_kafka_event_destroy(event);

@@ -5,6 +5,7 @@ namespace sluice::ctl {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -144,7 +145,7 @@ TEST_F(TopicsKafkaTest, AnAuditEndsWithOneWhereAResultIsDoubledOrAnEventIsLost) 
   Ended bad = Ctl({"audit", "--output", "json"});
   EXPECT_EQ(bad.code, 1) << bad.err;
   EXPECT_THAT(bad.out, AllOf(HasSubstr("\"conserved\": false"), HasSubstr("\"doubled\": 1"),
-                             HasSubstr("raw." + name_ + "/0/2: doubled")));
+                             ContainsRegex("raw\\." + name_ + "/0/[0-4]: doubled")));
 }
 
 TEST_F(TopicsKafkaTest, AnAuditKnowsTheResultsOfBothSidesOfARotation) {

@@ -118,10 +118,14 @@ TEST_F(OffsetsKafkaTest, WithoutEitherALowerBoundIsFoundInTheResults) {
   Process(20);
   LoseGroup();
   const std::string positions = processor::PositionsTopic(site_.config.pipeline());
+  const std::string before = *admin_->TopicId(positions);
   ASSERT_TRUE(admin_->DeleteTopics({positions}).ok());
+  // Created again once the old one is gone, and known to the broker.
   ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
     std::vector<kafka::NewTopic> again = {{positions, 1, 1, {{"cleanup.policy", "compact"}}}};
-    return admin_->CreateTopics(again).ok();
+    if (!admin_->CreateTopics(again).ok()) return false;
+    auto id = admin_->TopicId(positions);
+    return id.ok() && !id->empty() && *id != before;
   }));
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("holds results"), HasSubstr("offsets recover")));
   Ended shown = Recover();

@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/reader.h"
+#include "common/kafka/writer.h"
 #include "common/telemetry/log.h"
 
 namespace sluice::processor {
@@ -342,6 +343,7 @@ absl::Status PositionGuard::CheckAtStart() {
     }
     return absl::OkStatus();
   }
+  if (!recorded.Versions(site.topic_id, 0).empty()) return absl::OkStatus();  // it had begun
   for (const std::string& topic : options_.outputs) {
     SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> ends, admin_->LogEnds(topic));
     if (std::all_of(ends.begin(), ends.end(), [](int64_t end) { return end == 0; })) continue;
@@ -351,7 +353,20 @@ absl::Status PositionGuard::CheckAtStart() {
         "': starting at the first record would publish events again. `sluicectl offsets recover` "
         "finds a lower bound in the results; `sluicectl offsets set` sets the positions"));
   }
-  return absl::OkStatus();
+  return RecordBegin();
+}
+
+// Before anything else is written: the records of a transaction that is aborted stay in the outputs'
+// logs, and would look like results at the next start.
+absl::Status PositionGuard::RecordBegin() const {
+  positions::v1::VersionBegin begin;
+  begin.set_version("none");
+  const std::string key = base::StrCat(
+      PositionKeyText(options_.site.pipeline, options_.site.topic_id, 0), "/0");
+  const std::string value = begin.SerializeAsString();
+  SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({options_.connection}));
+  SLUICE_RETURN_IF_ERROR(writer->Write({options_.positions_topic, 0, key, value, {}, {}}));
+  return writer->Flush();
 }
 
 absl::Status PositionGuard::Ask(bool read) {

@@ -167,6 +167,7 @@ class PositionGuard {
   void Run();
   // What the brokers say now, into recorded_ and refusal_.
   absl::Status Ask(bool read);
+  absl::Status RecordBegin() const;
   absl::Status Foreign(kafka::Admin& admin) const;
   void Refuse(absl::Status why);
 

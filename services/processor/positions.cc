@@ -32,9 +32,11 @@ bool ParseNumber(std::string_view text, Number& out) {
 
 absl::Status Refused(std::string text) { return absl::FailedPreconditionError(std::move(text)); }
 
-// What passes by itself.
+// What passes by itself: the transaction of a predecessor that was killed, for one, which the broker
+// ends at its timeout.
 bool IsOutage(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsUnauthenticated(status);
+  return absl::IsUnavailable(status) || absl::IsUnauthenticated(status) ||
+         absl::IsDeadlineExceeded(status);
 }
 
 }  // namespace

@@ -8,6 +8,11 @@
 #include "services/brokers/connection.h"
 
 namespace sluice::processor {
+
+// Brokers look for transactions past their timeout this often
+// (transaction.abort.timed.out.transaction.cleanup.interval.ms).
+constexpr int kTimedOutCleanupMs = 10'000;
+
 namespace {
 
 constexpr std::string_view kVersion = SLUICE_VERSION;
@@ -127,7 +132,8 @@ absl::Status Processor::LookUpInput() {
   guard.outputs = OutputTopics(config_.pipeline());
   guard.idle_timeout_ms =
       Or(config_.kafka().transaction_timeout_ms(), stream::DriverOptions().transaction_timeout_ms) *
-      3 / 2;
+          3 / 2 +
+      kTimedOutCleanupMs;
   guard_ = std::make_unique<PositionGuard>(std::move(guard));
   return guard_->CheckAtStart();
 }

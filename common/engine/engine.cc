@@ -24,6 +24,15 @@ using event::ValueKind;
 
 namespace {
 
+// A text as it is, an integer in decimal.
+std::string_view TextOf(const Value& value, char (&digits)[24]) {
+  if (value.kind == ValueKind::kText) return value.text();
+  char* end = value.kind == ValueKind::kInt
+                  ? std::to_chars(digits, digits + 24, value.integer).ptr
+                  : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
+  return {digits, static_cast<size_t>(end - digits)};
+}
+
 // W3C Trace Context, version 00: version-traceid-parentid-flags in lower-case hex, neither id all
 // zeros. Nothing else passes: a date or a phone number is made of the same characters.
 bool IsTraceparent(std::string_view text) {
@@ -496,15 +505,7 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
       return;
   }
   char digits[24];
-  std::string_view text;
-  if (value.kind == ValueKind::kText) {
-    text = value.text();
-  } else {
-    char* end = value.kind == ValueKind::kInt
-                    ? std::to_chars(digits, digits + 24, value.integer).ptr
-                    : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
-    text = {digits, static_cast<size_t>(end - digits)};
-  }
+  const std::string_view text = TextOf(value, digits);
   size_t before = batch_.bytes().size();
   bool valid = privacy::AppendCanonical(node.classification.identifier, text, batch_.bytes());
   if (batch_.bytes().size() - before > kCanonicalBytesMax) {
@@ -558,15 +559,7 @@ bool Engine::IsPlaceholder(const IdentifierNode& identifier, const Value& value)
     });
   }
   char digits[24];
-  std::string_view text;
-  if (value.kind == ValueKind::kText) {
-    text = value.text();
-  } else {
-    char* end = value.kind == ValueKind::kInt
-                    ? std::to_chars(digits, digits + 24, value.integer).ptr
-                    : std::to_chars(digits, digits + 24, value.unsigned_integer).ptr;
-    text = {digits, static_cast<size_t>(end - digits)};
-  }
+  const std::string_view text = TextOf(value, digits);
   return std::find(placeholders.texts.begin(), placeholders.texts.end(), text) !=
          placeholders.texts.end();
 }

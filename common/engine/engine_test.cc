@@ -683,6 +683,7 @@ TEST(Pipeline, FingerprintFollowsTheConfiguration) {
   std::string same = fingerprint([](auto&) {});
   EXPECT_EQ(fingerprint([](auto& p) { p.mutable_quarantine()->set_public_key("elsewhere.pem"); }),
             same);
+  EXPECT_EQ(fingerprint([](auto& p) { p.set_name("replay"); }), same);
   EXPECT_NE(fingerprint([](auto& p) { p.mutable_streams(1)->set_purpose("other"); }), same);
 }
 

@@ -158,8 +158,10 @@ Treatment Pseudonymise() {
 }
 
 // The configuration as bytes that are the same whenever its meaning is: map entries in order, and
-// without what changes no record: where this site keeps its files, which warnings it accepts.
+// without what changes no record: its name, where this site keeps its files, which warnings it
+// accepts.
 std::string CanonicalBytes(config::v1::Pipeline config) {
+  config.clear_name();
   config.mutable_quarantine()->clear_public_key();
   for (config::v1::Stream& stream : *config.mutable_streams()) stream.clear_accept();
   std::string bytes;

@@ -67,7 +67,9 @@ absl::Status Apart::StartPseudonymiser() {
          "    limits: {bulk: true}\n";
   std::ofstream(Path("pseudonymiser.yaml"))
       << "keyring: keyring\nkey_encryption_key: kek\npolicy: policy.yaml\n"
-      << "audit: {file: audit.jsonl, writer: demo}\n"
+      << "state: authority\n"
+      << "audit: {file: audit.jsonl, writer: demo, topic: {brokers: [\""
+      << options_.local.kafka().brokers(0) << "\"], topic: \"" << options_.audit_topic << "\"}}\n"
       << "listen: {tls: " << TlsOf(certificates_.Issue("demo", "pseudonymiser", "IP:127.0.0.1"))
       << "}\n";
   SLUICE_ASSIGN_OR_RETURN(pseudonymiser_, StartService("pseudonymiser"));

@@ -21,6 +21,7 @@ class Apart {
   struct Options {
     std::string folder;          // for what they read and write
     std::string program_folder;  // of the build
+    std::string audit_topic;     // where the pseudonymiser publishes its audit log
     // A processor that does both itself, and is to do neither.
     config::v1::Processor local;
   };

@@ -122,7 +122,8 @@ class Demo {
     SLUICE_RETURN_IF_ERROR(Configure());
     if (options_.apart) {
       SLUICE_ASSIGN_OR_RETURN(
-          apart_, Apart::Start({folder_->path(), options_.program_folder, setup_->config}));
+          apart_, Apart::Start({folder_->path(), options_.program_folder, audit_topic_,
+                                setup_->config}));
     }
     SLUICE_RETURN_IF_ERROR(StartProcessor());
     SLUICE_RETURN_IF_ERROR(WriteTargets());
@@ -203,6 +204,8 @@ class Demo {
     std::vector<kafka::NewTopic> topics;
     for (const std::string& topic : topics_) topics.push_back({topic, 4});
     topics.push_back({processor::PositionsTopic(setup_->pipeline->config()), 1});
+    audit_topic_ = base::StrCat("audit.", raw_topic_);
+    if (options_.apart) topics.push_back({audit_topic_, 1});
     return admin->CreateTopics(topics);
   }
 
@@ -400,7 +403,7 @@ class Demo {
   std::unique_ptr<Apart> apart_;
   std::unique_ptr<test_support::ChildProcess> processor_;
   std::optional<processor::Setup> setup_;
-  std::string broker_, raw_topic_;
+  std::string broker_, raw_topic_, audit_topic_;
   std::vector<std::string> topics_;
   int port_ = 0;
 };

@@ -190,8 +190,10 @@ TEST_F(ProcessorKafkaTest, AReplayWithTheSameVersionsGivesTheSameBytes) {
   std::vector<std::string> digests;
   for (const char* group : {"once", "again"}) {
     const std::string name = base::StrCat(suffix_, ".", group);
+    pipeline_name_ = name;
     ASSERT_TRUE(LoadConfig(group, name, 20'000).has_value());
-    // The topics hold the other's results, so that it has to be said where this one begins.
+    // Each is a pipeline of its own, though the topics are the same ones. They hold the other's
+    // results, so that it has to be said where this one begins.
     std::vector<kafka::GroupOffset> begin;
     for (int32_t partition = 0; partition < 4; ++partition)
       begin.push_back({setup_->pipeline->config().input().topic(), partition, 0, ""});

@@ -96,6 +96,7 @@ class ProcessorKafkaTest : public ::testing::Test {
            << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, "
               "not_personal: [name, command_unit]}]}}\n"
            << "pipeline:\n";
+    if (!pipeline_name_.empty()) config << "  name: " << pipeline_name_ << "\n";
     config << ShippedPipeline(root, "." + suffix_);
     config << more_streams_;
     config.close();
@@ -211,7 +212,8 @@ class ProcessorKafkaTest : public ::testing::Test {
   static inline KafkaBroker* broker_ = nullptr;
   std::unique_ptr<test_support::TempDir> folder_;
   std::string suffix_;
-  std::string more_streams_;  // behind the shipped pipeline's
+  std::string more_streams_;   // behind the shipped pipeline's
+  std::string pipeline_name_;  // empty: the default
   std::string pseudonymiser_ = "local: {keyring: keyring, key_encryption_key: kek}";
   std::optional<processor::Setup> setup_;
   demo::Generator generator_{7};

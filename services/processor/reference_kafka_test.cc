@@ -86,7 +86,9 @@ class ReferenceKafkaTest : public ::testing::Test {
                      "pseudonymiser: {local: {keyring: keyring, key_encryption_key: kek}}\n",
                      "reference:\n  ", sets, "\n  folder: kept-", group, "-", instance, "\n");
     if (!control.empty()) base::StrAppend(text, "  control: {topic: ", control, "}\n");
-    base::StrAppend(text, "pipeline:\n", ShippedPipeline(root_, "." + suffix_));
+    // Each group is a pipeline of its own, though the topics are the same ones.
+    base::StrAppend(text, "pipeline:\n  name: ", suffix_, ".", group, "\n",
+                    ShippedPipeline(root_, "." + suffix_));
     WriteText(path(base::StrCat(group, "-", instance, ".yaml")), text);
   }
   std::unique_ptr<ChildProcess> StartProcess(const std::string& program,
@@ -458,6 +460,12 @@ TEST_F(PinsKafkaTest, AReplayThatFollowsThePinsGivesTheSameBytesThroughASwap) {
   ASSERT_TRUE(WaitForMetric(
       *service, "sluice_reference_loads_total{result=\"accepted\",set=\"boroughs\"} 3"));
   WriteConfig("a", "again", Remote(), control() + ", follow: " + suffix_ + ".leads");
+  // The topics hold the leader's results, so that it has to be said where the follower begins.
+  std::vector<kafka::GroupOffset> begin;
+  for (int32_t partition = 0; partition < 4; ++partition)
+    begin.push_back({raw(), partition, 0, ""});
+  ASSERT_TRUE(
+      (*kafka::Admin::Create(connection_))->SetGroupOffsets(suffix_ + ".again", begin).ok());
   auto follower = StartProcessor("again-a");
   ASSERT_TRUE(WaitForIn(*follower, produced_)) << test_support::Tail(follower->Output(), 20);
   StopCleanly(*follower);

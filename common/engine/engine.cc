@@ -50,10 +50,26 @@ bool IsTraceparent(std::string_view text) {
 constexpr std::string_view kReferenceMissing = "sluice.reference_missing";
 constexpr uint32_t kIdentifiersMax = 65'000;  // Value::identifier has 16 bits, and kNobody
 
+// Whether every byte is ASCII and no control character; eight at a time.
+bool IsPrintableAscii(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  uint64_t seen = 0;
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + i, 8);
+    // The high bit of a byte beyond ASCII, or below a space, or of DEL; exact as long as none is.
+    seen |= word | (word - 0x20 * kOnes) | (word + kOnes);
+  }
+  for (; i < text.size(); ++i) seen |= text[i] < 0x20 || text[i] == 0x7F ? 0x80 : 0;
+  return (seen & 0x80 * kOnes) == 0;
+}
+
 // Whether a text can be a CloudEvents attribute: there is something of it, and none of its
 // characters are control characters or noncharacters (CloudEvents 1.0.2, section 3.1).
 bool IsAttribute(std::string_view text) {
   if (privacy::IsBlank(text)) return false;
+  if (IsPrintableAscii(text)) return true;
   for (size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     if (byte < 0x20 || byte == 0x7F) return false;
@@ -519,7 +535,8 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   const bool nobody = blank || canonical.empty() || canonical == "?";
   if (!valid && node.check_identifier && !blank) Violate(entry, "sluice.identifier", node.id);
   const auto& placeholders = identifier.placeholders.texts;
-  if (std::find(placeholders.begin(), placeholders.end(), canonical) != placeholders.end()) {
+  if (!placeholders.empty() &&
+      std::find(placeholders.begin(), placeholders.end(), canonical) != placeholders.end()) {
     batch_.bytes().resize(before);
     return stands_for_none();
   }
@@ -903,7 +920,7 @@ void Engine::PrepareHeaders(const InputRecord& record, Entry& entry, const Strea
   std::string_view id = EventId(stream, entry, treated);
   if (!treated) id = position;
   if (stream.key == KeySource::kEventId) prepared.record.key = id;
-  if (!IsAttribute(id)) id = position;
+  if (treated && !IsAttribute(id)) id = position;
   Header* header = prepared.headers.data();
   *header++ = {"ce_specversion", "1.0"};
   *header++ = {"ce_id", id};

@@ -20,7 +20,24 @@ constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 constexpr bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
 constexpr char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
 constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-bool In(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+
+// ASCII characters, collected when this is compiled: a bit to test in place of a search.
+class Characters {
+ public:
+  consteval Characters(const char* set) : Characters(std::string_view(set)) {}
+  consteval Characters(std::string_view set) {
+    for (char c : set) bits_[c / 64] |= uint64_t{1} << (c % 64);
+  }
+  constexpr bool has(char c) const {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 128 && (bits_[byte / 64] >> (byte % 64) & 1) != 0;
+  }
+
+ private:
+  uint64_t bits_[2] = {};
+};
+
+constexpr bool In(char c, Characters set) { return set.has(c); }
 bool AllDigits(std::string_view text) { return std::all_of(text.begin(), text.end(), IsDigit); }
 
 // What each byte of a value becomes: its upper case, or kNothing.
@@ -141,9 +158,9 @@ bool PersonName(std::string_view value, std::string& out) {
 }
 
 std::string_view Trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kSpaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
+  while (!text.empty() && In(text.front(), kSpaces)) text.remove_prefix(1);
+  while (!text.empty() && In(text.back(), kSpaces)) text.remove_suffix(1);
+  return text;
 }
 
 // Takes `scheme` off, in any case.
@@ -498,7 +515,7 @@ size_t Run(std::string_view text, size_t at, Class is) {
 }
 
 bool IsMark(std::string_view text) {
-  auto letters_in = [&](std::string_view part, std::string_view never) {
+  auto letters_in = [&](std::string_view part, Characters never) {
     return std::all_of(part.begin(), part.end(),
                        [&](char c) { return IsUpper(c) && !In(c, never); });
   };
@@ -600,7 +617,7 @@ bool IsOutward(std::string_view text) {
   std::string_view rest = text.substr(two ? 2 : 1);
   if (rest.empty() || rest.size() > 2 || !IsDigit(rest[0])) return false;
   if (rest.size() == 1 || IsDigit(rest[1])) return true;
-  return In(rest[1], two ? "ABEHMNPRVWXY" : "ABCDEFGHJKPSTUW");
+  return two ? In(rest[1], "ABEHMNPRVWXY") : In(rest[1], "ABCDEFGHJKPSTUW");
 }
 
 bool Postcode(std::string_view value, std::string& out) {

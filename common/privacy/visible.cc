@@ -74,7 +74,7 @@ bool IsVisible(int32_t code) {
 
 }  // namespace
 
-bool IsBlank(std::string_view text) {
+bool HasNothingVisible(std::string_view text) {
   for (size_t at = 0, size = 0; at < text.size(); at += size) {
     if (IsVisible(Decode(text, at, size))) return false;
   }

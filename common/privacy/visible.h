@@ -11,7 +11,12 @@ namespace sluice::privacy {
 // what Unicode calls default ignorable or draws as nothing (braille blank, Hangul fillers), and
 // marks on no character. Linear; the first visible character ends it. The text is UTF-8; what isn't
 // counts as visible.
-bool IsBlank(std::string_view text);
+bool HasNothingVisible(std::string_view text);
+
+// The same; most texts begin with a visible ASCII character, which is all that is looked at.
+inline bool IsBlank(std::string_view text) {
+  return !(!text.empty() && text[0] > ' ' && text[0] < 0x7F) && HasNothingVisible(text);
+}
 
 // A text's extended grapheme clusters (Unicode UAX #29): what a reader takes for one character.
 //

@@ -60,6 +60,17 @@ message Stay {
   repeated string phones = 19 [(sluice.contract.v1.field).identifier = PHONE];
   repeated string births = 20 [(sluice.contract.v1.field).quasi = DATE_OF_BIRTH];
   string street = 21 [(sluice.contract.v1.field).quasi = LOCATION_TEXT];
+  Visit visit = 22;
+  repeated Visit visits = 23;
+  map<string, string> lines = 24 [(sluice.contract.v1.field).key = {not_personal: true},
+                                  (sluice.contract.v1.field).value = {identifier: PHONE}];
+  map<int32, Visit> by_room = 25 [(sluice.contract.v1.field).key = {not_personal: true}];
+}
+message Visit {
+  string host = 1 [(sluice.contract.v1.field).identifier = PERSON_NAME];
+  string day = 2 [(sluice.contract.v1.field).quasi = DATE_OF_BIRTH];
+  optional int32 floor = 3 [(sluice.contract.v1.field).quasi = ATTRIBUTE];
+  repeated string phones = 4 [(sluice.contract.v1.field).identifier = PHONE];
 }
 enum Sort { SORT_UNSPECIFIED = 0; SHORT = 1; LONG = 2; }
 """
@@ -83,6 +94,11 @@ TREATMENTS = {
     "phones": ANY + IDENTIFIER, "births": ANY + DATES, "street": ANY + [{"mask": {"keep_first": 2}}],
     "id": ["keep", "drop", "pseudonymise"],
 }
+# In messages, in lists of them and in maps.
+for path in ("visit", "visits[]", "by_room[].value"):
+    TREATMENTS |= {f"{path}.host": TREATMENTS["guest"], f"{path}.day": TREATMENTS["born"], f"{path}.floor": TREATMENTS["room"],
+                   f"{path}.phones": TREATMENTS["phone"]}
+TREATMENTS["lines[].value"] = TREATMENTS["phone"]
 
 
 def pipeline(*streams):
@@ -347,6 +363,12 @@ class Oracle(unittest.TestCase):
                  "score": r.choice((0, 0.7, -3.5, 1e20)), "weight": r.choice((0, 0.1, -2.5)), "sort": r.choice(("LONG", "SORT_UNSPECIFIED")),
                  "seen": r.choice((True, False)), "phones": [r.choice(("020 7946 0018", word())) for _ in range(r.randint(0, 3))],
                  "births": [r.choice((str(self.date()), "")) for _ in range(r.randint(0, 3))], "street": word()}
+        visit = lambda: {name: value for name, value in {
+            "host": r.choice(("Bea Bell", word())), "day": r.choice((str(self.date()), "")), "floor": r.randint(-3, 3),
+            "phones": [r.choice(("020 7946 0018", "")) for _ in range(r.randint(0, 3))]}.items() if r.random() < 0.7}
+        event |= {"visit": visit(), "visits": [visit() for _ in range(r.randint(0, 3))],
+                  "lines": {r.choice(("day", "night", "")): r.choice(("07700 900123", word())) for _ in range(2)},
+                  "by_room": {str(r.randint(-5, 5)): visit() for _ in range(r.randint(0, 2))}}
         return {name: value for name, value in event.items() if name in ("id", "at") or r.random() < 0.8}
 
     def read_delimited(self, data, message):

@@ -130,12 +130,31 @@ bool FoldedText(std::string_view value, std::string& out) {
 
 // What stands between the parts of a name, written by one and left out by another.
 constexpr std::string_view kNameSeparators = " '-.,`";
+// What each ASCII byte of a name becomes: its lower case, or kNothing.
+constexpr CompactTable kNameLetters = [] {
+  CompactTable table{};
+  for (int i = 0x21; i < 0x7F; ++i) {
+    const char c = static_cast<char>(i);
+    table[static_cast<size_t>(i)] = In(c, kNameSeparators) ? kNothing : Lower(c);
+  }
+  return table;
+}();
 
 // A name's letters, without what stands between them. Nobody writes the spaces, hyphens and
 // apostrophes of a name in one way: O'Brien, O Brien and OBrien; De La Cruz and Delacruz;
 // Smith-Jones, Smith Jones and Smithjones; Jean-Luc and Jean Luc; J. R. Smith and JR Smith.
 bool PersonName(std::string_view value, std::string& out) {
   const size_t begin = out.size();
+  if (IsAscii(value)) {  // as below, in one go
+    out.resize(begin + value.size());
+    char* at = out.data() + begin;
+    for (char c : value) {
+      *at = kNameLetters[static_cast<unsigned char>(c)];
+      at += *at != kNothing;
+    }
+    out.resize(static_cast<size_t>(at - out.data()));
+    if (out.size() > begin) return true;
+  }
   AppendFolded(value, out);
   // Once for all but what isn't ASCII: there a mark may come to stand behind a letter, and bytes
   // that were no character may become one. What comes of that is folded, and has no more of either.
@@ -202,7 +221,8 @@ std::string_view TakeExtension(std::string_view& text) {
 bool Phone(std::string_view value, std::string& out) {
   std::string_view text = Trimmed(value);
   const bool link =
-      TakeScheme("tel:", text) || TakeScheme("callto:", text) || TakeScheme("sms:", text);
+      !text.empty() && !IsDigit(text.front()) &&
+      (TakeScheme("tel:", text) || TakeScheme("callto:", text) || TakeScheme("sms:", text));
   const std::string_view extension = TakeExtension(text);
   if (link) text = text.substr(0, text.find(';'));  // RFC 3966's other parameters
   char digits[20];

@@ -210,6 +210,19 @@ TEST(Phone, FollowsTheNationalPlanOfGreatBritain) {
 }
 
 // Every single wrong digit changes a PNC ID's check letter; the letter is there to catch that.
+// A soft hyphen is no part of a name, and has the name read in the way for all of Unicode.
+TEST(Spellings, OfANameAreOneInBothWaysOfReading) {
+  std::mt19937 random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string name(random() % 9, '\0');
+    for (char& c : name)
+      c = random() % 2 == 0 ? "O'b-. ,`d\t"[random() % 10] : static_cast<char>(random() % 128);
+    std::string hyphened = name;
+    hyphened.insert(random() % (name.size() + 1), "\u00AD");
+    EXPECT_EQ(Canonical(PERSON_NAME, name), Canonical(PERSON_NAME, hyphened)) << "name " << i;
+  }
+}
+
 TEST(PncId, CatchesEveryWrongDigitOfItsSerial) {
   const std::string good = "2002/0073319Z";
   for (size_t i = 5; i < 12; ++i) {

@@ -29,7 +29,7 @@ using Time = std::chrono::steady_clock::time_point;
 
 constexpr size_t kRequestBytesMax = 16 * 1024;
 // How long an answer waits for a check's result of now.
-constexpr milliseconds kCheckMax(80);
+constexpr milliseconds kCheckMax(60);
 // How long a result is given again while a newer one doesn't come.
 constexpr milliseconds kResultAgeMax(10'000);
 // For the client to close first, so that what is on its way isn't cut off.
@@ -85,6 +85,12 @@ Response RunChecks(const std::vector<HealthCheck>& checks) {
   return Checked(all, list);
 }
 
+Response ChecksHang() {
+  std::string list;
+  AppendCheck(list, "checks", {false, "they have not ended; a lock or a call hangs"});
+  return Checked(false, list);
+}
+
 std::string Render(const Response& response, bool with_body) {
   std::string text = base::StrCat("HTTP/1.1 ", response.code, ' ', response.reason,
                                   "\r\nContent-Type: ", response.content_type,
@@ -97,12 +103,19 @@ std::string Render(const Response& response, bool with_body) {
 
 }  // namespace
 
-// A thread that makes one kind of response, when it is asked to.
+// A thread that makes one kind of response, when it is asked to. Nobody waits in a call of it.
 class HttpServer::Worker {
  public:
-  // `made` is called on the thread whenever a response is there.
-  Worker(std::function<Response()> make, std::function<void()> made)
-      : make_(std::move(make)), made_(std::move(made)), thread_([this] { Run(); }) {}
+  // `made` is called on the thread whenever a response is there. An earlier response is given again
+  // for `again`, where a newer one takes longer than `patience`, and `none` after that.
+  Worker(std::function<Response()> make, std::function<void()> made, milliseconds patience,
+         milliseconds again, Response none)
+      : make_(std::move(make)),
+        made_(std::move(made)),
+        patience_(patience),
+        again_(again),
+        none_(std::move(none)),
+        thread_([this] { Run(); }) {}
   ~Worker() {
     {
       base::MutexLock lock(mutex_);
@@ -122,27 +135,24 @@ class HttpServer::Worker {
     changed_.notify_all();
     return number;
   }
-  // The response of this number or a later one; nullopt: it isn't there.
+  // The response of this number or a later one; nullopt: it isn't there, and is asked for again
+  // until `Patience()` is over.
   std::optional<Response> Find(uint64_t number) {
     base::MutexLock lock(mutex_);
     if (done_ < number) return std::nullopt;
     return last_;
   }
-  // A response of now, or an earlier one where that takes too long.
-  Response Get() {
-    bool late = false;
-    {
-      base::MutexLock lock(mutex_);
-      late = begun_ > done_ && Now() - begun_at_ > kCheckMax;
-    }
-    uint64_t number = Ask();
+  // How long to wait for what was asked for just now: not at all where another was waited for in
+  // vain.
+  milliseconds Patience() {
     base::MutexLock lock(mutex_);
-    // Not waited for again where one was waited for in vain.
-    if (!late && lock.WaitFor(changed_, kCheckMax, [&] { return done_ >= number; })) return last_;
-    if (done_ > 0 && Now() - done_at_ <= kResultAgeMax) return last_;
-    std::string list;
-    AppendCheck(list, "checks", {false, "they have not ended; a lock or a call hangs"});
-    return Checked(false, list);
+    bool late = begun_ > done_ && Now() - begun_at_ > patience_;
+    return late ? milliseconds(0) : patience_;
+  }
+  // For who has waited for long enough.
+  Response Instead() {
+    base::MutexLock lock(mutex_);
+    return done_ > 0 && Now() - done_at_ <= again_ ? last_ : none_;
   }
 
  private:
@@ -171,6 +181,8 @@ class HttpServer::Worker {
 
   const std::function<Response()> make_;
   const std::function<void()> made_;
+  const milliseconds patience_, again_;
+  const Response none_;
   base::Mutex mutex_;
   std::condition_variable changed_;
   bool stop_ = false;
@@ -187,14 +199,17 @@ class HttpServer::Loop {
       : options_(options),
         listener_(std::move(listener)),
         wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-        live_([this] { return RunChecks(options_.live); }, [] {}),
-        ready_([this] { return RunChecks(options_.ready); }, [] {}),
+        live_([this] { return RunChecks(options_.live); }, [this] { Wake(); }, kCheckMax,
+              kResultAgeMax, ChecksHang()),
+        ready_([this] { return RunChecks(options_.ready); }, [this] { Wake(); }, kCheckMax,
+               kResultAgeMax, ChecksHang()),
         metrics_(
             [&registry] {
               return Response{200, "OK", "text/plain; version=0.0.4; charset=utf-8",
                               registry.Serialize()};
             },
-            [this] { Wake(); }),
+            [this] { Wake(); }, milliseconds(options.request_timeout_ms), milliseconds(0),
+            {503, "Service Unavailable", "text/plain", "the metrics are still being collected\n"}),
         thread_([this] { Run(); }) {}
   ~Loop() {
     stop_ = true;
@@ -204,6 +219,7 @@ class HttpServer::Loop {
 
  private:
   struct Connection {
+    // kWaiting is for this process: what the client is late with doesn't count then.
     enum { kReading, kWaiting, kWriting, kClosing } phase = kReading;
     Fd fd;
     Time deadline;
@@ -211,7 +227,8 @@ class HttpServer::Loop {
     std::string out;
     size_t sent = 0;
     bool head = false;
-    uint64_t metrics = 0;  // number of the response that it waits for
+    Worker* worker = nullptr;  // whose response it waits for
+    uint64_t response = 0;     // number of that
     bool done = false;
   };
 
@@ -242,7 +259,10 @@ class HttpServer::Loop {
         Connection& connection = connections_[i];
         connection.done |= connection.phase == Connection::kWaiting &&
                            (fds[i + 2].revents & (POLLHUP | POLLERR)) != 0;
-        if (fds[i + 2].revents != 0 || connection.phase == Connection::kWaiting) Serve(connection);
+        // Also what has come in while nobody looked is served before its time counts as up.
+        bool up = Now() >= connection.deadline;
+        if (fds[i + 2].revents != 0 || connection.phase == Connection::kWaiting || up)
+          Serve(connection);
         connection.done |= Now() >= connection.deadline;
       }
       std::erase_if(connections_, [](const Connection& connection) { return connection.done; });
@@ -258,14 +278,7 @@ class HttpServer::Loop {
         if (errno == EMFILE || errno == ENFILE) std::this_thread::sleep_for(milliseconds(20));
         return;
       }
-      if (connections_.size() >= static_cast<size_t>(options_.connections_max)) {
-        // They are in the order in which they came.
-        auto silent = std::find_if(
-            connections_.begin(), connections_.end(),
-            [](const Connection& other) { return other.phase != Connection::kWaiting; });
-        if (silent == connections_.end()) return;  // the new one is closed
-        connections_.erase(silent);
-      }
+      if (connections_.size() >= static_cast<size_t>(options_.connections_max)) MakeRoom();
       Connection& connection = connections_.emplace_back();
       connection.fd = std::move(fd);
       connection.deadline = Now() + milliseconds(options_.request_timeout_ms);
@@ -273,10 +286,39 @@ class HttpServer::Loop {
     }
   }
 
+  // Closes the connection that is silent for the longest: one that has its answer, or else one that
+  // has sent no request, or else one that doesn't take its answer. Where all wait for this process,
+  // metrics are waited for in vain first, since a probe mustn't be.
+  void MakeRoom() {
+    for (Connection& connection : connections_) {
+      if (connection.phase == Connection::kReading) Serve(connection);
+    }
+    auto close = [this](auto is_it) {
+      // They are in the order in which they came.
+      auto found = std::find_if(connections_.begin(), connections_.end(), is_it);
+      if (found == connections_.end()) return false;
+      if (found->phase == Connection::kWaiting) {
+        Answer(*found, found->worker->Instead());
+        Write(*found);
+      }
+      connections_.erase(found);
+      return true;
+    };
+    for (auto phase : {Connection::kClosing, Connection::kReading, Connection::kWriting}) {
+      if (close([phase](const Connection& other) { return other.phase == phase; })) return;
+    }
+    if (close([this](const Connection& other) { return other.worker == &metrics_; })) return;
+    close([](const Connection&) { return true; });
+  }
+
   void Serve(Connection& connection) {
     if (connection.phase == Connection::kReading) Read(connection);
     if (connection.phase == Connection::kWaiting) {
-      if (auto response = metrics_.Find(connection.metrics)) Answer(connection, *response);
+      if (auto response = connection.worker->Find(connection.response)) {
+        Answer(connection, *response);
+      } else if (Now() >= connection.deadline) {
+        Answer(connection, connection.worker->Instead());
+      }
     }
     if (connection.phase == Connection::kWriting) Write(connection);
     if (connection.phase == Connection::kClosing) {
@@ -323,15 +365,21 @@ class HttpServer::Loop {
     if (method != "GET" && method != "HEAD") {
       Answer(connection, {405, "Method Not Allowed", "text/plain", "GET and HEAD only\n"});
     } else if (path == "/metrics") {
-      connection.metrics = metrics_.Ask();
-      connection.phase = Connection::kWaiting;
+      Await(connection, metrics_);
     } else if (path == "/livez") {
-      Answer(connection, live_.Get());
+      Await(connection, live_);
     } else if (path == "/readyz") {
-      Answer(connection, ready_.Get());
+      Await(connection, ready_);
     } else {
       Answer(connection, {404, "Not Found", "text/plain", "/metrics\n/livez\n/readyz\n"});
     }
+  }
+
+  void Await(Connection& connection, Worker& worker) {
+    connection.deadline = Now() + worker.Patience();
+    connection.worker = &worker;
+    connection.response = worker.Ask();
+    connection.phase = Connection::kWaiting;
   }
 
   void Answer(Connection& connection, const Response& response) {

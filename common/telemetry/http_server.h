@@ -43,7 +43,8 @@ class HttpServer {
     // Open at a time; for one more, the one that has been silent for the longest is closed.
     // 1 to 10,000.
     int connections_max = 64;
-    // A client that is slower with its request, or with taking the answer, is cut off.
+    // A client that is slower with its request, or with taking the answer, is cut off. One that
+    // waits for metrics that aren't collected in this time is answered 503.
     int request_timeout_ms = 5000;
     // Failing means: restart me.
     std::vector<HealthCheck> live;

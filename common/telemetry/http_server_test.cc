@@ -172,6 +172,41 @@ TEST(HttpServer, AProbeIsAnsweredWhileMetricsAndTheOtherProbesChecksHang) {
   EXPECT_THAT(Ask(server->port(), "GET", "/readyz"), StartsWith("HTTP/1.1 200"));
 }
 
+// Whoever has sent a request gets an answer, also where this process is what is slow.
+TEST(HttpServer, WhoWaitsForMetricsIsAnsweredAlsoWhenTheyDoNotCome) {
+  Registry registry;
+  std::mutex held;
+  std::unique_lock<std::mutex> hold(held);
+  registry.OnCollect([&] { std::lock_guard<std::mutex> wait(held); });
+  auto server = Serve({.connections_max = 4, .request_timeout_ms = 200}, registry);
+  EXPECT_THAT(Ask(server->port(), "GET", "/metrics"),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("still being collected")));
+  hold.unlock();
+}
+
+TEST(HttpServer, AProbeFindsRoomWhereAllConnectionsWaitForMetrics) {
+  Registry registry;
+  std::mutex held;
+  std::unique_lock<std::mutex> hold(held);
+  registry.OnCollect([&] { std::lock_guard<std::mutex> wait(held); });
+  auto server = Serve({.connections_max = 4, .request_timeout_ms = 60'000}, registry);
+  std::vector<int> scrapes;
+  for (int i = 0; i < 8; ++i) {
+    scrapes.push_back(Connect(server->port()));
+    std::string_view request = "GET /metrics HTTP/1.1\r\n\r\n";
+    ASSERT_EQ(write(scrapes.back(), request.data(), request.size()),
+              static_cast<ssize_t>(request.size()));
+  }
+  for (int i = 0; i < 4; ++i)
+    EXPECT_THAT(Ask(server->port(), "GET", "/livez"), StartsWith("HTTP/1.1 200"));
+  // Those that had to go were told.
+  char buffer[12];
+  EXPECT_EQ(recv(scrapes[0], buffer, sizeof(buffer), MSG_WAITALL), 12);
+  EXPECT_EQ(std::string_view(buffer, 12), "HTTP/1.1 503");
+  hold.unlock();
+  for (int fd : scrapes) close(fd);
+}
+
 TEST(HttpServer, AResultIsGivenAgainWhileANewerOneDoesNotCome) {
   Registry registry;
   std::mutex held;
@@ -237,7 +272,8 @@ TEST(HttpServer, StopsAtOnce) {
 
 TEST(HttpServer, AnswersManyClientsAtOnce) {
   Registry registry;
-  auto server = Serve({}, registry);
+  // Each of the eight has one open at a time, and one that the server has yet to see closed.
+  auto server = Serve({.connections_max = 16, .request_timeout_ms = 60'000}, registry);
   std::vector<std::thread> clients;
   std::atomic<int> answered = 0;
   for (int i = 0; i < 8; ++i) {

@@ -21,6 +21,8 @@ constexpr milliseconds kRetryMax(500);
 // Two fencings within this time: not a restart, which fences once, but a twin that fences back.
 constexpr std::chrono::minutes kTwinWindow(1);
 constexpr std::chrono::minutes kRefusalsWindow(1);
+// More refused records than one in so many events mean that the topic is wrong.
+constexpr int64_t kEventsPerRefusal = 100;
 // How often a permission that is missing is tried for.
 constexpr std::chrono::seconds kDeniedRetry(15);
 constexpr std::string_view kTaintText = "a request was left without an answer";
@@ -78,6 +80,19 @@ Driver::Driver(DriverOptions options, Source& source, Transaction& transaction,
       state_(Recovering{RecreateCause::kStart, /*rewind=*/false, clock.Now(), ""}),
       output_(transaction) {
   Beat();
+}
+
+void Driver::MinuteCount::Add(Time now, int64_t events) {
+  Slot& slot = slots_[static_cast<size_t>(SecondOf(now) % kSeconds)];
+  if (slot.second != SecondOf(now)) slot = {SecondOf(now), 0};
+  slot.events += events;
+}
+
+int64_t Driver::MinuteCount::Sum(Time now) const {
+  int64_t sum = 0;
+  for (const Slot& slot : slots_)
+    if (SecondOf(now) - slot.second < kSeconds) sum += slot.events;
+  return sum;
 }
 
 absl::Status Driver::CountingOutput::Produce(const OutputRecord& record) {
@@ -153,7 +168,8 @@ void Driver::TakeCommands() {
 // What has become due.
 void Driver::Advance() {
   if (auto* halted = std::get_if<Halted>(&state_)) {
-    if (halted->retry_at && clock_.Now() >= *halted->retry_at) {
+    if (halted->retry_at && clock_.Now() >= *halted->retry_at &&
+        !SLUICE_MUTANT("denied_for_ever")) {
       Become(Recovering{RecreateCause::kResume, /*rewind=*/true, clock_.Now(), halted->reason});
     }
   }
@@ -177,7 +193,7 @@ void Driver::Handle(const Revoked& revoked) {
     Become(Paused{paused->begun, std::nullopt});
   }
   if (!revoked.lost) {
-    Commit();
+    if (!SLUICE_MUTANT("revoked_without_commit")) Commit();
   } else if (batch() != nullptr && *batch() && !SLUICE_MUTANT("lost_is_kept")) {
     Fail({Verdict::kAbort, "the partitions were lost: the group hasn't heard of this member"});
   }
@@ -304,6 +320,7 @@ bool Driver::Commit() {
     return false;
   }
 
+  minute_.Add(clock_.Now(), (*open)->events);
   Batch done = **open;
   open->reset();
   std::visit(Overloaded{[](Running& running) { running.begun = false; },
@@ -418,15 +435,16 @@ Result Driver::Bisect(const Batch& batch, const Result& refused) {
     return refused;
   }
   bisection_.reset();
-  while (!refusals_.empty() && clock_.Now() - refusals_.front() > kRefusalsWindow)
-    refusals_.pop_front();
-  if (static_cast<int>(refusals_.size()) >= options_.refusals_per_minute_max) {
+  const Time now = clock_.Now();
+  while (!refusals_.empty() && now - refusals_.front() > kRefusalsWindow) refusals_.pop_front();
+  const int64_t most =
+      std::max<int64_t>(options_.refusals_per_minute_max, minute_.Sum(now) / kEventsPerRefusal);
+  if (static_cast<int64_t>(refusals_.size()) >= most) {
     refusals_.clear();
-    return {Verdict::kHalt,
-            base::StrCat("more than ", options_.refusals_per_minute_max,
-                         " records were refused within a minute, so it is the topic that is "
-                         "wrong: ",
-                         refused.text)};
+    return {Verdict::kHalt, base::StrCat("more than ", most,
+                                         " records were refused within a minute, so it is the "
+                                         "topic that is wrong: ",
+                                         refused.text)};
   }
   Position record = batch.next[0];
   --record.offset;
@@ -436,7 +454,7 @@ Result Driver::Bisect(const Batch& batch, const Result& refused) {
                          record.topic, "/", record.partition, "/", record.offset,
                          ": change the topic's configuration, then resume")};
   }
-  refusals_.push_back(clock_.Now());
+  refusals_.push_back(now);
   probe_.RecordRefused(refused.text);
   return refused;
 }
@@ -537,6 +555,7 @@ Result Driver::Retry(Verdict when_exhausted, Call call) {
     Beat();
     if (result.verdict != Verdict::kRetry) return result;
     if (clock_.Now() + wait >= until) {
+      if (SLUICE_MUTANT("given_up_is_done")) return {};
       return {when_exhausted, base::StrCat("given up after retries: ", result.text)};
     }
     options_.sleep(wait);

@@ -1,6 +1,7 @@
 // Moves records from a Source through a Transform into Transactions, exactly once.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -53,8 +54,9 @@ struct DriverOptions {
   int drain_timeout_ms = 25'000;
   // A worker that has been in one call for this long shows as kDegraded. 1,000 to 600,000.
   int call_max_ms = 15'000;
-  // Records that a topic refused and that went to quarantine for it, in a minute; more of them halt
-  // the worker, since it is the topic that is wrong then. 1 to 10,000.
+  // Records that a topic refused and that went to quarantine for it, in a minute; more of them, and
+  // more than one in a hundred events, halt the worker, since it is the topic that is wrong then.
+  // 1 to 10,000.
   int refusals_per_minute_max = 20;
   // Reads the committed positions back after every commit and halts where they differ from what was
   // sent. One round trip per transaction.
@@ -135,6 +137,25 @@ class Driver {
 
    private:
     std::reference_wrapper<Transaction> transaction_;
+  };
+
+  // Events committed in the last minute.
+  class MinuteCount {
+   public:
+    using Time = std::chrono::steady_clock::time_point;
+    void Add(Time now, int64_t events);
+    int64_t Sum(Time now) const;
+
+   private:
+    static constexpr int64_t kSeconds = 60;
+    struct Slot {
+      int64_t second = -kSeconds;
+      int64_t events = 0;
+    };
+    static int64_t SecondOf(Time now) {
+      return std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+    }
+    std::array<Slot, kSeconds> slots_;
   };
 
   Driver(DriverOptions options, Source& source, Transaction& transaction, Transform& transform,
@@ -247,6 +268,7 @@ class Driver {
   int failures_ = 0;  // of transactions and epochs since the last commit
   std::optional<Bisection> bisection_;
   std::deque<Time> refusals_;  // of the last minute
+  MinuteCount minute_;
   std::optional<Time> fenced_at_;
   std::optional<Time> drain_until_;
 

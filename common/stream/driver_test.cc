@@ -724,6 +724,22 @@ TEST_F(DriverTest, ATopicThatRefusesEverythingHaltsTheWorker) {
   EXPECT_THAT(driver_->snapshot().text, HasSubstr("timestamp out of bounds"));
 }
 
+// A backlog with a few of them is no topic that is wrong.
+TEST_F(DriverTest, OneRefusedRecordInAHundredHaltsNothing) {
+  options_.refusals_per_minute_max = 5;
+  options_.commit_events = 64;
+  Fill(2'000);
+  auto is_refused = [](size_t i) { return i >= 1'000 && i % 100 == 0; };
+  transaction_.refuses = [&](const std::string& value) {
+    return value[0] == 'r' && is_refused(std::stoul(value.substr(1)));
+  };
+  ASSERT_TRUE(RunUntilVisible(2'000).ok());
+  for (size_t i = 0; i < 2'000; ++i)
+    if (is_refused(i)) broker_.log[i] = "qr" + std::to_string(i);
+  ExpectExactlyOnce();
+  EXPECT_THAT(transform_.refused_records, SizeIs(10));
+}
+
 TEST_F(DriverTest, ARecordThatNothingCanBeMadeOfHaltsTheWorkerAndIsNamed) {
   Fill(8);
   transaction_.refuses = [](const std::string& value) { return value == "r5"; };

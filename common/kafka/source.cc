@@ -364,7 +364,7 @@ stream::Records KafkaSource::View() {
       next = same != next_.end() ? &*same
                                  : &next_.emplace_back(Position{record.topic, record.partition});
     }
-    next->offset = record.offset + 1;
+    next->offset = record.offset + (SLUICE_MUTANT("off_by_one") ? 0 : 1);
     // The chunk's last record of the partition decides.
     bool last = i + 1 == handed_out_ || messages_[i + 1].record.partition != record.partition ||
                 messages_[i + 1].record.topic.data() != message.record.topic.data();
@@ -409,8 +409,8 @@ void KafkaSource::Trim() {
 
 void KafkaSource::Drop() {
   handed_out_ = 0;
-  if (client_ != nullptr) Free(messages_.size());
-  fault_.reset();
+  if (client_ != nullptr && !SLUICE_MUTANT("read_ahead_survives_rewind")) Free(messages_.size());
+  if (!SLUICE_MUTANT("fault_survives_rewind")) fault_.reset();
   last_topic_ = {};
 }
 
@@ -424,7 +424,7 @@ void KafkaSource::SetFlow(bool flow) {
   auto* reading = std::get_if<Reading>(&state_);
   if (flow == flowing_ || reading == nullptr) return;
   if (flow) {
-    client_->Resume(reading->partitions);
+    if (!SLUICE_MUTANT("flow_stays_off")) client_->Resume(reading->partitions);
   } else {
     client_->Pause(reading->partitions);
   }
@@ -441,7 +441,7 @@ void KafkaSource::Acknowledge() {
     client_->Resume(*mine);
   flowing_ = true;
   state_ = Unassigned{};
-  client_->Assign({});
+  if (!SLUICE_MUTANT("never_acknowledged")) client_->Assign({});
 }
 
 void KafkaSource::Rewind() {

@@ -227,7 +227,7 @@ Result KafkaTransaction::Recreate() {
     initialised_ |= epoch_ != nullptr;  // a client keeps the limits that it was made with
   }
   // One that waits for its initialisation is asked again, not replaced.
-  if (epoch_ == nullptr || initialised_ || renewal_.Due()) {
+  if (epoch_ == nullptr || (initialised_ && !SLUICE_MUTANT("dead_producer")) || renewal_.Due()) {
     undertaker_.Take(std::move(epoch_));
     initialised_ = false;
     absl::Status started = StartEpoch();
@@ -355,6 +355,7 @@ absl::Status KafkaTransaction::Produce(const stream::OutputRecord& record) {
 Result KafkaTransaction::SendOffsets(std::span<const stream::Position> next) {
   if (group_metadata_ == nullptr) group_metadata_ = member_.group_metadata();
   if (group_metadata_ == nullptr) return {Verdict::kAbort, "this worker is no member of the group"};
+  if (SLUICE_MUTANT("one_partition")) next = next.first(1);
   return Classify(epoch_->SendOffsets(next, *group_metadata_, options_.position_metadata),
                   "send_offsets_to_transaction");
 }

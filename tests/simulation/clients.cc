@@ -18,6 +18,8 @@ using kafka::PartitionOffset;
 using kafka::PartitionOffsets;
 
 constexpr int64_t kPoisonTimestamp = 4'000'000'000'000;
+// How soon a client that waits sees what has come.
+constexpr milliseconds kWake(3);
 
 std::string Setting(const kafka::Settings& settings, std::string_view name) {
   for (const auto& [key, value] : settings) {
@@ -91,10 +93,13 @@ class Consumer final : public kafka::ConsumerClient {
       if (world_.Chance(0.3)) world_.Pass(milliseconds(1));
       return;
     }
-    // librdkafka wakes up for what comes; here time passes in steps.
-    world_.Pass(std::max(wait, milliseconds(1)));
-    Background();
-    Serve();
+    Time until = world_.Now() + std::max(wait, milliseconds(1));
+    do {
+      world_.Pass(std::min(kWake, std::chrono::ceil<milliseconds>(until - world_.Now())));
+      Background();
+      Serve();
+      Read(count, messages);
+    } while (messages.size() == before && waits_ == kNothing && world_.Now() < until);
   }
 
   void Headers(const Message&, std::vector<stream::Header>&) const override {}
@@ -107,7 +112,7 @@ class Consumer final : public kafka::ConsumerClient {
   }
 
   ErrorCode Assign(const PartitionOffsets& partitions) override {
-    if (stream::IsMutant("seek") && waits_ == kNothing) {
+    if (SLUICE_MUTANT("seek") && waits_ == kNothing) {
       // librdkafka doesn't seek what isn't being fetched.
       for (const auto& [partition, at] : assigned_)
         if (at.stopped) return RD_KAFKA_RESP_ERR__STATE;
@@ -135,13 +140,16 @@ class Consumer final : public kafka::ConsumerClient {
   ErrorCode Committed(PartitionOffsets& partitions, milliseconds timeout) override {
     if (!Reaches(timeout)) return RD_KAFKA_RESP_ERR__TIMED_OUT;
     if (world_.Chance(0.05)) return RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+    if (!world_.may_join) return RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
     for (PartitionOffset& partition : partitions) {
-      std::optional<int64_t> offset = world_.Committed({partition.topic, partition.partition});
+      std::optional<World::Offset> offset =
+          world_.Committed({partition.topic, partition.partition});
       if (!offset) {
         world_.Pass(timeout);
         return RD_KAFKA_RESP_ERR__TIMED_OUT;
       }
-      partition.offset = *offset < 0 ? kafka::kOffsetUnknown : *offset;
+      partition.offset = offset->next < 0 ? kafka::kOffsetUnknown : offset->next;
+      partition.metadata = offset->metadata;
     }
     return 0;
   }
@@ -217,6 +225,7 @@ class Consumer final : public kafka::ConsumerClient {
     int64_t next = 0;       // to fetch; kOffsetBeginning: from where the log begins
     int64_t position = -1;  // behind what was handed out
     bool stopped = false;   // by an error; only a new assignment starts it
+    bool denied = false;    // and told so
   };
   enum { kNothing, kAssigned, kRevoked } waits_ = kNothing;  // for the application's Assign()
 
@@ -243,6 +252,7 @@ class Consumer final : public kafka::ConsumerClient {
   void Background() {
     if (!Connected() || closed_) return;
     heard_ = world_.Now();
+    if (topics_.empty()) return;  // it joins no group
     Member* member = member_.empty() ? nullptr : world_.FindMember(member_);
     if (!member_.empty() && member == nullptr) {
       // A static one whose name another has now is fenced; anybody else was forgotten.
@@ -309,6 +319,13 @@ class Consumer final : public kafka::ConsumerClient {
     for (auto& [partition, at] : assigned_) {
       if (at.stopped || paused_.contains(partition)) continue;
       const Log* log = Find(partition);
+      if (!world_.may_read) {
+        // Told once; fetching is tried for all the while.
+        if (!std::exchange(at.denied, true))
+          Error(partition, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, messages);
+        continue;
+      }
+      at.denied = false;
       if (log == nullptr) {
         if (world_.Chance(0.01))
           Error(partition, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, messages);
@@ -392,6 +409,7 @@ class Producer final : public kafka::ProducerClient {
   CallError InitTransactions(milliseconds timeout) override {
     if (state_ != kNew) return Misuse("init_transactions");
     if (!Reaches(timeout)) return Retriable(RD_KAFKA_RESP_ERR__TIMED_OUT);
+    world_.Pass(milliseconds(1));
     int error = world_.InitProducer(id_, static_cast<int>(timeout_.count()), producer_, epoch_);
     if (error != 0) return Retriable(error);
     state_ = kReady;
@@ -425,14 +443,19 @@ class Producer final : public kafka::ProducerClient {
     queued.topic = record.topic;
     queued.bytes = static_cast<int64_t>(stream::RecordBytes(record));
     queued.late_timestamp = record.timestamp_ms.value_or(0) >= kPoisonTimestamp;
-    queued.entry.source = Parse(record.value.value_or("")).value_or(Source{});
-    queued.entry.poison = record.key == "poison";
+    if (topics_[record.topic] == world_.positions) {
+      queued.entry.key = record.key.value_or("");
+      queued.entry.value = record.value.value_or("");
+    } else {
+      queued.entry.source = Parse(record.value.value_or("")).value_or(Source{});
+      queued.entry.poison = record.key == "poison";
+    }
     if (world_.Chance(0.2)) Deliver(/*all=*/false);
     return 0;
   }
 
   CallError SendOffsets(std::span<const stream::Position> next,
-                        const kafka::GroupMetadata& metadata, std::string_view) override {
+                        const kafka::GroupMetadata& metadata, std::string_view text) override {
     if (state_ == kFatal) return Fatal();
     if (state_ == kAbortable) return Abortable();
     if (state_ != kOpen) return Misuse("send_offsets");
@@ -443,10 +466,11 @@ class Producer final : public kafka::ProducerClient {
     int error = Request(
         [id = id_, epoch = epoch_](World& world) { return world.AddPartition(id, epoch, {}); });
     if (error == 0) {
-      error = Request([id = id_, epoch = epoch_, name = member.member,
-                       generation = member.generation, offsets](World& world) {
-        return world.CommitOffsets(id, epoch, name, generation, offsets);
-      });
+      error =
+          Request([id = id_, epoch = epoch_, name = member.member, generation = member.generation,
+                   offsets, text = std::string(text)](World& world) {
+            return world.CommitOffsets(id, epoch, name, generation, offsets, text);
+          });
     }
     return Outcome(error);
   }

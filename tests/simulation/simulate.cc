@@ -1,28 +1,38 @@
-// Driver, source and transaction over a simulated Kafka: seeded, in one thread, with the faults of
-// a real one as random events. docs/reliability.md says what it checks and how to replay a run.
+// Driver, source, transaction and positions over a simulated Kafka: seeded, in one thread, with the
+// faults of a real one as random events. docs/reliability.md says what it checks and how to replay
+// a run.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/kafka/source.h"
 #include "common/kafka/transaction.h"
 #include "common/stream/driver.h"
 #include "common/stream/mutant.h"
+#include "services/processor/positions.h"
 #include "tests/simulation/clients.h"
+#include "tests/simulation/guard.h"
 #include "tests/simulation/world.h"
 
 namespace sluice::simulation {
 namespace {
 
+using stream::DriverState;
+
 constexpr int64_t kPoisonTimestamp = 4'000'000'000'000;
 constexpr milliseconds kFaults(90'000);
 constexpr milliseconds kCalm(90'000);
 constexpr size_t kPartitionsMax = 6;
+// Records of a partition that may be on their way while records come all the while.
+constexpr int64_t kUnderWay = 200;
 
 // Every mutant, and what it breaks.
 constexpr std::pair<const char*, const char*> kMutants[] = {
@@ -43,17 +53,29 @@ constexpr std::pair<const char*, const char*> kMutants[] = {
     {"old_metadata", "added partitions are found after five minutes"},
     {"limits_remembered", "a raised limit is known after a restart only"},
     {"stale_generation", "positions are committed under an older generation"},
+    // Planted from a reading of driver, source, transaction and positions alone.
+    {"one_partition", "of several partitions' positions only the first is sent"},
+    {"off_by_one", "a position is that of the last record, not the next one"},
+    {"revoked_without_commit", "what is complete isn't committed before partitions are given up"},
+    {"fault_survives_rewind", "a fault is told again after its rewind"},
+    {"read_ahead_survives_rewind", "what was read ahead is processed after a rewind"},
+    {"never_acknowledged", "the group isn't told that partitions are given up"},
+    {"flow_stays_off", "a paused partition isn't resumed"},
+    {"denied_for_ever", "a permission that was missing isn't tried for again"},
+    {"given_up_is_done", "a commit that was given up counts as one that was made"},
+    {"dead_producer", "a producer that was initialised is initialised again, not replaced"},
+    {"any_position", "whatever the group stands at is read on from"},
+    {"ahead_is_fine", "a group that stands beyond its recorded results is read on from"},
 };
-
-// The process is killed in the midst of a call.
-struct Killed {};
 
 class CopyTransform final : public stream::Transform {
  public:
-  explicit CopyTransform(World& world) : world_(world) {}
+  CopyTransform(World& world, Guard& guard, processor::PositionRecorder& recorder)
+      : world_(world), guard_(guard), recorder_(recorder) {}
 
   absl::Status Process(std::span<const stream::InputRecord> records,
                        stream::Output& output) override {
+    SLUICE_RETURN_IF_ERROR(guard_.refusal());
     if (world_.Chance(unavailable)) return absl::UnavailableError("the keys are away");
     if (world_.Chance(broken)) return absl::InternalError("a defect");
     for (const stream::InputRecord& record : records) {
@@ -72,14 +94,15 @@ class CopyTransform final : public stream::Transform {
   bool Refused(const stream::Position& record, size_t output) override {
     return output == 0 && refused_.insert({record.partition, record.offset}).second;
   }
-  absl::Status Committing(std::span<const stream::Position> next, stream::Output&) override {
+  absl::Status Committing(std::span<const stream::Position> next, stream::Output& output) override {
     for (const stream::Position& position : next) {
       std::erase_if(refused_, [&](const auto& at) {
         return at.first == position.partition && at.second < position.offset;
       });
     }
-    return absl::OkStatus();
+    return recorder_.Write(next, "version", output);
   }
+  void Committed() override { recorder_.Committed(); }
   void Assigned() override { refused_.clear(); }
 
   double unavailable = 0;
@@ -87,6 +110,8 @@ class CopyTransform final : public stream::Transform {
 
  private:
   World& world_;
+  Guard& guard_;
+  processor::PositionRecorder& recorder_;
   std::set<std::pair<int32_t, int64_t>> refused_;
 };
 
@@ -96,51 +121,67 @@ struct Process {
 
   Network network;
   SimulatedFactory factory;
-  std::string name;
+  const std::string name;
+  size_t fiber = 0;
+  std::unique_ptr<Guard> guard;
+  std::unique_ptr<processor::PositionRecorder> recorder;
   std::unique_ptr<CopyTransform> transform;
   std::unique_ptr<kafka::KafkaSource> source;
   std::unique_ptr<kafka::KafkaTransaction> transaction;
   stream::DriverProbe probe;
-  std::unique_ptr<stream::Driver> driver;
-  Time up_at{};  // of a process that is down
+  std::unique_ptr<stream::Driver> driver;  // null: the process is down
+  Time up_at{};                            // of a process that is down
   Time thaws_at{};
-  bool started = false;
+  bool refused = false;  // it said at its start that it must not join
 };
 
 class Run {
  public:
-  explicit Run(uint64_t seed) : seed_(seed), world_(seed) {
+  explicit Run(uint64_t seed) : world_(seed) {
     world_.MakeTopic("raw", 3);
     world_.MakeTopic("clean", 2);
     world_.MakeTopic("quarantine", 1);
+    world_.MakeTopic("positions", 1);
     world_.topic("clean").takes_late_timestamps = false;
     is_static_ = world_.Chance(0.5);
     strict_ = world_.Chance(0.2);
-    for (const char* name : {"a", "b"})
-      processes_.push_back(std::make_unique<Process>(world_, name));
+    for (const char* name : {"a", "b"}) {
+      Process& process = *processes_.emplace_back(std::make_unique<Process>(world_, name));
+      process.fiber = world_.fibers().Add([this, &process] { Live(process); });
+    }
     world_.on_tick = [this](milliseconds time) { Tick(time); };
   }
-  ~Run() { world_.on_tick = nullptr; }
+  ~Run() {
+    world_.on_tick = nullptr;
+    ending_ = true;
+    for (auto& process : processes_) {
+      world_.fibers().Kill(process->fiber);
+      while (!world_.fibers().ended(process->fiber)) world_.fibers().Resume(process->fiber);
+    }
+  }
 
   // Throws Violation.
   void Go() {
     faults_ = true;
     Until(world_.Now() + kFaults);
     faults_ = false;
+    Note("faults stop");
+    world_.may_write = world_.may_read = world_.may_join = true;
     for (auto& process : processes_) {
       process->network = {};
       process->factory.fail_clients = false;
       process->thaws_at = {};
-      if (process->transform) process->transform->unavailable = process->transform->broken = 0;
+      world_.fibers().Hold(process->fiber, {});
+      if (process->driver) process->transform->unavailable = process->transform->broken = 0;
     }
     if (!world_.HasTopic("raw")) MakeRaw();
     if (world_.HasForeign()) world_.EndForeign(world_.Chance(0.5));
     // Nothing heals by itself that a person must heal, and everything else does.
     Until(world_.Now() + kCalm);
-    CheckLively(/*halted_is_fine=*/true);
-    Operate();
+    CheckLively(/*may_stand=*/true);
+    Operate(/*recover=*/MustRecover());
     Until(world_.Now() + kCalm);
-    CheckLively(/*halted_is_fine=*/false);
+    CheckLively(/*may_stand=*/false);
     world_.OpenForeign("raw", 0);
     world_.Append("raw", 0, false);
     finished_ = true;
@@ -151,54 +192,112 @@ class Run {
   int64_t steps() const { return steps_; }
   int64_t committed() const { return world_.committed_records(); }
   const std::deque<std::string>& trace() const { return trace_; }
+  // Of all that happened, to tell whether another run was the same.
+  uint64_t hash() const { return hash_; }
 
  private:
-  void Note(std::string text) {
-    trace_.push_back(
-        base::StrCat(world_.Now().time_since_epoch() / milliseconds(1), " ms: ", text));
+  void Note(const std::string& text) {
+    std::string line =
+        base::StrCat(world_.Now().time_since_epoch() / milliseconds(1), " ms: ", text);
+    Mix(line);
+    trace_.push_back(std::move(line));
     if (trace_.size() > 60) trace_.pop_front();
   }
+  void Mix(std::string_view text) {
+    for (char c : text) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
 
-  void Boot(Process& process) {
-    if (process.driver == nullptr) {
-      kafka::SourceOptions source;
-      source.connection.brokers = {"simulated:1"};
-      source.group = "group";
-      if (is_static_) source.instance = process.name;
-      source.topics = {"raw"};
-      source.session_timeout_ms = world_.session_timeout_ms;
-      source.sleep = [this](milliseconds time) { world_.Pass(std::max(time, milliseconds(1))); };
-      auto made = kafka::KafkaSource::Create(source, process.factory, world_);
-      if (!made.ok()) return Down(process, "no consumer");
-      process.source = *std::move(made);
-      kafka::TransactionOptions transaction;
-      transaction.connection.brokers = {"simulated:1"};
-      transaction.transactional_id = base::StrCat("id-", process.name);
-      transaction.topics = {"clean", "quarantine"};
-      auto transacted =
-          kafka::KafkaTransaction::Create(transaction, *process.source, process.factory, world_);
-      if (!transacted.ok()) return Down(process, "no producer");
-      process.transaction = *std::move(transacted);
-      process.transform = std::make_unique<CopyTransform>(world_);
-      if (faults_) {
-        process.transform->unavailable = 0.02;
-        process.transform->broken = 0.001;
+  void Until(Time end) {
+    world_.Until(end);
+    if (violation_) throw Violation{*violation_};
+  }
+
+  // The body of a process's fiber.
+  void Live(Process& process) {
+    while (!ending_ && !violation_) {
+      bool killed = false;
+      try {
+        Turn(process);
+      } catch (const Killed&) {
+        killed = true;
+      } catch (const Violation& broken) {
+        violation_ = base::StrCat(process.name, ": ", broken.text);
       }
-      stream::DriverOptions options;
-      options.chunk_events = 8;
-      options.commit_events = 64;
-      options.rules.recreate_always = strict_;
-      options.sleep = [this](milliseconds time) { world_.Pass(time); };
-      process.driver = *stream::Driver::Create(options, *process.source, *process.transaction,
-                                               *process.transform, process.probe, world_);
+      if (!killed) continue;
+      process.network.frozen = true;  // it says goodbye to nobody
+      Down(process, "killed");
     }
-    if (!process.started) {
-      absl::Status started = process.driver->Start();
-      if (!started.ok()) return Down(process, std::string(base::View(started.message())));
-      process.started = true;
-      // Whoever has not seen the old topic takes the group's word for the new one.
-      world_.Adopt();
+    process.network.frozen = true;
+    Down(process, "the run ends");
+  }
+
+  void Turn(Process& process) {
+    if (process.driver == nullptr) {
+      world_.Pass(
+          std::max(milliseconds(1), std::chrono::ceil<milliseconds>(process.up_at - world_.Now())));
+      if (world_.Now() < process.up_at) return;
+      process.network.frozen = false;
+      if (!Boot(process)) return;
     }
+    ++steps_;
+    DriverState before = process.driver->snapshot().state;
+    if (!process.driver->Step()) {
+      absl::Status why = process.driver->Finish();
+      return Down(process, std::string(base::View(why.message())));
+    }
+    stream::DriverSnapshot now = process.driver->snapshot();
+    if (now.state == DriverState::kHalted &&
+        process.driver->uncommitted_for() > std::chrono::nanoseconds(0))
+      throw Violation{"records that aren't in work count as uncommitted"};
+    if (now.state != before)
+      Note(base::StrCat(process.name, " is ", stream::DriverStateName(now.state), " ", now.text));
+  }
+
+  // As services/processor does.
+  bool Boot(Process& process) {
+    process.guard = std::make_unique<Guard>(world_, process.network);
+    absl::Status checked = process.guard->CheckAtStart();
+    process.refused = absl::IsFailedPrecondition(checked);
+    if (!checked.ok()) return Down(process, std::string(base::View(checked.message()))), false;
+    kafka::SourceOptions source;
+    source.connection.brokers = {"simulated:1"};
+    source.group = kGroup;
+    if (is_static_) source.instance = process.name;
+    source.topics = {"raw"};
+    source.session_timeout_ms = world_.session_timeout_ms;
+    source.sleep = [this](milliseconds time) { world_.Pass(std::max(time, milliseconds(1))); };
+    source.check_positions = [&process](std::span<const kafka::CommittedPosition> positions) {
+      return process.guard->Check(positions, *process.recorder);
+    };
+    auto made = kafka::KafkaSource::Create(source, process.factory, world_);
+    if (!made.ok()) return Down(process, "no consumer"), false;
+    process.source = *std::move(made);
+    kafka::TransactionOptions transaction;
+    transaction.connection.brokers = {"simulated:1"};
+    transaction.transactional_id = base::StrCat("id-", process.name);
+    transaction.topics = {"clean", "quarantine", "positions"};
+    transaction.position_metadata = kPipeline;
+    auto transacted =
+        kafka::KafkaTransaction::Create(transaction, *process.source, process.factory, world_);
+    if (!transacted.ok()) return Down(process, "no producer"), false;
+    process.transaction = *std::move(transacted);
+    process.recorder =
+        std::make_unique<processor::PositionRecorder>(process.guard->site(), /*topic=*/2);
+    process.transform = std::make_unique<CopyTransform>(world_, *process.guard, *process.recorder);
+    if (faults_) {
+      process.transform->unavailable = 0.02;
+      process.transform->broken = 0.001;
+    }
+    stream::DriverOptions options;
+    options.chunk_events = 8;
+    options.commit_events = 64;
+    options.rules.recreate_always = strict_;
+    options.sleep = [this](milliseconds time) { world_.Pass(time); };
+    process.driver = *stream::Driver::Create(options, *process.source, *process.transaction,
+                                             *process.transform, process.probe, world_);
+    if (absl::Status started = process.driver->Start(); !started.ok())
+      return Down(process, std::string(base::View(started.message()))), false;
+    return true;
   }
 
   void Down(Process& process, const std::string& why) {
@@ -206,65 +305,29 @@ class Run {
     process.driver.reset();
     process.transaction.reset();
     process.source.reset();
-    process.started = false;
+    process.transform.reset();
     process.up_at = world_.Now() + milliseconds(200 + world_.Random(3'000));
-  }
-
-  void Until(Time end) {
-    while (world_.Now() < end) {
-      bool any = false;
-      for (auto& owned : processes_) {
-        Process& process = *owned;
-        if (world_.Now() < process.up_at || world_.Now() < process.thaws_at) continue;
-        process.network.frozen = false;
-        any = true;
-        running_ = &process;
-        try {
-          Boot(process);
-          if (process.driver == nullptr) continue;
-          ++steps_;
-          stream::DriverState before = process.driver->snapshot().state;
-          if (!process.driver->Step()) {
-            absl::Status why = process.driver->Finish();
-            Down(process, std::string(base::View(why.message())));
-            continue;
-          }
-          stream::DriverSnapshot now = process.driver->snapshot();
-          if (now.state == stream::DriverState::kHalted &&
-              process.driver->uncommitted_for() > std::chrono::nanoseconds(0)) {
-            throw Violation{"records that aren't in work count as uncommitted"};
-          }
-          if (now.state != before) {
-            Note(base::StrCat(process.name, " is ", stream::DriverStateName(now.state), " ",
-                              now.text));
-          }
-        } catch (const Killed&) {
-          running_ = nullptr;
-          process.network.frozen = true;  // it says goodbye to nobody
-          Down(process, "killed");
-        }
-        running_ = nullptr;
-      }
-      running_ = nullptr;
-      if (!any) world_.Pass(milliseconds(10));
-    }
   }
 
   void MakeRaw() {
     world_.MakeTopic("raw", static_cast<int>(world_.topic("raw").partitions.size()));
-    recreated_at_ = world_.Now();
     Note("the raw topic is made again");
   }
 
   // What happens beside the processes.
   void Tick(milliseconds passed) {
+    if (finished_) return;
     auto seconds = static_cast<double>(passed.count()) / 1000;
     auto now_and_then = [&](double per_second) { return world_.Chance(per_second * seconds); };
-    if (finished_) return;
+    for (auto& process : processes_) {
+      if (process->driver && process->network.frozen && world_.Now() >= process->thaws_at)
+        process->network.frozen = false;
+    }
     size_t partitions = world_.topic("raw").partitions.size();
     auto partition = [&] { return static_cast<int32_t>(world_.Random(partitions)); };
     if (world_.HasTopic("raw") && now_and_then(100))
       world_.Append("raw", partition(), faults_ && world_.Chance(0.004));
+    if (recovering_) Recover();
     if (!faults_) return;
 
     for (auto& owned : processes_) {
@@ -281,14 +344,22 @@ class Run {
       }
       if (now_and_then(0.05)) process.factory.fail_clients = true;
       if (now_and_then(0.2)) process.factory.fail_clients = false;
-      if (now_and_then(0.02) && process.driver && &process != running_) {
+      if (process.driver == nullptr) continue;
+      if (now_and_then(0.02)) {
         auto time = milliseconds(1'000 + world_.Random(14'000));
         process.thaws_at = world_.Now() + time;
         network.frozen = true;
+        world_.fibers().Hold(process.fiber, process.thaws_at);
         Note(base::StrCat(process.name, " freezes for ", time.count(), " ms"));
       }
-      if (process.driver && now_and_then(0.03)) process.driver->Pause();
-      if (process.driver && now_and_then(0.2)) process.driver->Resume();
+      if (now_and_then(0.03)) {
+        network.frozen = true;
+        world_.fibers().Hold(process.fiber, {});
+        world_.fibers().Kill(process.fiber);
+        continue;
+      }
+      if (now_and_then(0.03)) process.driver->Pause();
+      if (now_and_then(0.2)) process.driver->Resume();
     }
     if (!world_.HasForeign() && world_.HasTopic("raw") && now_and_then(0.05))
       world_.OpenForeign("raw", partition());
@@ -296,13 +367,13 @@ class Run {
     if (world_.HasTopic("raw") && now_and_then(0.03)) {
       int32_t number = partition();
       Log& log = world_.topic("raw").partitions[static_cast<size_t>(number)];
-      int64_t committed = world_.Committed({"raw", number}).value_or(0);
+      int64_t committed = world_.Committed({"raw", number}).value_or(World::Offset{0, ""}).next;
       int64_t keep = world_.Chance(0.8) ? committed : committed + 5;
       log.start = std::max(log.start, std::clamp<int64_t>(keep, 0, log.stable()));
       Note(base::StrCat("raw/", number, " begins at ", log.start, ", committed ", committed));
     }
     if (now_and_then(0.006) && world_.HasTopic("raw")) {
-      world_.topic("raw").exists = false;
+      world_.DeleteTopic("raw", /*forgets=*/world_.Chance(0.7));
       Note("the raw topic is deleted");
     }
     if (!world_.HasTopic("raw") && now_and_then(0.3)) MakeRaw();
@@ -314,56 +385,164 @@ class Run {
       world_.topic("quarantine").bytes_max = 100;
       Note("the quarantine's limit is lowered");
     }
-    if (now_and_then(0.03)) Operate();
-    if (running_ != nullptr && now_and_then(0.03)) throw Killed{};
+    for (auto [may, what] : {std::pair(&world_.may_write, "write"),
+                             {&world_.may_read, "read"},
+                             {&world_.may_join, "commit"}}) {
+      if (!now_and_then(*may ? 0.01 : 0.15)) continue;
+      *may = !*may;
+      Note(base::StrCat("it is ", *may ? "allowed" : "forbidden", " to ", what));
+    }
+    if (!world_.has_members() && now_and_then(0.3)) Meddle(partition());
+    if (now_and_then(0.03)) Operate(/*recover=*/world_.Chance(0.5));
   }
 
-  // As a person who knows what to do. Not before the workers must have seen what happened.
-  void Operate() {
-    if (!world_.HasTopic("raw") || world_.Now() - recreated_at_ < milliseconds(17'000)) return;
-    Note("an operator mends what there is and resumes");
-    world_.topic("quarantine").bytes_max = 1'000'000;
-    Topic& raw = world_.topic("raw");
-    for (size_t i = 0; i < raw.partitions.size(); ++i) {
-      PartitionId partition{"raw", static_cast<int32_t>(i)};
-      std::optional<int64_t> committed = world_.Committed(partition);
-      if (!committed || *committed < 0) continue;
-      const Log& log = raw.partitions[i];
-      if (world_.IsOfAnother(partition) || *committed < log.start || *committed > log.end())
-        world_.SetOffset(partition, log.start);
+  // Somebody sets the group, or its offsets expire. The broker allows it without members only.
+  void Meddle(int32_t number) {
+    int64_t published = world_.PublishedOf({"raw", number});
+    if (published < 0) return;  // nothing is known of it that this could contradict
+    if (world_.Chance(0.5)) {
+      world_.ForgetOffsets();
+      return Note("the group's offsets expire");
     }
+    const Log& log = world_.topic("raw").partitions[static_cast<size_t>(number)];
+    int64_t to = log.start + static_cast<int64_t>(
+                                 world_.Random(static_cast<uint64_t>(log.end() - log.start) + 1));
+    world_.SetOffset({"raw", number}, to, "");
+    Note(base::StrCat("somebody sets raw/", number, " to ", to));
+  }
+
+  // As a person who knows what to do: mends what there is, and resumes; or stops the processes,
+  // sets group and record, and starts them again.
+  void Operate(bool recover) {
+    if (!world_.HasTopic("raw")) return;
+    world_.topic("quarantine").bytes_max = 1'000'000;
+    if (recover) {
+      Note("an operator stops the processes");
+      recovering_ = true;
+      return;
+    }
+    Note("an operator resumes");
     for (auto& process : processes_) {
       if (process->driver) process->driver->Resume();
     }
   }
 
-  void CheckLively(bool halted_is_fine) {
-    bool halted = false;
+  // sluicectl offsets recover, once all are down.
+  void Recover() {
     for (auto& process : processes_) {
-      if (process->driver == nullptr) throw Violation{base::StrCat(process->name, " stays down")};
-      stream::DriverSnapshot snapshot = process->driver->snapshot();
-      bool is_halted = snapshot.state == stream::DriverState::kHalted;
-      if (is_halted && snapshot.text.empty()) throw Violation{"halted without a reason"};
-      if (is_halted && !halted_is_fine)
-        throw Violation{base::StrCat("halted although nothing is wrong: ", snapshot.text)};
-      halted |= is_halted || snapshot.state == stream::DriverState::kPaused;
+      if (process->driver) process->driver->Stop();
+      process->up_at = world_.Now() + milliseconds(100);
     }
-    if (halted) return;
-    const Topic& raw = world_.topic("raw");
+    bool down = std::all_of(processes_.begin(), processes_.end(),
+                            [](const auto& process) { return process->driver == nullptr; });
+    if (!down || world_.has_members() || !world_.HasTopic("raw")) return;
+    std::optional<processor::RecordedPositions> recorded = Recorded(world_);
+    if (!recorded) return;
+    std::string id = TopicId(world_, "raw");
+    Topic& raw = world_.topic("raw");
     for (size_t i = 0; i < raw.partitions.size(); ++i) {
       PartitionId partition{"raw", static_cast<int32_t>(i)};
-      std::optional<int64_t> committed = world_.Committed(partition);
-      if (!committed) continue;  // at this moment
+      std::optional<World::Offset> committed = world_.Committed(partition);
+      if (!committed) return;
       const Log& log = raw.partitions[i];
-      // Records come all the while: what came in the last seconds may still be on its way.
-      int64_t readable = 0;
-      for (int64_t at = std::max(*committed, log.start); at < log.stable(); ++at)
-        readable += log.entries[static_cast<size_t>(at)].state == Entry::kCommitted;
-      if (readable > 200) {
-        throw Violation{base::StrCat("raw/", i, " stands at ", *committed, " of ", log.stable(),
-                                     ", and no worker says why")};
+      const positions::v1::Position* known = recorded->Find(id, partition.second);
+      // Where nothing is known of this topic it is begun with.
+      int64_t to = known != nullptr ? known->next_offset() : log.start;
+      bool lost = to < log.start || to > log.end();
+      if (lost) to = log.start;
+      if (known != nullptr && !lost && committed->next == to) continue;
+      positions::v1::Position position;
+      position.set_next_offset(to);
+      position.set_topic("raw");
+      position.set_group(kGroup);
+      position.set_version("version");
+      Entry entry;
+      entry.key = processor::PositionKeyText(kPipeline, id, partition.second);
+      entry.value = position.SerializeAsString();
+      world_.topic("positions").partitions[0].entries.push_back(std::move(entry));
+      world_.SetOffset(partition, to, kPipeline);
+      // What is known is what was published; only where it can't be read on from, somebody decides.
+      if (known == nullptr || lost) world_.Publish(partition, to);
+    }
+    recovering_ = false;
+    Note("an operator has set the group and starts the processes");
+  }
+
+  // Whether to resume isn't enough, by what operators are told.
+  bool MustRecover() {
+    const Topic& raw = world_.topic("raw");
+    std::string id = TopicId(world_, "raw");
+    std::optional<processor::RecordedPositions> recorded = Recorded(world_);
+    if (!recorded) return true;
+    for (auto& process : processes_) {
+      if (process->refused || (process->guard && process->guard->site().topic_id != id))
+        return true;
+    }
+    for (size_t i = 0; i < raw.partitions.size(); ++i) {
+      PartitionId partition{"raw", static_cast<int32_t>(i)};
+      std::optional<World::Offset> committed = world_.Committed(partition);
+      const positions::v1::Position* known = recorded->Find(id, partition.second);
+      if (!committed || committed->next != (known == nullptr ? -1 : known->next_offset()))
+        return true;
+      if (known != nullptr && (known->next_offset() < raw.partitions[i].start ||
+                               known->next_offset() > raw.partitions[i].end()))
+        return true;
+    }
+    return false;
+  }
+
+  // Every partition is read, or an alert says why not: for a worker that is halted
+  // (SluiceWorkerHalted) or paused (SluicePaused), and for a process that is down
+  // (SluiceProcessDown). No other state may last for so long.
+  void CheckLively(bool may_stand) {
+    bool any_stands = false;
+    std::set<int32_t> read;
+    for (auto& process : processes_) {
+      if (process->driver == nullptr) {
+        if (!may_stand || !process->refused)
+          throw Violation{base::StrCat(process->name, " stays down")};
+        any_stands = true;
+        continue;
+      }
+      stream::DriverSnapshot snapshot = process->driver->snapshot();
+      bool halted = snapshot.state == DriverState::kHalted;
+      bool paused = snapshot.state == DriverState::kPaused;
+      if (halted && snapshot.text.empty()) throw Violation{"halted without a reason"};
+      if ((halted || paused) && !may_stand) {
+        throw Violation{base::StrCat(process->name, " is ", stream::DriverStateName(snapshot.state),
+                                     " although nothing is wrong: ", snapshot.text)};
+      }
+      if (halted || paused) {
+        any_stands = true;
+        continue;
+      }
+      for (const kafka::PartitionSnapshot& shown : process->source->snapshot().partitions) {
+        read.insert(shown.partition);
+        CheckRead(*process, shown.partition);
       }
     }
+    // A halted or paused worker keeps its partitions; nobody else's may be left out.
+    if (any_stands) return;
+    for (size_t i = 0; i < world_.topic("raw").partitions.size(); ++i) {
+      if (!read.contains(static_cast<int32_t>(i)))
+        throw Violation{base::StrCat("nobody reads raw/", i, "; ", world_.Describe())};
+    }
+  }
+
+  void CheckRead(const Process& process, int32_t number) {
+    PartitionId partition{"raw", number};
+    std::optional<World::Offset> committed = world_.Committed(partition);
+    if (!committed) return;  // at this moment
+    const Log& log = world_.topic("raw").partitions[static_cast<size_t>(number)];
+    int64_t readable = 0;
+    for (int64_t at = std::max(committed->next, log.start); at < log.stable(); ++at)
+      readable += log.entries[static_cast<size_t>(at)].state == Entry::kCommitted;
+    if (readable <= kUnderWay) return;
+    stream::DriverSnapshot snapshot = process.driver->snapshot();
+    throw Violation{base::StrCat("raw/", number, " stands at ", committed->next, " of ",
+                                 log.stable(), ", and ", process.name, " says ",
+                                 stream::DriverStateName(snapshot.state), " ", snapshot.text, "; ",
+                                 world_.Describe())};
   }
 
   // What operators are shown is what is so.
@@ -382,17 +561,18 @@ class Run {
     }
   }
 
-  const uint64_t seed_;
   World world_;
   bool is_static_ = false;
   bool strict_ = false;
   bool faults_ = false;
   bool finished_ = false;
-  Time recreated_at_{};
+  bool ending_ = false;
+  bool recovering_ = false;  // an operator is about to set the group
+  std::optional<std::string> violation_;
   std::vector<std::unique_ptr<Process>> processes_;
-  Process* running_ = nullptr;
   int64_t steps_ = 0;
   std::deque<std::string> trace_;
+  uint64_t hash_ = 0xcbf29ce484222325;
 };
 
 struct Options {
@@ -400,63 +580,88 @@ struct Options {
   int64_t runs = 0;
   int64_t seconds = 0;
   bool mutants = false;
-  std::string mutant;
+  bool replay = false;  // every seed twice
+  bool go_on = false;   // after a violation, to see how many seeds have one
+  std::string mutant;   // several: with commas
 };
 
-// The violation, if there is one.
-std::optional<std::string> RunOnce(uint64_t seed, int64_t& steps, int64_t& committed, bool tell) {
-  Run run(seed);
+struct Outcome {
   std::optional<std::string> violation;
+  int64_t steps = 0, committed = 0;
+  uint64_t hash = 0;
+};
+
+Outcome RunOnce(uint64_t seed, bool tell) {
+  Outcome outcome;
+  Run run(seed);
   try {
     run.Go();
   } catch (const Violation& broken) {
-    violation = broken.text;
+    outcome.violation = broken.text;
     if (tell) {
       for (const std::string& line : run.trace()) std::printf("  %s\n", line.c_str());
     }
   }
-  steps += run.steps();
-  committed += run.committed();
-  return violation;
+  outcome.steps = run.steps();
+  outcome.committed = run.committed();
+  outcome.hash = run.hash();
+  return outcome;
 }
 
 int RunSeeds(const Options& options) {
   auto end = std::chrono::steady_clock::now() + std::chrono::seconds(options.seconds);
-  int64_t steps = 0, committed = 0, runs = 0;
+  int64_t steps = 0, committed = 0, runs = 0, broken = 0;
   for (uint64_t seed = options.seed;; ++seed, ++runs) {
     if (options.seconds > 0 ? std::chrono::steady_clock::now() >= end : runs >= options.runs) break;
-    if (auto violation = RunOnce(seed, steps, committed, true)) {
-      std::printf("seed %llu: %s\nreplay: ./run simulate --seed %llu --runs 1\n",
-                  static_cast<unsigned long long>(seed), violation->c_str(),
+    Outcome outcome = RunOnce(seed, !options.go_on);
+    steps += outcome.steps;
+    committed += outcome.committed;
+    if (options.replay && RunOnce(seed, false).hash != outcome.hash) {
+      std::printf("seed %llu: a second run took another course\n",
                   static_cast<unsigned long long>(seed));
       return 1;
     }
+    if (!outcome.violation) continue;
+    ++broken;
+    std::printf("seed %llu: %s\nreplay: ./run simulate --seed %llu --runs 1\n",
+                static_cast<unsigned long long>(seed), outcome.violation->c_str(),
+                static_cast<unsigned long long>(seed));
+    if (!options.go_on) return 1;
   }
-  std::printf("%lld runs, %lld steps, %lld records committed: every promise was kept\n",
-              static_cast<long long>(runs), static_cast<long long>(steps),
-              static_cast<long long>(committed));
-  return committed > 0 ? 0 : 1;
+  std::printf("%lld runs, %lld steps, %lld records committed: %s\n", static_cast<long long>(runs),
+              static_cast<long long>(steps), static_cast<long long>(committed),
+              broken == 0 ? "every promise was kept"
+                          : base::StrCat(broken, " runs broke a promise").c_str());
+  return committed > 0 && broken == 0 ? 0 : 1;
+}
+
+bool IsNamed(const std::string& names, std::string_view name) {
+  return base::StrCat(",", names, ",").find(base::StrCat(",", name, ",")) != std::string::npos;
 }
 
 int RunMutants(const Options& options) {
-  int missed = 0;
+  int missed = 0, tried = 0;
   for (const auto& [name, what] : kMutants) {
-    if (!options.mutant.empty() && options.mutant != name) continue;
+    if (!options.mutant.empty() && !IsNamed(options.mutant, name)) continue;
+    ++tried;
     stream::Mutant() = name;
-    int64_t steps = 0, committed = 0;
+    int64_t steps = 0, runs = 0;
     std::optional<std::string> found;
-    uint64_t seed = options.seed;
-    for (; !found && seed < options.seed + static_cast<uint64_t>(options.runs); ++seed)
-      found = RunOnce(seed, steps, committed, false);
-    std::printf("%-22s %s: %s\n", name, what,
-                found ? base::StrCat("found after ", steps, " steps (", seed - options.seed,
+    for (uint64_t seed = options.seed; !found && runs < options.runs; ++seed, ++runs) {
+      Outcome outcome = RunOnce(seed, false);
+      steps += outcome.steps;
+      found = outcome.violation;
+    }
+    std::printf("%-26s %s: %s\n", name, what,
+                found ? base::StrCat("found after ", steps, " steps (", runs,
                                      " runs): ", found->substr(0, 120))
                             .c_str()
                       : "NOT FOUND");
+    std::fflush(stdout);
     missed += found ? 0 : 1;
   }
   stream::Mutant().clear();
-  return missed == 0 ? 0 : 1;
+  return missed == 0 && tried > 0 ? 0 : 1;
 }
 
 int Main(int argc, char** argv) {
@@ -466,6 +671,10 @@ int Main(int argc, char** argv) {
     const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
     if (flag == "--mutants") {
       options.mutants = true;
+    } else if (flag == "--replay") {
+      options.replay = true;
+    } else if (flag == "--go-on") {
+      options.go_on = true;
     } else if (value != nullptr && flag == "--seed") {
       options.seed = std::strtoull(argv[++i], nullptr, 10);
     } else if (value != nullptr && flag == "--runs") {
@@ -476,8 +685,9 @@ int Main(int argc, char** argv) {
       options.mutants = true;
       options.mutant = argv[++i];
     } else {
-      std::fprintf(
-          stderr, "usage: simulate [--seed S] (--runs N | --seconds N) [--mutants | --mutant M]\n");
+      std::fprintf(stderr,
+                   "usage: simulate [--seed S] (--runs N | --seconds N) [--replay] [--go-on]\n"
+                   "                [--mutants | --mutant M,...]\n");
       return 2;
     }
   }

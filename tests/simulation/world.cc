@@ -11,6 +11,7 @@ namespace {
 
 // How soon a worker must have seen that a topic is another.
 constexpr milliseconds kIdentityMax(15'000);
+constexpr milliseconds kTick(10);
 
 std::string Name(const PartitionId& partition) {
   return base::StrCat(partition.first, "/", partition.second);
@@ -19,11 +20,20 @@ std::string Name(const PartitionId& partition) {
 }  // namespace
 
 void World::Pass(milliseconds time) {
-  Time until = now_ + time;
-  while (now_ < until) {
-    Time before = now_;
-    now_ = std::min(until, now_ + milliseconds(10));
-    for (auto& [client, beat] : heartbeats) beat();
+  if (fibers_.inside()) return fibers_.Wait(now_ + std::max(time, milliseconds(1)));
+  if (!on_tick) Until(now_ + time);
+}
+
+void World::Until(Time end) {
+  while (now_ < end) {
+    if (!fibers_.Run(now_)) Advance(std::min(end, fibers_.next()));
+  }
+}
+
+// What is due until then happens.
+void World::Advance(Time to) {
+  while (now_ < to) {
+    now_ = std::min(to, ticked_ + kTick);
     for (size_t i = 0; i < late_.size();) {
       if (late_[i].first > now_) {
         ++i;
@@ -33,6 +43,9 @@ void World::Pass(milliseconds time) {
       late_.erase(late_.begin() + static_cast<ptrdiff_t>(i));
       request();
     }
+    if (now_ < ticked_ + kTick) continue;
+    ticked_ = now_;
+    for (auto& [client, beat] : heartbeats) beat();
     for (auto& [id, state] : transactions_) {
       if (!state.open || now_ - state.opened < milliseconds(state.timeout_ms)) continue;
       ++state.epoch;  // who has it open is fenced
@@ -47,7 +60,7 @@ void World::Pass(milliseconds time) {
       }
     }
     if (rebalancing_) CompleteRebalance();
-    if (on_tick) on_tick(std::chrono::ceil<milliseconds>(now_ - before));
+    if (on_tick) on_tick(kTick);
   }
 }
 
@@ -57,6 +70,12 @@ void World::MakeTopic(const std::string& name, int partitions) {
   topic.incarnation = ++incarnations_;
   topic.made = now_;
   topic.partitions.resize(static_cast<size_t>(partitions));
+}
+
+void World::DeleteTopic(const std::string& name, bool forgets) {
+  topics_[name].exists = false;
+  if (forgets)
+    std::erase_if(offsets_, [&](const auto& offset) { return offset.first.first == name; });
 }
 
 void World::Append(const std::string& name, int32_t partition, bool poison) {
@@ -110,6 +129,7 @@ int World::AddPartition(const std::string& id, int epoch, const PartitionId& par
   if (epoch != state.epoch) return RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
   if (!partition.first.empty() && !HasTopic(partition.first))
     return RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+  if (!partition.first.empty() && !may_write) return RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
   if (!state.open) {
     state.open = true;
     state.opened = now_;
@@ -136,14 +156,17 @@ int World::Produce(const std::string& id, int epoch, const PartitionId& partitio
 }
 
 int World::CommitOffsets(const std::string& id, int epoch, const std::string& member,
-                         int generation, const std::map<PartitionId, int64_t>& offsets) {
+                         int generation, const std::map<PartitionId, int64_t>& offsets,
+                         const std::string& metadata) {
   TransactionState& state = transactions_[id];
   if (epoch != state.epoch) return RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
   if (!state.open) return RD_KAFKA_RESP_ERR_INVALID_TXN_STATE;
+  if (!may_join) return RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
   Member* found = FindMember(member);
   if (found == nullptr) return RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
   if (generation != generation_) return RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
   for (const auto& [partition, offset] : offsets) state.offsets[partition] = offset;
+  state.metadata = metadata;
   return 0;
 }
 
@@ -168,10 +191,9 @@ void World::End(TransactionState& state, bool commit) {
     log.open_from.erase(state.producer);
   }
   if (commit) {
-    Check(state);
+    if (checks) Check(state);
     for (const auto& [partition, offset] : state.offsets) {
-      offsets_[partition] = offset;
-      offsets_of_.try_emplace(partition, topics_[partition.first].incarnation);
+      if (HasTopic(partition.first)) offsets_[partition] = {offset, state.metadata};
     }
   }
   for (const PartitionId& partition : state.partitions) {
@@ -188,17 +210,29 @@ void World::End(TransactionState& state, bool commit) {
 }
 
 void World::Check(const TransactionState& state) {
-  std::map<PartitionId, std::vector<int64_t>> found;
   const Topic& raw = topics_[input];
+  // Of a topic that has gone, or has only just come: what is on its way may still become a result,
+  // and says nothing of what the new topic's records become.
+  const bool excused = !raw.exists || (raw.incarnation > 1 && now_ - raw.made <= kIdentityMax);
+  std::map<PartitionId, std::vector<int64_t>> found;
+  std::map<PartitionId, int64_t> recorded;
   for (const auto& [partition, offset] : state.written) {
     const Entry& entry = topics_[partition.first]
                              .partitions[static_cast<size_t>(partition.second)]
                              .entries[static_cast<size_t>(offset)];
+    if (partition.first == positions) {
+      // PIPELINE/TOPIC/PARTITION; what has one part more is where a version begins.
+      if (std::count(entry.key.begin(), entry.key.end(), '/') != 2) continue;
+      positions::v1::Position position;
+      if (!position.ParseFromString(entry.value))
+        throw Violation{"what is recorded beside the results is no position"};
+      recorded[{input, std::stoi(entry.key.substr(entry.key.rfind('/') + 1))}] =
+          position.next_offset();
+      continue;
+    }
     if (entry.source.incarnation != raw.incarnation) {
-      // The topic has gone; what was read of it may still become a result.
-      if (now_ - raw.made > kIdentityMax)
-        throw Violation{"a result of a topic that was deleted long ago"};
-      return;
+      if (!excused) throw Violation{"a result of a topic that was deleted long ago"};
+      continue;
     }
     found[{input, entry.source.partition}].push_back(entry.source.offset);
     bool quarantined = partition.first == "quarantine";
@@ -208,21 +242,26 @@ void World::Check(const TransactionState& state) {
                                                : " was published although it is refused")};
     }
   }
+  if (recorded != state.offsets)
+    throw Violation{"what is recorded beside the results isn't what is committed"};
+  for (const auto& [partition, offsets] : found) {
+    if (!state.offsets.contains(partition))
+      throw Violation{base::StrCat("results of ", Name(partition), " without a position")};
+  }
+  if (excused) {
+    for (const auto& [partition, offsets] : found) Publish(partition, state.offsets.at(partition));
+    return;
+  }
   for (const auto& [partition, next] : state.offsets) {
-    if (partition.second >= static_cast<int32_t>(raw.partitions.size())) return;
+    if (partition.second >= static_cast<int32_t>(raw.partitions.size()))
+      throw Violation{base::StrCat("a position of ", Name(partition), ", which isn't there")};
     const Log& log = raw.partitions[static_cast<size_t>(partition.second)];
-    std::vector<int64_t>& offsets = found[partition];
-    auto before = offsets_.find(partition);
-    bool of_this = before != offsets_.end() && offsets_of_[partition] == raw.incarnation;
-    if (before != offsets_.end() && !of_this) {
-      if (now_ - raw.made > kIdentityMax) {
-        throw Violation{base::StrCat(Name(partition), ": read on at ", before->second,
-                                     " in another topic of this name")};
-      }
-      continue;
+    const std::vector<int64_t>& offsets = found[partition];
+    int64_t from = PublishedOf(partition);
+    if (from < 0) {
+      from = log.start;
+      if (!offsets.empty()) from = std::min(from, offsets[0]);
     }
-    int64_t from = of_this ? before->second : log.start;
-    if (!of_this && !offsets.empty()) from = std::min(from, offsets[0]);
     std::vector<int64_t> expected;
     for (int64_t at = from; at < next && at < log.end(); ++at) {
       if (log.entries[static_cast<size_t>(at)].state == Entry::kCommitted) expected.push_back(at);
@@ -235,12 +274,22 @@ void World::Check(const TransactionState& state) {
       for (int64_t offset : expected) base::StrAppend(text, " ", offset);
       throw Violation{text};
     }
+    Publish(partition, std::max(next, from));
     committed_records_ += static_cast<int64_t>(offsets.size());
   }
-  for (const auto& [partition, offsets] : found) {
-    if (!state.offsets.contains(partition) && !offsets.empty())
-      throw Violation{base::StrCat("results of ", Name(partition), " without a position")};
-  }
+}
+
+void World::Publish(const PartitionId& partition, int64_t from) {
+  published_[partition] = {from, topics_[partition.first].incarnation};
+}
+
+int64_t World::PublishedOf(const PartitionId& partition) const {
+  auto found = published_.find(partition);
+  auto topic = topics_.find(partition.first);
+  if (found == published_.end() || topic == topics_.end() ||
+      found->second.incarnation != topic->second.incarnation)
+    return -1;
+  return found->second.next;
 }
 
 std::string World::Join(const std::string& instance, const std::string& member) {
@@ -301,17 +350,32 @@ void World::CompleteRebalance() {
   }
 }
 
-std::optional<int64_t> World::Committed(const PartitionId& partition) const {
+std::optional<World::Offset> World::Committed(const PartitionId& partition) const {
   for (const auto& [id, state] : transactions_) {
     if (state.open && state.offsets.contains(partition)) return std::nullopt;
   }
   auto found = offsets_.find(partition);
-  return found == offsets_.end() ? -1 : found->second;
+  return found == offsets_.end() ? Offset() : found->second;
 }
 
-void World::SetOffset(const PartitionId& partition, int64_t offset) {
-  offsets_[partition] = offset;
-  offsets_of_[partition] = topics_[partition.first].incarnation;
+void World::SetOffset(const PartitionId& partition, int64_t offset, const std::string& metadata) {
+  offsets_[partition] = {offset, metadata};
+}
+
+std::string World::Describe() const {
+  std::string text =
+      base::StrCat("generation ", generation_, rebalancing_ ? ", rebalancing" : "", ";");
+  for (const auto& [id, member] : members_) {
+    base::StrAppend(text, " ", id, member.joined ? "" : " (not joined)", ":");
+    for (const auto& [topic, number] : member.partitions) base::StrAppend(text, " ", number);
+    text += ";";
+  }
+  for (const auto& [id, state] : transactions_) {
+    if (state.open) base::StrAppend(text, " ", id, " is open;");
+  }
+  for (const auto& [partition, offset] : offsets_)
+    base::StrAppend(text, " ", Name(partition), " at ", offset.next);
+  return text;
 }
 
 }  // namespace sluice::simulation

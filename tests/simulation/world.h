@@ -1,7 +1,8 @@
 // A Kafka of one broker, its clock and its network, in one thread: enough of it for what a consumer
 // group and transactions rest on, with the faults that real ones have.
 //
-// What is checked at every commit is in Oracle: each raw record has exactly one result, in order.
+// The oracle is World::Check: at every commit each raw record has exactly one result, in order. It
+// goes by what was published, not by what the group has committed.
 #pragma once
 
 #include <chrono>
@@ -17,6 +18,8 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "sluice/positions/v1/position.pb.h"
+#include "tests/simulation/fibers.h"
 
 namespace sluice::simulation {
 
@@ -41,7 +44,8 @@ struct Entry {
   enum State : uint8_t { kOpen, kCommitted, kAborted, kMarker } state = kCommitted;
   bool poison = false;  // its timestamp is beyond what clean topics take
   int64_t producer = -1;
-  Source source;  // of an output record
+  Source source;           // of an output record
+  std::string key, value;  // of a recorded position
 };
 
 struct Log {
@@ -77,6 +81,7 @@ struct TransactionState {
   int timeout_ms = 0;
   std::set<PartitionId> partitions;
   std::map<PartitionId, int64_t> offsets;
+  std::string metadata;  // committed with them
   std::vector<std::pair<PartitionId, int64_t>> written;
 };
 
@@ -96,8 +101,12 @@ class World final : public base::Clock {
   int64_t UnixMillis() const override {
     return 1'700'000'000'000 + (now_.time_since_epoch() / milliseconds(1));
   }
-  // Time passes; what is due in it happens.
+  // Time passes for who calls it: a process waits, and others go on. Where there are no processes,
+  // it passes at once.
   void Pass(milliseconds time);
+  // All processes go on until then.
+  void Until(Time end);
+  Fibers& fibers() { return fibers_; }
   // What happens to the world as time passes; set by the run.
   std::function<void(milliseconds)> on_tick;
   // What clients do by threads of their own.
@@ -115,6 +124,9 @@ class World final : public base::Clock {
     return found != topics_.end() && found->second.exists;
   }
   void MakeTopic(const std::string& name, int partitions);
+  // The group's offsets of a topic go with it; `forgets`: they do, as the coordinator was there to
+  // see it.
+  void DeleteTopic(const std::string& name, bool forgets);
   void Append(const std::string& topic, int32_t partition, bool poison);
   // A transaction of somebody else's on a raw topic, begun, and ended.
   void OpenForeign(const std::string& topic, int32_t partition);
@@ -126,7 +138,7 @@ class World final : public base::Clock {
   int AddPartition(const std::string& id, int epoch, const PartitionId& partition);
   int Produce(const std::string& id, int epoch, const PartitionId& partition, const Entry& entry);
   int CommitOffsets(const std::string& id, int epoch, const std::string& member, int generation,
-                    const std::map<PartitionId, int64_t>& offsets);
+                    const std::map<PartitionId, int64_t>& offsets, const std::string& metadata);
   int EndTransaction(const std::string& id, int epoch, bool commit);
   // A request that is still on its way, and is carried out when it arrives.
   void Delay(milliseconds by, std::function<void()> request) {
@@ -140,25 +152,32 @@ class World final : public base::Clock {
   bool rebalancing() const { return rebalancing_; }
   int generation() const { return generation_; }
   void Rebalance();
+  bool has_members() const { return !members_.empty(); }
+  struct Offset {
+    int64_t next = -1;  // -1: nothing is committed
+    std::string metadata;
+  };
   // What is committed; nullopt: a transaction holds it pending.
-  std::optional<int64_t> Committed(const PartitionId& partition) const;
-  // What is committed is of the topic that is there.
-  void Adopt() {
-    for (auto& [partition, incarnation] : offsets_of_)
-      incarnation = topics_[partition.first].incarnation;
-  }
-  bool IsOfAnother(const PartitionId& partition) {
-    auto found = offsets_of_.find(partition);
-    return found != offsets_of_.end() && found->second != topics_[partition.first].incarnation;
-  }
-  // As an operator would.
-  void SetOffset(const PartitionId& partition, int64_t offset);
+  std::optional<Offset> Committed(const PartitionId& partition) const;
+  // The group is set by somebody. The broker refuses it while there are members.
+  void SetOffset(const PartitionId& partition, int64_t offset, const std::string& metadata);
+  void ForgetOffsets() { offsets_.clear(); }
+  // Who sets it on purpose: what is published begins there.
+  void Publish(const PartitionId& partition, int64_t from);
+  // Behind what was published of the topic that is there; -1: nothing was.
+  int64_t PublishedOf(const PartitionId& partition) const;
   int64_t committed_records() const { return committed_records_; }
+  std::string Describe() const;
 
+  bool checks = true;  // what is committed, by the oracle
   int session_timeout_ms = 6'000;
   std::string input = "raw";
+  std::string positions = "positions";
+  // Permissions that are missing.
+  bool may_write = true, may_read = true, may_join = true;
 
  private:
+  void Advance(Time to);
   void CompleteRebalance();
   void End(TransactionState& state, bool commit);
   // The oracle: what a commit makes visible is what its offsets say, no more and no less.
@@ -177,9 +196,15 @@ class World final : public base::Clock {
   Time rebalance_by_{};
   int generation_ = 0;
   int member_names_ = 0;
-  std::map<PartitionId, int64_t> offsets_;
-  std::map<PartitionId, int> offsets_of_;  // the incarnation that they were committed for
+  std::map<PartitionId, Offset> offsets_;
+  struct Published {
+    int64_t next = -1;
+    int incarnation = 0;
+  };
+  std::map<PartitionId, Published> published_;  // the oracle's
   int64_t committed_records_ = 0;
+  Time ticked_{};
+  Fibers fibers_;
 };
 
 }  // namespace sluice::simulation

@@ -19,6 +19,8 @@ constexpr int kHandshakeTimeoutMs = 10'000;
 // A connection whose other end has gone without a word, and one that nobody uses.
 constexpr int kKeepaliveMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
+// Clients ask every 20 s (channel.cc) whether this end is alive; who asks more often is cut off.
+constexpr int kPingIntervalMinMs = 10'000;
 constexpr int kConnectionIdleMs = 15 * 60'000;
 
 // Asks before a call begins.
@@ -87,6 +89,8 @@ absl::Status Server::Start() {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kPingIntervalMinMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
   // Otherwise a second process would share the port in silence, and get half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <utility>
 
+#include "common/base/stop_scope.h"
+
 namespace sluice::enrichment {
 namespace {
 
@@ -25,12 +27,15 @@ AreaTable::AreaTable(std::string_view set, std::shared_ptr<const RowSet> rows)
     : MemoryTable(set, std::move(rows)) {
   size_t touches = 0;
   const size_t edges = MeasureShapes(touches);
+  if (base::StopScope::stop_requested()) return;
   edges_.reserve(touches);
   size_t shape = 0;
   for (size_t row = 0; row < rows_->size(); ++row) {
-    ForEachRing(rows_->row(row)[schema().area()].text(),
-                [&](RingView ring, uint32_t) { FillBands(shapes_[shape++], ring); });
+    ForEachRing(rows_->row(row)[schema().area()].text(), [&](RingView ring, uint32_t) {
+      if (!base::StopScope::stop_requested()) FillBands(shapes_[shape++], ring);
+    });
   }
+  if (base::StopScope::stop_requested()) return;
   band_begins_.push_back(static_cast<uint32_t>(edges_.size()));
   ChooseCells(edges);
   FillCells();
@@ -44,12 +49,14 @@ size_t AreaTable::MeasureShapes(size_t& touches) {
   rows_of_.reserve(rings);
   for (uint32_t row = 0; row < rows_->size(); ++row) {
     ForEachRing(rows_->row(row)[schema().area()].text(), [&](RingView ring, uint32_t holes) {
+      if (base::StopScope::stop_requested()) return;
       MeasureShape(ring, edges, touches);
       shapes_.back().holes = holes;
       rows_of_.push_back(row);
       bands += shapes_.back().bands;
     });
   }
+  if (base::StopScope::stop_requested()) return edges;
   min_ = shapes_[0].min;
   max_ = shapes_[0].max;
   for (const Shape& shape : shapes_) {
@@ -82,7 +89,7 @@ void AreaTable::MeasureShape(RingView ring, size_t& edges, size_t& touches) {
       const int64_t high = (int64_t{std::max(a.y, b.y)} - shape.min.y) >> shape.shift;
       touched += static_cast<size_t>(high - low + 1);
     });
-    if (shape.bands == 1 || touched <= count + count / 4 * 3) {
+    if (shape.bands == 1 || touched <= count + count / 4 * 3 || base::StopScope::stop_requested()) {
       touches += touched;
       break;
     }
@@ -145,6 +152,7 @@ void AreaTable::FillCells() {
   cell_begins_.resize(width_ * height_ + 1);
   // `visit(cell, whole)` for each cell that a polygon has something of.
   auto for_each_cell = [&](size_t polygon, auto visit) {
+    if (base::StopScope::stop_requested()) return;
     const Shape& shape = shapes_[outer[polygon]];
     const uint8_t* state = states.data() + box_begins[polygon];
     const size_t left = CellX(shape.min.x), bottom = CellY(shape.min.y);
@@ -158,6 +166,7 @@ void AreaTable::FillCells() {
   size_t ring_number = 0, polygon = 0;
   for (size_t row = 0; row < rows_->size(); ++row) {
     ForEachRing(rows_->row(row)[schema().area()].text(), [&](RingView ring, uint32_t) {
+      if (base::StopScope::stop_requested()) return;
       const Shape& of = shapes_[outer[polygon]];
       MarkCells(of, shapes_[ring_number], ring,
                 std::span(states).subspan(box_begins[polygon], BoxWidth(of) * BoxHeight(of)));
@@ -165,6 +174,7 @@ void AreaTable::FillCells() {
         for_each_cell(polygon++, [&](size_t cell, bool) { ++cell_begins_[cell + 1]; });
     });
   }
+  if (base::StopScope::stop_requested()) return;
   std::partial_sum(cell_begins_.begin(), cell_begins_.end(), cell_begins_.begin());
   entries_.resize(cell_begins_.back());
   std::vector<uint32_t> by_key(outer.size());

@@ -7,6 +7,9 @@
 #include <numbers>
 #include <numeric>
 
+#include "common/base/stop_scope.h"
+#include "common/base/stoppable_sort.h"
+
 namespace sluice::enrichment {
 namespace {
 
@@ -49,10 +52,12 @@ NearestTable::NearestTable(std::string_view set, std::shared_ptr<const RowSet> r
       SquareOf(static_cast<int64_t>(schema().point().max_metres() / kMetresPerUnit * kFraction));
   std::vector<uint32_t> by_key(rows_->size());
   std::iota(by_key.begin(), by_key.end(), 0);
-  std::sort(by_key.begin(), by_key.end(), [&](uint32_t a, uint32_t b) {
+  auto less = [&](uint32_t a, uint32_t b) {
     return std::pair(rows_->key(a), a) < std::pair(rows_->key(b), b);
-  });
+  };
+  if (!base::SortUnlessStopped(by_key.begin(), by_key.end(), less)) return;
   for (uint32_t rank = 0; rank < by_key.size(); ++rank) {
+    if (base::StopScope::stop_requested()) return;
     std::span<const event::Value> cells = rows_->row(by_key[rank]);
     Place place{
         *GridPoint::Of(cells[schema().latitude()].number, cells[schema().longitude()].number),
@@ -71,7 +76,7 @@ NearestTable::NearestTable(std::string_view set, std::shared_ptr<const RowSet> r
 
 // `begin` and `count` are the part's leaves.
 void NearestTable::Halve(size_t part, size_t begin, size_t count) {
-  if (count == 1) return;
+  if (count == 1 || base::StopScope::stop_requested()) return;
   auto at = [&](size_t leaf) { return places_.begin() + static_cast<ptrdiff_t>(LeafBegin(leaf)); };
   const auto first = at(begin), middle = at(begin + count / 2), last = at(begin + count);
   auto by_x = [](const Place& a, const Place& b) { return a.point.x < b.point.x; };

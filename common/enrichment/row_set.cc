@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "common/base/status.h"
+#include "common/base/stoppable_sort.h"
 #include "common/base/strings.h"
 
 namespace sluice::enrichment {
@@ -168,6 +169,7 @@ absl::Status NoRowsError(uint64_t never_hold) {
 
 absl::Status RowSet::Builder::Add(std::span<const Value> row, const RowPlace& place) {
   auto error = [&](std::string_view what) { return RowError(*schema_, row, place, what); };
+  if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
   if (absl::Status kept = schema_->Check(row); !kept.ok()) return error(base::View(kept.message()));
   Row added{};
   if (schema_->has_interval()) {
@@ -200,10 +202,12 @@ absl::Status RowSet::Builder::Add(std::span<const Value> row, const RowPlace& pl
 absl::StatusOr<std::shared_ptr<const RowSet>> RowSet::Builder::Finish() {
   if (rows_.empty()) return NoRowsError(never_hold_);
   // By place where all else is equal, so that errors name the later row.
-  std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
+  auto less = [](const Row& a, const Row& b) {
     return std::tie(a.hash, a.key, a.interval.low, a.interval.high, a.source, a.number) <
            std::tie(b.hash, b.key, b.interval.low, b.interval.high, b.source, b.number);
-  });
+  };
+  if (!base::SortUnlessStopped(rows_.begin(), rows_.end(), less))
+    return absl::CancelledError("interrupted");
   for (size_t i = 1; i < rows_.size(); ++i) {
     const Row& before = rows_[i - 1];
     const Row& row = rows_[i];
@@ -220,6 +224,7 @@ absl::StatusOr<std::shared_ptr<const RowSet>> RowSet::Builder::Finish() {
   SnapshotId id(*schema_);
   std::string bytes;
   for (const Row& row : rows_) {
+    if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
     std::span<const Value> cells(row.cells, schema_->columns().size());
     set->cells_.insert(set->cells_.end(), cells.begin(), cells.end());
     set->keys_.append(row.key);

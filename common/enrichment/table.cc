@@ -1,5 +1,6 @@
 #include "common/enrichment/table.h"
 
+#include "common/base/stop_scope.h"
 #include "common/base/strings.h"
 #include "common/enrichment/area_table.h"
 #include "common/enrichment/exact_table.h"
@@ -10,9 +11,11 @@ namespace sluice::enrichment {
 
 using SchemaProto = reference::v1::Schema;
 
-absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
-                                                       std::shared_ptr<const RowSet> rows,
-                                                       std::shared_ptr<const Table> within) {
+namespace {
+
+absl::StatusOr<std::shared_ptr<const Table>> Make(std::string_view set,
+                                                  std::shared_ptr<const RowSet> rows,
+                                                  std::shared_ptr<const Table> within) {
   switch (rows->schema().kind()) {
     case SchemaProto::exact:
       return std::make_shared<const ExactTable>(set, std::move(rows));
@@ -42,6 +45,17 @@ absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
       break;
   }
   return absl::InternalError(base::StrCat("the set '", set, "' is of no kind"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Table>> MakeTable(std::string_view set,
+                                                       std::shared_ptr<const RowSet> rows,
+                                                       std::shared_ptr<const Table> within) {
+  auto table = Make(set, std::move(rows), std::move(within));
+  // It may be unfinished.
+  if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
+  return table;
 }
 
 }  // namespace sluice::enrichment

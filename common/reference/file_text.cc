@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,12 +14,15 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "common/base/status.h"
+#include "common/base/stop_scope.h"
 #include "common/base/strings.h"
 
 namespace sluice::reference {
 namespace {
 
 constexpr size_t kCopyBytes = 1024 * 1024;
+// Between two looks at whether it is to end.
+constexpr size_t kReadBytes = 64 * kCopyBytes;
 // Of a text in memory. What its rows may take is the store's.
 constexpr uint64_t kMemoryBytesMax = uint64_t{8} << 30;
 
@@ -59,7 +63,9 @@ absl::StatusOr<FileText> FileText::Read(const std::string& path, const std::stri
   text.memory_.resize(static_cast<size_t>(found.st_size) + 1);
   for (size_t size = 0;;) {
     if (size == text.memory_.size()) text.memory_.resize(size + size / 2 + kCopyBytes);
-    ssize_t got = read(from, text.memory_.data() + size, text.memory_.size() - size);
+    if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
+    ssize_t got =
+        read(from, text.memory_.data() + size, std::min(text.memory_.size() - size, kReadBytes));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 || size > kMemoryBytesMax) return CantRead(name);
     size += static_cast<size_t>(got);
@@ -81,6 +87,7 @@ absl::StatusOr<FileText> FileText::Map(const std::string& path, const std::strin
   FileText mapped;
   std::vector<char> buffer(kCopyBytes);
   while (true) {
+    if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
     ssize_t got = read(from, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return CantRead(name);

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "common/base/status.h"
+#include "common/base/stoppable_sort.h"
 #include "common/base/strings.h"
 #include "common/reference/lmdb_format.h"
 
@@ -197,6 +198,7 @@ absl::Status LmdbBuilder::Add(std::span<const event::Value> row,
   auto error = [&](std::string_view what) {
     return enrichment::RowError(*schema_, row, place, what);
   };
+  if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
   if (absl::Status kept = schema_->Check(row); !kept.ok()) return error(base::View(kept.message()));
   RowHead head{};
   if (schema_->has_interval()) {
@@ -281,9 +283,11 @@ absl::StatusOr<std::string> LmdbBuilder::Finish() {
         return std::tie(row.head.hash, row.key, row.head.interval.low, row.head.interval.high,
                         row.head.source, row.head.number);
       };
-      std::sort(rows.begin(), rows.end(),
-                [&](const Row& a, const Row& b) { return order(a) < order(b); });
+      auto less = [&](const Row& a, const Row& b) { return order(a) < order(b); };
+      if (!base::SortUnlessStopped(rows.begin(), rows.end(), less))
+        return absl::CancelledError("interrupted");
       for (size_t i = 0; i < rows.size(); ++i) {
+        if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
         const Row& row = rows[i];
         if (i > 0 && row.key == rows[i - 1].key &&
             !(schema_->has_interval() && row.head.interval.low >= rows[i - 1].head.interval.high)) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/base/stop_scope.h"
 #include "common/base/strings.h"
 #include "common/reference/guards.h"
 
@@ -51,6 +52,7 @@ void LocalSets::LookAt(Set& set, bool anyway) {
 }
 
 uint64_t LocalSets::Look() {
+  base::StopScope scope(stopping_.get_token());
   for (Set& set : sets_) {
     if (set.loader == nullptr || !set.loader->Due()) continue;
     // Who reads the configuration looks at its files, but not into them.
@@ -61,6 +63,7 @@ uint64_t LocalSets::Look() {
 }
 
 absl::StatusOr<std::shared_ptr<const SetsState>> LocalSets::Load(const Problem& problem) {
+  base::StopScope scope(stopping_.get_token());
   std::string missing;
   absl::Status wrong;
   auto state = std::make_shared<SetsState>();
@@ -76,6 +79,7 @@ absl::StatusOr<std::shared_ptr<const SetsState>> LocalSets::Load(const Problem& 
     }
     if (set.rows == nullptr || !reference::SourceFile(set.loader->config()).empty())
       LookAt(set, /*anyway=*/true);
+    if (stopping_.stop_requested()) return absl::CancelledError("the process ends");
     if (absl::IsUnavailable(set.refused)) {
       base::StrAppend(missing, missing.empty() ? "" : "; ", set.loader->config().name(), " (",
                       base::View(set.refused.message()), ")");

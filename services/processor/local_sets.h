@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,10 @@ class LocalSets final : public ReferenceSets {
       const std::map<std::string, std::string>& ids) override;
   absl::Status Usable() const override { return absl::OkStatus(); }
   std::optional<std::chrono::nanoseconds> unconfirmed() const override { return std::nullopt; }
-  void Stop() override { interrupt_->Raise(); }
+  void Stop() override {
+    stopping_.request_stop();
+    interrupt_->Raise();
+  }
   std::vector<SetFreshness> freshness() const override;
 
  private:
@@ -51,6 +55,7 @@ class LocalSets final : public ReferenceSets {
   void Confirm(const Set& set);
   std::shared_ptr<const SetsState> in_use() const;
 
+  std::stop_source stopping_;
   const std::shared_ptr<reference::Interrupt> interrupt_ = std::make_shared<reference::Interrupt>();
   const std::shared_ptr<reference::Shelf> shelf_;
   const size_t versions_kept_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/base/stop_scope.h"
 #include "common/base/strings.h"
 #include "common/rpc/status.h"
 #include "common/telemetry/log.h"
@@ -51,13 +52,18 @@ RemoteSets::RemoteSets(Options options, std::shared_ptr<grpc::Channel> channel,
       started_at_(clock.Now()) {}
 
 RemoteSets::~RemoteSets() {
+  Stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void RemoteSets::Stop() {
+  stopping_.request_stop();
   {
     base::MutexLock lock(mutex_);
     stop_ = true;
     if (call_ != nullptr) call_->TryCancel();
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
 }
 
 // What was in use when the process ended, where all of it is still there.
@@ -96,6 +102,7 @@ void RemoteSets::WaitForFirst(milliseconds timeout) {
 }
 
 void RemoteSets::Run() {
+  base::StopScope scope(stopping_.get_token());
   milliseconds wait = kRetryMin;
   while (true) {
     auto began = clock_.Now();
@@ -250,10 +257,16 @@ absl::Status RemoteSets::FetchOn(const reference::v1::GetSnapshotRequest& reques
                                  std::unique_ptr<reference::SnapshotReader>& reader) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kFetchMax);
-  auto call = stub_->GetSnapshot(&context, request);
+  grpc::CompletionQueue queue;
+  auto call = stub_->AsyncGetSnapshot(&context, request, &queue, &context);
+  // Each part in turn: a call as a whole may take long, silence may not.
+  bool there = false;
+  absl::Status wrong = WaitForPart(context, queue, there);
   reference::v1::GetSnapshotResponse part;
-  absl::Status wrong;
-  while (wrong.ok() && call->Read(&part)) {
+  while (wrong.ok() && there) {
+    call->Read(&part, &context);
+    wrong = WaitForPart(context, queue, there);
+    if (!wrong.ok() || !there) break;
     if (!part.has_head()) {
       wrong = reader == nullptr ? absl::DataLossError("the snapshot has no head")
                                 : reader->Add(part.chunk());
@@ -266,8 +279,37 @@ absl::Status RemoteSets::FetchOn(const reference::v1::GetSnapshotRequest& reques
     }
   }
   if (!wrong.ok()) context.TryCancel();
-  grpc::Status ended = call->Finish();
+  grpc::Status ended;
+  call->Finish(&ended, &context);
+  queue.Shutdown();
+  void* tag = nullptr;
+  while (queue.Next(&tag, &there)) {
+  }
   return wrong.ok() ? rpc::FromGrpc(ended) : wrong;
+}
+
+absl::Status RemoteSets::WaitForPart(grpc::ClientContext& context, grpc::CompletionQueue& queue,
+                                     bool& there) const {
+  constexpr milliseconds kTick{100};
+  const auto began = std::chrono::steady_clock::now();
+  void* tag = nullptr;
+  absl::Status late;
+  while (late.ok()) {
+    if (queue.AsyncNext(&tag, &there, std::chrono::system_clock::now() + kTick) ==
+        grpc::CompletionQueue::GOT_EVENT)
+      return absl::OkStatus();
+    if (stopping_.stop_requested()) {
+      late = absl::CancelledError("the process ends");
+    } else if (std::chrono::steady_clock::now() - began >= options_.part_max) {
+      late = absl::UnavailableError(base::StrCat("no part of the snapshot came for ",
+                                                 static_cast<int64_t>(options_.part_max.count()),
+                                                 " ms"));
+    }
+  }
+  // A call can be finished once nothing of it is outstanding.
+  context.TryCancel();
+  queue.Next(&tag, &there);
+  return late;
 }
 
 absl::Status RemoteSets::Begin(const reference::v1::GetSnapshotRequest& request,
@@ -315,6 +357,7 @@ absl::StatusOr<std::shared_ptr<const SetsState>> RemoteSets::Load(const Problem&
 
 absl::StatusOr<std::shared_ptr<const SetsState>> RemoteSets::Find(
     const std::map<std::string, std::string>& ids) {
+  base::StopScope scope(stopping_.get_token());
   return StateOf(ids,
                  [&](const std::string& set, const std::string& id) -> absl::StatusOr<RowsPtr> {
                    auto rows = Get(set, id, nullptr);

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +29,8 @@ class RemoteSets final : public ReferenceSets {
     rpc::ChannelOptions channel;
     std::vector<std::string> sets;
     std::chrono::seconds age_max{3600};
+    // How long the next part of a snapshot is waited for before the call is made again.
+    std::chrono::milliseconds part_max{20'000};
     // Null: in memory only, for a command that ends soon.
     std::shared_ptr<reference::Shelf> shelf;
     size_t versions_kept = 10;
@@ -47,6 +50,7 @@ class RemoteSets final : public ReferenceSets {
       const std::map<std::string, std::string>& ids) override;
   absl::Status Usable() const override;
   std::optional<std::chrono::nanoseconds> unconfirmed() const override;
+  void Stop() override;
 
  private:
   RemoteSets(Options options, std::shared_ptr<grpc::Channel> channel, const base::Clock& clock);
@@ -59,10 +63,15 @@ class RemoteSets final : public ReferenceSets {
                                          const enrichment::Rows* base);
   absl::StatusOr<reference::RowsPtr> Fetch(const std::string& set, const std::string& id,
                                            const enrichment::Rows* base);
-  // One call; what it brings goes on where the reader is, which is made by the first.
+  // One call; what it brings goes on where the reader is, which is made by the first. kUnavailable:
+  // it may go on with the next call.
   absl::Status FetchOn(const reference::v1::GetSnapshotRequest& request,
                        const enrichment::Rows* base,
                        std::unique_ptr<reference::SnapshotReader>& reader);
+  // The next event of the call, which is the queue's only one. `there`: as gRPC's `ok`. An error
+  // cancels the call. kUnavailable: it takes too long; kCancelled: Stop().
+  absl::Status WaitForPart(grpc::ClientContext& context, grpc::CompletionQueue& queue,
+                           bool& there) const;
   absl::Status Begin(const reference::v1::GetSnapshotRequest& request,
                      const reference::v1::SnapshotHead& head, const enrichment::Rows* base,
                      std::unique_ptr<reference::SnapshotReader>& reader) const;
@@ -72,6 +81,7 @@ class RemoteSets final : public ReferenceSets {
 
   const Options options_;
   const std::unique_ptr<reference::v1::Reference::Stub> stub_;
+  std::stop_source stopping_;
   const base::Clock& clock_;
   const std::chrono::steady_clock::time_point started_at_;
   int64_t kept_confirmed_ms_ = 0;  // as it stands on disk; the thread's

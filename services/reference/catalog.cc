@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/base/stop_scope.h"
 #include "common/base/strings.h"
 #include "common/reference/guards.h"
 #include "common/reference/lmdb_table.h"
@@ -93,6 +94,7 @@ void Catalog::Start() {
 }
 
 void Catalog::Stop() {
+  stopping_.request_stop();
   {
     base::MutexLock lock(mutex_);
     stop_ = true;
@@ -134,24 +136,26 @@ void Catalog::Run(Group& group) {
 }
 
 absl::Status Catalog::Pass(Group& group, Entry* asked, bool accept_change, const Record& record) {
+  base::StopScope scope(stopping_.get_token());
   bool looked = false;
   for (Entry& entry : group.entries) {
     if (&entry != asked && !entry.loader->Due()) continue;
-    LookAt(entry, &entry == asked);
+    SLUICE_RETURN_IF_ERROR(LookAt(entry, &entry == asked));
     looked = true;
   }
   if (!looked) return absl::OkStatus();
   return Settle(group, asked, accept_change, record);
 }
 
-void Catalog::LookAt(Entry& entry, bool anyway) {
+absl::Status Catalog::LookAt(Entry& entry, bool anyway) {
   auto rows = entry.loader->Look(anyway);
-  if (absl::IsCancelled(rows.status())) return;
+  if (absl::IsCancelled(rows.status())) return rows.status();
   if (!rows.ok()) {
     bool away = absl::IsUnavailable(rows.status());
     // What it had before it was seen to be wrong isn't what it has.
     if (!away) entry.pending = nullptr;
-    return Refuse(entry, rows.status(), away);
+    Refuse(entry, rows.status(), away);
+    return absl::OkStatus();
   }
   const auto read_at = entry.loader->read_at().value_or(clock_.Now());
   bool same = false;
@@ -160,7 +164,7 @@ void Catalog::LookAt(Entry& entry, bool anyway) {
     Facts& facts = facts_[entry.name()];
     facts.looked_at = clock_.Now();
     if (std::exchange(entry.away, false)) facts.refusal.clear();
-    if (*rows == nullptr) return;
+    if (*rows == nullptr) return absl::OkStatus();
     facts.refusal.clear();
     facts.never_hold = entry.loader->never_hold();
     RowsPtr active;
@@ -174,6 +178,7 @@ void Catalog::LookAt(Entry& entry, bool anyway) {
   if (same) probe_.Loaded(entry.name(), "unchanged");
   entry.pending = same ? nullptr : *std::move(rows);
   entry.pending_read_at = read_at;
+  return absl::OkStatus();
 }
 
 void Catalog::Refuse(Entry& entry, const absl::Status& why, bool away) {
@@ -208,6 +213,7 @@ absl::Status Catalog::Settle(Group& group, Entry* asked, bool accept_change, con
     if (entry.pending != nullptr && !held) next[entry.name()] = entry.pending;
   }
   absl::StatusOr<std::shared_ptr<CatalogView>> view = ViewWith(next);
+  if (absl::IsCancelled(view.status())) return view.status();
   for (Entry& entry : group.entries) {
     if (!next.contains(entry.name())) continue;
     absl::Status status = view.status();
@@ -235,8 +241,8 @@ absl::Status Catalog::Settle(Group& group, Entry* asked, bool accept_change, con
   if (refused) return absl::OkStatus();
   if (next.empty())
     return asked == nullptr ? absl::OkStatus() : record(now->rows.at(asked->name())->id());
-  SLUICE_RETURN_IF_ERROR(
-      Publish(next, asked == nullptr ? std::nullopt : std::optional(false), record));
+  SLUICE_RETURN_IF_ERROR(Publish(next, (*view)->tables,
+                                 asked == nullptr ? std::nullopt : std::optional(false), record));
   for (Entry& entry : group.entries) {
     if (!next.contains(entry.name())) continue;
     entry.pending = nullptr;
@@ -247,20 +253,26 @@ absl::Status Catalog::Settle(Group& group, Entry* asked, bool accept_change, con
 }
 
 absl::StatusOr<std::shared_ptr<CatalogView>> Catalog::ViewWith(
-    const std::map<std::string, RowsPtr>& rows) const {
+    const std::map<std::string, RowsPtr>& rows,
+    const std::map<std::string, TablePtr>& built) const {
   std::shared_ptr<const CatalogView> now = view();
   auto next = std::make_shared<CatalogView>(*now);
-  for (const auto& [name, version] : rows) next->rows[name] = version;
-  SLUICE_ASSIGN_OR_RETURN(next->tables, MakeTables(next->rows, now->tables));
+  std::map<std::string, TablePtr> before = now->tables;
+  for (const auto& [name, version] : rows) {
+    next->rows[name] = version;
+    if (auto table = built.find(name); table != built.end()) before[name] = table->second;
+  }
+  SLUICE_ASSIGN_OR_RETURN(next->tables, MakeTables(next->rows, before));
   return next;
 }
 
-absl::Status Catalog::Publish(const std::map<std::string, RowsPtr>& rows, std::optional<bool> held,
-                              const Record& record) {
+absl::Status Catalog::Publish(const std::map<std::string, RowsPtr>& rows,
+                              const std::map<std::string, TablePtr>& built,
+                              std::optional<bool> held, const Record& record) {
   base::MutexLock publishing(publish_mutex_);
   for (const auto& [name, version] : rows) SLUICE_RETURN_IF_ERROR(shelf_.Put(name, *version));
   // Against what is active by now: other groups may have changed theirs.
-  SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<CatalogView> next, ViewWith(rows));
+  SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<CatalogView> next, ViewWith(rows, built));
   // By the clock, so that it rises even over the loss of the folder.
   next->activation = std::max(next->activation + 1, static_cast<uint64_t>(clock_.UnixMillis()));
   v1::CatalogState state;
@@ -412,7 +424,7 @@ absl::Status Catalog::Activate(const std::string& set, const std::string& id,
   SLUICE_ASSIGN_OR_RETURN(Place place, PlaceOf(set));
   base::MutexLock lock(place.group->mutex);
   SLUICE_ASSIGN_OR_RETURN(RowsPtr rows, Find(set, id));
-  return Publish({{set, rows}}, true, record);
+  return Publish({{set, rows}}, {}, true, record);
 }
 
 absl::StatusOr<std::string> Catalog::Rollback(const std::string& set, const Record& record) {
@@ -435,7 +447,7 @@ absl::Status Catalog::Release(const std::string& set, const Record& record) {
     return absl::FailedPreconditionError(
         base::StrCat("the set '", set, "' has no version that could be held"));
   }
-  SLUICE_RETURN_IF_ERROR(Publish({{set, active->second}}, false, record));
+  SLUICE_RETURN_IF_ERROR(Publish({{set, active->second}}, {}, false, record));
   place.entry->loader->Forget();
   return absl::OkStatus();
 }

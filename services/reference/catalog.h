@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -128,13 +129,17 @@ class Catalog {
   void Run(Group& group);
   // Looks at what is due, or at this entry, and activates what may be. The error is the entry's.
   absl::Status Pass(Group& group, Entry* asked, bool accept_change, const Record& record);
-  void LookAt(Entry& entry, bool anyway);
+  // kCancelled: the catalog ends. What is wrong with the source is told by the set's facts.
+  absl::Status LookAt(Entry& entry, bool anyway);
   absl::Status Settle(Group& group, Entry* asked, bool accept_change, const Record& record);
   void Refuse(Entry& entry, const absl::Status& why, bool away);
-  absl::Status Publish(const std::map<std::string, RowsPtr>& rows, std::optional<bool> held,
+  // `built`: tables of these rows, where there are some already.
+  absl::Status Publish(const std::map<std::string, RowsPtr>& rows,
+                       const std::map<std::string, TablePtr>& built, std::optional<bool> held,
                        const Record& record) ABSL_LOCKS_EXCLUDED(publish_mutex_);
   absl::StatusOr<std::shared_ptr<CatalogView>> ViewWith(
-      const std::map<std::string, RowsPtr>& rows) const;
+      const std::map<std::string, RowsPtr>& rows,
+      const std::map<std::string, TablePtr>& built = {}) const;
   absl::StatusOr<Place> PlaceOf(const std::string& set);
   std::string RefusalOf(const Entry& entry) const;
 
@@ -142,6 +147,7 @@ class Catalog {
   Shelf& shelf_;
   Probe& probe_;
   const base::Clock& clock_;
+  std::stop_source stopping_;  // ends what sorts rows and builds tables
   std::vector<std::string> names_;
   std::vector<std::unique_ptr<Group>> groups_;
 

@@ -4,12 +4,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 #include <thread>
 #include <vector>
 
@@ -591,6 +593,70 @@ TEST_F(ReferenceServerTest, MistakesOfTheConfigurationAreNamedAllAtOnce) {
                     HasSubstr("sets[1].key: only a CSV source"),
                     HasSubstr("sets[2].schema.point.within: must be a set of the same group"),
                     HasSubstr("kafka.brokers: name at least one")));
+}
+
+size_t LoadedSets(const std::string& log) {
+  size_t count = 0;
+  for (size_t at = 0; (at = log.find("version_active", at)) != log.npos; ++at) ++count;
+  return count;
+}
+
+// SLUICE_STOP_ROWS makes the sets larger.
+TEST_F(ReferenceServerTest, TheProcessEndsSoonWhateverItDoesWithALargeSet) {
+  const char* wanted = std::getenv("SLUICE_STOP_ROWS");
+  const int64_t count = wanted == nullptr ? 200'000 : std::atoll(wanted);
+  std::string csv = "unit,name\n";
+  for (int64_t i = 0; i < count; ++i) base::StrAppend(csv, i * 7919 % count, ",n", i, "\n");
+  WriteText(path("units.csv"), csv);
+  // One ring, of as many points: a comb, each of whose teeth is as high as the map.
+  std::string ring;
+  for (int64_t i = 0; i < count; ++i) {
+    base::StrAppend(ring, "[", static_cast<double>(i) * 100 / static_cast<double>(count), ",",
+                    i % 2 == 0 ? 1 : 2, "],");
+  }
+  WriteText(path("areas.geojson"),
+            base::StrCat(R"({"type":"FeatureCollection","features":[{"type":"Feature",)"
+                         R"("properties":{"code":"A"},"geometry":{"type":"Polygon",)"
+                         R"("coordinates":[[)",
+                         ring, R"([100,0],[0,0],[0,1]]]}}]})"));
+  WriteConfig("",
+              "  - {name: units, csv: units.csv, key: unit, not_personal: [name]}\n"
+              "  - {name: mapped, csv: units.csv, key: unit, not_personal: [name], store: mapped}\n"
+              "  - {name: areas, geojson: areas.geojson, schema: {kind: area, columns: [{name: "
+              "code}, {name: shape, type: area}], key: [{column: code}]}}\n");
+  // By what the process has done so far: at its start, while it reads, sorts, builds and writes.
+  for (int tenths : {0, 1, 3, 6, 10, 15}) {
+    SCOPED_TRACE(tenths);
+    std::filesystem::remove_all(path("kept"));
+    std::filesystem::remove(path("log"));
+    auto process = test_support::ChildProcess::Start(
+        {{std::string(std::getenv("SLUICE_BINARY_DIR")) + "/services/reference/sluice-reference",
+          "--config", path("reference.yaml")},
+         {},
+         path("log"),
+         ""});
+    ASSERT_TRUE(process.ok()) << process.status();
+    const std::string stat = base::StrCat("/proc/", (*process)->pid(), "/stat");
+    // Whatever it has done by then, where it needs less.
+    EXPECT_TRUE(WaitUntil(60s, [&] {
+      std::string text = test_support::ReadFile(stat);
+      std::istringstream fields(text.substr(std::min(text.rfind(')') + 2, text.size())));
+      std::string skipped;
+      int64_t user = 0, system = 0;
+      for (int i = 0; i < 11; ++i) fields >> skipped;
+      fields >> user >> system;
+      return (user + system) * 10 >= int64_t{tenths} * count / 200'000 * sysconf(_SC_CLK_TCK) ||
+             LoadedSets((*process)->Output()) == 3;
+    }));
+    ASSERT_EQ((*process)->Signal(SIGTERM), absl::OkStatus());
+    auto ended = (*process)->Wait(5s);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    // The signal itself, where it came before the process had said what becomes of it.
+    if (ended->signal != SIGTERM) {
+      EXPECT_EQ(*ended, test_support::Exit{});
+    }
+    EXPECT_THAT((*process)->Output(), Not(HasSubstr("still being read")));
+  }
 }
 
 TEST_F(ReferenceServerTest, TheProcessServesMetricsSaysWhatItWaitsForAndEndsWhenItIsTold) {

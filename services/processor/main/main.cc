@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -10,8 +11,8 @@
 #include "common/telemetry/log.h"
 #include "services/processor/processor.h"
 
-// Read by jemalloc, where the program is linked with it: what a burst of large events took goes back
-// to the system within seconds, also while no events come.
+// Read by jemalloc, where the program is linked with it: what a burst of large events took goes
+// back to the system within seconds, also while no events come.
 extern "C" {
 const char* malloc_conf = "background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0";
 }
@@ -61,6 +62,28 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   sluice::rpc::InitialiseLibrary();
 
+  // A signal that comes while the configuration and its reference sets are still being read, which
+  // may take longer than a process has, ends it at once: nothing has been written.
+  std::atomic<sluice::processor::Processor*> running = nullptr;
+  std::atomic<int> drain_timeout_ms = 0;
+  std::thread([&signals, &running, &drain_timeout_ms] {
+    // A reload waits until there is something to reload.
+    sigset_t ends = signals;
+    sigdelset(&ends, SIGHUP);
+    const timespec tick{0, 50'000'000};
+    while (running == nullptr) {
+      if (sigtimedwait(&ends, nullptr, &tick) > 0) _exit(0);
+    }
+    int signal = 0;
+    while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) running.load()->Reload();
+    running.load()->Stop();
+    // A second signal, or a drain that hangs, ends the process as it is: what isn't committed is
+    // done again.
+    timespec budget{drain_timeout_ms / 1000 + 2, 0};
+    sigtimedwait(&ends, nullptr, &budget);
+    _exit(3);
+  }).detach();
+
   sluice::processor::LoadOptions options;
   options.may_wait = options.keep = !check && schema.empty();
   auto setup = sluice::processor::LoadSetup(config, options);
@@ -81,7 +104,7 @@ int main(int argc, char** argv) {
     std::printf("ok: plan %s\n", setup->pipeline->fingerprint().c_str());
     return 0;
   }
-  int drain_timeout_ms =
+  drain_timeout_ms =
       setup->config.drain_timeout_ms() == 0 ? 25'000 : setup->config.drain_timeout_ms();
   auto processor = sluice::processor::Processor::Create(*std::move(setup));
   if (!processor.ok()) return Fail(processor.status());
@@ -90,17 +113,7 @@ int main(int argc, char** argv) {
       sluice::telemetry::Severity::kInfo, "started",
       {{"http_port", (*processor)->http_port()}, {"grpc_port", (*processor)->grpc_port()}});
 
-  std::thread([&signals, &processor, drain_timeout_ms] {
-    int signal = 0;
-    while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) (*processor)->Reload();
-    (*processor)->Stop();
-    sigdelset(&signals, SIGHUP);
-    // A second signal, or a drain that hangs, ends the process as it is: what isn't committed is
-    // done again.
-    timespec budget{drain_timeout_ms / 1000 + 2, 0};
-    sigtimedwait(&signals, nullptr, &budget);
-    _exit(3);
-  }).detach();
+  running = processor->get();
   absl::Status ended = (*processor)->Wait();
   if (!ended.ok()) return Fail(ended);
   std::fflush(nullptr);

@@ -1,4 +1,7 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -40,6 +43,27 @@ int main(int argc, char** argv) {
   sluice::rpc::InitialiseLibrary();
   sluice::telemetry::ConfigureLog({.component = "reference"});
 
+  // A signal that comes while the last versions are still being read, which may take longer than a
+  // process has, ends it at once: what is on disk is whole at every moment.
+  std::atomic<sluice::reference::Server*> serving = nullptr;
+  std::thread([&signals, &serving] {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    sluice::reference::Server* server = serving;
+    if (server == nullptr) std::_Exit(0);
+    // Sources are told to end. One may be in the midst of what cannot be cut short: a disk that
+    // hangs.
+    std::thread([] {
+      std::this_thread::sleep_for(kStopMax);
+      sluice::telemetry::Log(sluice::telemetry::Severity::kWarning, "stopped",
+                             {{"reason", "a set was still being read"}});
+      std::_Exit(0);
+    }).detach();
+    server->Stop();
+    std::fflush(nullptr);
+    std::_Exit(0);
+  }).detach();
+
   auto settings = sluice::reference::LoadSettings(config);
   if (!settings.ok()) return Fail(settings.status());
   if (check) {
@@ -52,18 +76,6 @@ int main(int argc, char** argv) {
   sluice::telemetry::Log(
       sluice::telemetry::Severity::kInfo, "started",
       {{"http_port", (*server)->http_port()}, {"grpc_port", (*server)->grpc_port()}});
-  int signal = 0;
-  sigwait(&signals, &signal);
-  // Sources are told to end. One may be in the midst of what cannot be cut short: sorting millions
-  // of rows, a disk that hangs. What is on disk is whole at every moment, so that the process may
-  // end at any.
-  std::thread([] {
-    std::this_thread::sleep_for(kStopMax);
-    sluice::telemetry::Log(sluice::telemetry::Severity::kWarning, "stopped",
-                           {{"reason", "a set was still being read"}});
-    std::_Exit(0);
-  }).detach();
-  (*server)->Stop();
-  std::fflush(nullptr);
-  std::_Exit(0);
+  serving = server->get();
+  while (true) pause();
 }

@@ -12,38 +12,22 @@
 #include "absl/time/time.h"
 #include "common/base/strings.h"
 #include "common/enrichment/testing.h"
-#include "common/reference/postgres_session.h"
-#include "common/reference/testing.h"
-#include "tests/support/postgres_server.h"
+#include "common/reference/postgres_test.h"
 
 namespace sluice::reference {
 namespace {
 
 using event::Value;
 
-class HistoryOracle : public ::testing::Test {
+class HistoryOracle : public PostgresTest {
  protected:
   static constexpr size_t kPerRound = 4'000;
 
-  static void SetUpTestSuite() {
-    auto server = test_support::PostgresServer::Create();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = std::move(*server).release();
-    ASSERT_EQ(server_->Start(), absl::OkStatus());
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
   void SetUp() override {
     const char* wanted = std::getenv("SLUICE_ORACLE_QUESTIONS");
     // All tests of this suite together.
     questions_ = wanted == nullptr ? 8'000 : static_cast<size_t>(std::atoll(wanted)) / 6;
-    auto session = PostgresSession::Connect(
-        {.connection = base::StrCat(server_->connection(), " options='-c timezone=UTC'"),
-         .statement_timeout = std::chrono::minutes(10)});
-    ASSERT_TRUE(session.ok()) << session.status();
-    session_ = *std::move(session);
+    session_ = Session(std::chrono::minutes(10), "options='-c timezone=UTC'");
   }
 
   size_t Below(size_t bound) { return random_() % bound; }
@@ -130,13 +114,10 @@ class HistoryOracle : public ::testing::Test {
     EXPECT_LT(found_ * 50, asked_ * 49);
   }
 
-  static test_support::PostgresServer* server_;
   std::unique_ptr<PostgresSession> session_;
   std::mt19937 random_{17};
   size_t questions_ = 0, asked_ = 0, found_ = 0;
 };
-
-test_support::PostgresServer* HistoryOracle::server_ = nullptr;
 
 std::string TimeText(int64_t seconds) {
   return absl::FormatTime("'%Y-%m-%d %H:%M:%S+00'", absl::FromUnixSeconds(seconds),

@@ -8,8 +8,7 @@
 #include "common/base/strings.h"
 #include "common/enrichment/maps_test.h"
 #include "common/enrichment/testing.h"
-#include "common/reference/postgres_session.h"
-#include "tests/support/postgres_server.h"
+#include "common/reference/postgres_test.h"
 
 namespace sluice::reference {
 namespace {
@@ -29,15 +28,13 @@ std::string Polygon(const Part& part) {
   return text + ")";
 }
 
-TEST(PostgisOracle, AgreesOnGeneratedMaps) {
-  auto server = test_support::PostgresServer::Create();
-  ASSERT_TRUE(server.ok()) << server.status();
-  ASSERT_EQ((*server)->Start(), absl::OkStatus());
-  if (!(*server)->Execute("CREATE EXTENSION postgis").ok())
+class PostgisOracle : public PostgresTest {};
+
+TEST_F(PostgisOracle, AgreesOnGeneratedMaps) {
+  if (!server_->Execute("CREATE EXTENSION postgis").ok())
     GTEST_SKIP() << "PostgreSQL has no PostGIS here";
-  auto connected = PostgresSession::Connect({.connection = (*server)->connection()});
-  ASSERT_TRUE(connected.ok()) << connected.status();
-  PostgresSession& session = **connected;
+  auto connected = Session();
+  PostgresSession& session = *connected;
   auto run = [&](const std::string& sql) {
     ASSERT_EQ(session.Execute(sql), absl::OkStatus()) << sql.substr(0, 200);
   };

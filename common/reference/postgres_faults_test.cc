@@ -7,9 +7,7 @@
 #include <iostream>
 
 #include "common/base/strings.h"
-#include "common/reference/postgres_session.h"
-#include "common/reference/testing.h"
-#include "tests/support/postgres_server.h"
+#include "common/reference/postgres_test.h"
 #include "tests/support/tcp_proxy.h"
 #include "tests/support/wait_until.h"
 
@@ -21,18 +19,8 @@ using test_support::TcpProxy;
 
 constexpr int kRows = 300;
 
-class PostgresFaults : public ::testing::Test {
+class PostgresFaults : public PostgresTest {
  protected:
-  static void SetUpTestSuite() {
-    auto server = test_support::PostgresServer::Create();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = std::move(*server).release();
-    ASSERT_EQ(server_->Start(), absl::OkStatus());
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
   void SetUp() override {
     ASSERT_EQ(server_->Execute(base::StrCat("DROP TABLE IF EXISTS units; CREATE TABLE units AS "
                                             "SELECT n AS k, repeat('name ', 20) || n AS v FROM "
@@ -70,13 +58,10 @@ class PostgresFaults : public ::testing::Test {
     return rows.ok();
   }
 
-  static test_support::PostgresServer* server_;
   std::unique_ptr<TcpProxy> proxy_;
   std::string connection_, id_;
   std::unique_ptr<reference::Source> source_;
 };
-
-test_support::PostgresServer* PostgresFaults::server_ = nullptr;
 
 TEST_F(PostgresFaults, ACutAtAnyByteOfTheAnswersIsNoVersion) {
   proxy_->SetFault({});
@@ -136,11 +121,10 @@ TEST_F(PostgresFaults, ASchemaThatChangesWhileItIsReadWaitsForTheRead) {
   auto change = std::async(std::launch::async, [&] {
     return server_->Execute("UPDATE units SET v = 'other'; ALTER TABLE units RENAME v TO w");
   });
-  auto watch = PostgresSession::Connect({.connection = server_->connection()});
-  ASSERT_TRUE(watch.ok()) << watch.status();
+  auto watch = Session();
   ASSERT_TRUE(test_support::WaitUntil(20s, [&] {
-    return *(*watch)->Query("SELECT FROM pg_locks WHERE NOT granted",
-                            [](PostgresSession::Row) { return absl::OkStatus(); }) > 0;
+    return *watch->Query("SELECT FROM pg_locks WHERE NOT granted",
+                         [](PostgresSession::Row) { return absl::OkStatus(); }) > 0;
   }));
   proxy_->SetFault({});
   EXPECT_TRUE(reading.get()) << "the rows as they were when the read began";

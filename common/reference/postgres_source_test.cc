@@ -11,9 +11,8 @@
 
 #include "common/base/strings.h"
 #include "common/enrichment/testing.h"
+#include "common/reference/postgres_test.h"
 #include "common/reference/set_loader.h"
-#include "common/reference/testing.h"
-#include "tests/support/postgres_server.h"
 #include "tests/support/wait_until.h"
 
 namespace sluice::reference {
@@ -29,18 +28,8 @@ constexpr const char* kSchema =
        columns {name: "open" type: boolean} columns {name: "since" type: date}
        key {column: "unit"} valid {from: "from" to: "to"})";
 
-class PostgresSourceTest : public ::testing::Test {
+class PostgresSourceTest : public PostgresTest {
  protected:
-  static void SetUpTestSuite() {
-    auto server = test_support::PostgresServer::Create();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = std::move(*server).release();
-    ASSERT_EQ(server_->Start(), absl::OkStatus());
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
   void SetUp() override {
     Execute(
         "DROP TABLE IF EXISTS units; CREATE TABLE units (unit text, name text, starts timestamptz, "
@@ -50,20 +39,11 @@ class PostgresSourceTest : public ::testing::Test {
         "('A', 'New', '2025-01-01 00:00:00+01', 'infinity', NULL, false, NULL), "
         "('B', 'B\xC3\xA9', NULL, '2026-06-01 12:00:00+00', 7, NULL, NULL)");
   }
-  void Execute(const std::string& sql) { ASSERT_EQ(server_->Execute(sql), absl::OkStatus()); }
   std::string Set(std::string_view query, std::string_view rest = "") {
     return base::StrCat("name: 'units' postgres {connection: '", server_->connection(),
                         "' query: \"", query, "\" ", rest, "} schema {", kSchema, "}");
   }
 
-  // For what another session does meanwhile.
-  std::unique_ptr<PostgresSession> Session(
-      std::chrono::milliseconds statement_timeout = std::chrono::milliseconds(60'000)) {
-    auto session = PostgresSession::Connect(
-        {.connection = server_->connection(), .statement_timeout = statement_timeout});
-    EXPECT_TRUE(session.ok()) << session.status();
-    return *std::move(session);
-  }
   std::string Value(PostgresSession& session, const std::string& query) {
     std::string value;
     auto rows = session.Query(query, [&](PostgresSession::Row row) {
@@ -79,11 +59,7 @@ class PostgresSourceTest : public ::testing::Test {
         "name: 't' postgres {connection: '", server_->connection(), "' query: \"", query,
         "\"} schema {columns {name: 'k'} columns {name: 'v' type: ", type, "} key {column: 'k'}}"));
   }
-
-  static test_support::PostgresServer* server_;
 };
-
-test_support::PostgresServer* PostgresSourceTest::server_ = nullptr;
 
 TEST_F(PostgresSourceTest, ItsRowsAreThoseOfAFileWithTheSame) {
   auto rows = SourceFromText(Set("select * from units"))->Read();
@@ -265,6 +241,12 @@ TEST_F(PostgresSourceTest, EveryTypeIsReadAsAFileWouldHaveItOrRefusedByName) {
       {"'192.0.2.7/24'::inet", "text", "192.0.2.7/24", ""},
       {"'{\"a\": 1}'::jsonb", "text", "\"{\"\"a\"\": 1}\"", ""},
       {"'12:30:00+01'::timetz", "text", "12:30:00+01", ""},
+      {"'23:59:59.999999'::time", "text", "23:59:59.999999", ""},
+      {"'{\"a\": 1}'::json", "text", "\"{\"\"a\"\": 1}\"", ""},
+      {"'1010'::bit(4)", "text", "1010", ""},
+      {"'08:00:2b:01:02:03'::macaddr", "text", "08:00:2b:01:02:03", ""},
+      {"4294967295::oid", "text", "4294967295", ""},
+      {"'pg_class'::regclass", "text", "pg_class", ""},
       {"''::text", "text", "", ""},
       {"NULL::text", "text", "", ""},
       {"true", "text", "true", ""},
@@ -283,6 +265,18 @@ TEST_F(PostgresSourceTest, EveryTypeIsReadAsAFileWouldHaveItOrRefusedByName) {
       {"'Infinity'::float8", "number", "", "column 'v': isn't a number"},
       {"'123456789012345678901234567890.5'::numeric", "text", "123456789012345678901234567890.5",
        ""},
+      {"1e-130::numeric", "number", "1e-130", ""},
+      {"0.123456789012345678901234567890::numeric(38,30)", "number", "0.12345678901234568", ""},
+      {"(-1e400)::numeric", "number", "", "column 'v': isn't a number"},
+      {"'-0'::float8", "number", "-0", ""},
+      {"1e400::numeric", "integer", "", "column 'v': isn't an integer"},
+      {"'ok'::mood", "integer", "", "column 'v': isn't an integer"},
+      {"'0001-01-01'::date", "date", "0001-01-01", ""},
+      {"'9999-12-31'::date", "date", "9999-12-31", ""},
+      {"'-infinity'::date", "date", "", "column 'v': isn't a date"},
+      {"'0001-01-01 00:00:00+00'::timestamptz", "time", "0001-01-01T00:00:00Z", ""},
+      {"'9999-12-31 23:59:59.999999+00'::timestamptz", "time", "9999-12-31T23:59:59.999999Z", ""},
+      {"'10000-01-01 00:00:00+00'::timestamptz", "time", "", "column 'v': isn't a time"},
       {"'2024-02-29'::date", "date", "2024-02-29", ""},
       {"'0044-03-15 BC'::date", "date", "", "column 'v': isn't a date"},
       {"'infinity'::date", "date", "", "column 'v': isn't a date"},
@@ -330,6 +324,37 @@ TEST_F(PostgresSourceTest, EveryTypeIsReadAsAFileWouldHaveItOrRefusedByName) {
   EXPECT_TRUE(Typed("integer", "select * from typed_view")->Read().ok());
   EXPECT_TRUE(
       Typed("integer", "with one as (table typed_view) select * from one order by k")->Read().ok());
+}
+
+TEST_F(PostgresSourceTest, EveryTypeThatTheServerHasIsReadOrRefusedByItsName) {
+  std::vector<std::string> types;
+  auto session = Session();
+  auto listed = session->Query(
+      "SELECT pg_catalog.format_type(oid, NULL) FROM pg_catalog.pg_type WHERE typtype IN ('b', "
+      "'r', 'm', 'e') AND typname NOT LIKE '\\_%' ORDER BY 1",
+      [&](PostgresSession::Row row) {
+        types.emplace_back(*row[0]);
+        return absl::OkStatus();
+      });
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  ASSERT_GT(types.size(), 60u);
+  int read = 0, refused = 0;
+  for (const std::string& name : types) {
+    // Quotes, of `"char"`, as protobuf's text has them.
+    std::string type;
+    for (char c : name) type += c == '"' ? std::string("\\\"") : std::string(1, c);
+    auto rows = Typed("text", base::StrCat("select 'a' as k, NULL::", type, " as v"))->Read();
+    ++(rows.ok() ? read : refused);
+    if (!rows.ok()) {
+      EXPECT_EQ(rows.status().code(), absl::StatusCode::kInvalidArgument) << name;
+      EXPECT_THAT(rows.status().ToString(), HasSubstr(base::StrCat("column 'v' (", name, ") ")));
+    }
+    auto list = Typed("text", base::StrCat("select 'a' as k, NULL::", type, "[] as v"))->Read();
+    // Types without arrays of their own are lists themselves.
+    EXPECT_FALSE(list.ok()) << name;
+  }
+  EXPECT_GT(read, 35);
+  EXPECT_GT(refused, 10);
 }
 
 TEST_F(PostgresSourceTest, OneStatementIsRunAndNoMore) {

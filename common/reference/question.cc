@@ -70,7 +70,9 @@ absl::Status Read(const Schema& schema, const v1::Question& question, int64_t no
   asked.question.at = now_s;
   if (!question.at().empty()) {
     auto at = event::ParseTimestamp(question.at(), nullptr);
-    if (!at) return absl::InvalidArgumentError("at: isn't a time with its offset (RFC 3339)");
+    if (!at)
+      return absl::InvalidArgumentError(
+          "at: isn't a time with its offset (RFC 3339): write 2026-03-04T05:06:07Z");
     asked.question.at = at->seconds;
   }
   if (schema.kind() == v1::Schema::range) {
@@ -85,15 +87,13 @@ absl::Status Read(const Schema& schema, const v1::Question& question, int64_t no
 
 // When a row holds, as its columns say it.
 std::string HoldsText(const Schema& schema, std::span<const Value> row) {
-  auto text = [&](size_t column, std::string_view open) {
-    std::string value = ValueText(row[column]);
-    return value.empty() ? std::string(open) : value;
-  };
-  return base::StrCat("from ", text(schema.low(), "ever"),
-                      schema.definition().has_bounds() && !schema.definition().bounds().half_open()
-                          ? " to "
-                          : " until before ",
-                      text(schema.high(), "further notice"));
+  const std::string low = ValueText(row[schema.low()]), high = ValueText(row[schema.high()]);
+  const bool range = schema.definition().has_bounds();
+  const bool closed = range && !schema.definition().bounds().half_open();
+  if (low.empty() && high.empty()) return range ? "for every value" : "always";
+  if (high.empty()) return base::StrCat("from ", low, " on");
+  if (low.empty()) return base::StrCat(closed ? "up to " : "until before ", high);
+  return base::StrCat("from ", low, closed ? " to " : " until before ", high);
 }
 
 }  // namespace

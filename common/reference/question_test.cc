@@ -37,12 +37,12 @@ TEST_F(WhyTest, OfHistoriesSaysWhenTheRowHoldsAndItsNeighbours) {
       "columns {name: 'to' type: date} key {column: 'unit'} valid {from: 'from' to: 'to'}",
       "unit,name,from,to\nA,one,,2024-01-01\nA,two,2024-06-01,2024-09-01\nA,three,2025-01-01,\n");
   EXPECT_EQ(WhyOf("key: 'A' at: '2023-05-01T00:00:00Z'"),
-            "it has this key, and holds from ever until before 2024-01-01");
+            "it has this key, and holds until before 2024-01-01");
   EXPECT_EQ(WhyOf("key: 'A' at: '2025-05-01T00:00:00Z'"),
-            "it has this key, and holds from 2025-01-01 until before further notice");
+            "it has this key, and holds from 2025-01-01 on");
   EXPECT_EQ(
       WhyOf("key: 'A' at: '2024-02-01T00:00:00Z'"),
-      "none of the 3 rows of this key holds then; the one before holds from ever until before "
+      "none of the 3 rows of this key holds then; the one before holds until before "
       "2024-01-01; the next one holds from 2024-06-01 until before 2024-09-01");
   EXPECT_EQ(WhyOf("key: 'B'"), "no row has this key");
 }
@@ -54,7 +54,7 @@ TEST_F(WhyTest, OfRangesNamesTheBounds) {
   EXPECT_EQ(WhyOf("value: '17'"), "it holds from 0 to 17");
   EXPECT_EQ(WhyOf("value: '30'"),
             "none of its 2 rows holds for this value; the one before holds from 0 to 17; the next "
-            "one holds from 65 to further notice");
+            "one holds from 65 on");
 }
 
 TEST_F(WhyTest, OfPlacesNamesTheDistance) {

@@ -261,6 +261,12 @@ absl::StatusOr<ExitCode> Diff(const Options& options, Output& output) {
   print("gone", response.gone(), response.gone_keys());
   print("changed", response.changed(), response.changed_keys());
   for (const auto& [column, rows] : columns) output.out() << "  " << column << ": " << rows << "\n";
+  if (response.added() + response.gone() + response.changed() > 0 &&
+      response.added_keys().empty() && response.gone_keys().empty() &&
+      response.changed_keys().empty()) {
+    output.out() << "(no keys are shown: a column of the key may be personal, or the set has no "
+                    "key)\n";
+  }
   return ExitCode::kOk;
 }
 

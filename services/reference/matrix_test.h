@@ -186,9 +186,9 @@ class MatrixCatalog {
   std::unique_ptr<Catalog> catalog_;
 };
 
-inline void ExpectActive(MatrixCatalog& catalog, const absl::Status& loaded,
-                         const MatrixData& data) {
-  EXPECT_EQ(loaded, absl::OkStatus());
+template <typename Catalog>
+void ExpectActive(Catalog& catalog, const absl::Status& loaded, const MatrixData& data) {
+  ASSERT_EQ(loaded, absl::OkStatus());
   auto right = enrichment::RowsFromText(kMatrixSchema, data.Csv());
   ASSERT_TRUE(right.ok()) << right.status();
   EXPECT_EQ(catalog.Status().active_id(), (*right)->id());
@@ -213,16 +213,18 @@ inline void ExpectKept(MatrixCatalog& catalog, const absl::Status& loaded,
                   ::testing::HasSubstr("sluice_reference_full_read_interval_seconds{set=\"s\"} ")));
 }
 
-// Every change at this source.
-inline void CheckMatrix(MatrixSource& source) {
+// Every change at this source, as `Catalog` sees it: made of the source, with Load, Status and
+// Metrics, and ExpectKept of its own where more is told there.
+template <typename Catalog = MatrixCatalog, typename Source>
+void CheckMatrix(Source& source) {
   const MatrixData base = MatrixData::Rows(20);
   source.Put(base);
-  MatrixCatalog catalog(source);
+  Catalog catalog(source);
   ExpectActive(catalog, catalog.Load(), base);
   const std::string before = catalog.Status().active_id();
   for (const MatrixChange& change : MatrixChanges()) {
     SCOPED_TRACE(change.name);
-    MatrixCatalog own(source);
+    Catalog own(source);
     ASSERT_EQ(own.Load(), absl::OkStatus());
     MatrixData data = base;
     change.change(data);

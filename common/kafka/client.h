@@ -110,7 +110,9 @@ class ConsumerClient {
   // Fills in what comes behind the last record handed out; kOffsetUnknown: none was.
   virtual void Positions(PartitionOffsets& partitions) const = 0;
   virtual std::unique_ptr<GroupMetadata> Metadata() const = 0;
-  virtual void Close() = 0;
+  // `leave`: the group is told, also of a static member, and gives its partitions to others at
+  // once. A dynamic member always tells it. Waits for a second at most for that.
+  virtual void Close(bool leave) = 0;
 
   // Ask and go on; the answer is taken later, nullopt until it is there. One question of a kind at
   // a time; one that isn't answered is given up after some seconds and has an empty answer.

@@ -34,6 +34,8 @@ constexpr int kQuestionTimeoutMs = 5'000;
 // (librdkafka #4849) or ends the process (an assertion in 2.8.0); a healthy broker is through with
 // them in this time.
 constexpr int kEndFlushMs = 200;
+constexpr milliseconds kJoinMax(4'000);  // the others hear of a rebalance within a heartbeat, 3 s
+constexpr milliseconds kLeaveMax(1'000);
 // The only timeout whose end is the call's end: a shorter one returns while requests are on their
 // way.
 constexpr int kUntilDone = -1;
@@ -242,8 +244,9 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
     return std::make_unique<RdGroupMetadata>(std::move(metadata));
   }
 
-  void Close() override {
+  void Close(bool leave) override {
     closing_ = true;
+    if (leave) Leave();
     rd_kafka_consumer_close(client_.get());
   }
 
@@ -335,9 +338,46 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
  private:
   enum Kind : intptr_t { kBegin = 1, kStable, kEnd };
 
+  // Closing tells the group nothing of a static member; unsubscribing does. The member has no id
+  // any more once that is on its way, and closing waits for the answer.
+  void Leave() {
+    // One that still joins can't leave, and the group would wait for it until the session timeout.
+    if (!assigned_)
+      rd_kafka_assign(client_.get(), nullptr);  // a revocation may wait for its answer
+    leaving_ = true;
+    ServeUntil([this] { return assigned_; }, kJoinMax);
+    leaving_ = false;
+    // What was offered and not taken yet is to be answered first: taking none is an answer, giving
+    // all back isn't.
+    PartitionListPtr none(rd_kafka_topic_partition_list_new(0));
+    rd_kafka_assign(client_.get(), none.get());
+    if (rd_kafka_unsubscribe(client_.get()) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    ServeUntil([this] { return !IsMember(); }, kLeaveMax);
+  }
+
+  // Runs the callbacks; what has been read ahead is for the next member.
+  template <typename Done>
+  void ServeUntil(Done done, milliseconds timeout) {
+    const auto deadline = steady_clock::now() + timeout;
+    while (!done() && steady_clock::now() < deadline) {
+      rd_kafka_message_t* message = nullptr;
+      if (rd_kafka_consume_batch_queue(queue_.get(), 10, &message, 1) == 1)
+        rd_kafka_message_destroy(message);
+    }
+  }
+
+  bool IsMember() const {
+    char* id = rd_kafka_memberid(client_.get());
+    const bool member = id != nullptr && *id != '\0';
+    if (id != nullptr) rd_kafka_mem_free(client_.get(), id);
+    return member;
+  }
+
   static void OnRebalance(rd_kafka_t* client, rd_kafka_resp_err_t what,
                           rd_kafka_topic_partition_list_t* list, void* opaque) {
     auto& self = *static_cast<RdConsumer*>(static_cast<ClientContext*>(opaque));
+    self.assigned_ = what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    if (self.leaving_ && self.assigned_) return;  // Leave answers
     if (self.closing_ || (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
                           what != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
       rd_kafka_assign(client, nullptr);
@@ -399,6 +439,8 @@ class RdConsumer final : public ConsumerClient, private ClientContext {
 
   RebalanceListener& listener_;
   bool closing_ = false;
+  bool leaving_ = false;
+  bool assigned_ = false;  // since the last revocation
   std::atomic<steady_clock::rep> heard_ = 0;
   std::atomic<int64_t> read_ahead_bytes_ = 0;
   ClientPtr client_;

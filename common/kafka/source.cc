@@ -255,7 +255,8 @@ SourceEvent KafkaSource::TakeFault() {
       return topic.other.empty() || topic.told;
     });
   }
-  // Without these a resume couldn't tell whether they have been set anew: it is told a little later.
+  // Without these a resume couldn't tell whether they have been set anew: it is told a little
+  // later.
   if (!committed.empty() && client_->Committed(committed, kPositionTimeout) != 0)
     return stream::Nothing{};
   base::MutexLock lock(mutex_);
@@ -530,7 +531,7 @@ void KafkaSource::Leave() {
   if (std::holds_alternative<Left>(state_)) return;
   Drop();
   state_ = Left{};
-  if (client_ != nullptr) client_->Close();
+  if (client_ != nullptr) client_->Close(options_.leave);
   base::MutexLock lock(mutex_);
   snapshot_ = {};
 }

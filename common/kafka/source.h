@@ -53,9 +53,13 @@ using PositionCheck =
 struct SourceOptions {
   ConnectionOptions connection;
   std::string group;
-  // Of a static member: stable across restarts, unique among the group's live members. Empty: a
-  // dynamic member, which leaves the group in Leave().
+  // Of a static member: stable across restarts, unique among the group's live members. One that
+  // comes back under its name takes its own place again, and nobody else's partitions move. Empty:
+  // a dynamic member, whose place stays empty until the session timeout if it dies.
   std::string instance;
+  // In Leave(), tell the group, so that others get the partitions at once. A dynamic member always
+  // does.
+  bool leave = false;
   std::vector<std::string> topics;
   // Asked about the committed positions at each assignment and each Rewind. Empty: all will do.
   PositionCheck check_positions;

@@ -75,13 +75,15 @@ class SourceKafkaTest : public testing::Test {
     });
   }
 
-  std::unique_ptr<KafkaSource> Join() {
+  std::unique_ptr<KafkaSource> Join(std::string instance = "a", int session_timeout_ms = 6'000,
+                                    bool leave = false) {
     SourceOptions options;
     options.connection = connection_;
     options.group = topic_;
-    options.instance = "a";
+    options.instance = std::move(instance);
+    options.leave = leave;
     options.topics = {topic_};
-    options.session_timeout_ms = 6'000;
+    options.session_timeout_ms = session_timeout_ms;
     auto source = KafkaSource::Create(options);
     EXPECT_TRUE(source.ok()) << source.status();
     absl::Status started = (*source)->Start();
@@ -158,6 +160,59 @@ TEST_F(SourceKafkaTest, ALogWithoutItsHeadIsReadAgainOnceTheGroupsOffsetIsSet) {
   auto records = Await<stream::Records>(*source);
   ASSERT_TRUE(records);
   EXPECT_EQ(records->records[0].offset, 15);
+}
+
+// The one partition, after a rebalance that another member's joining or leaving begins.
+TEST_F(SourceKafkaTest, AMemberThatLeavesDoesNotKeepTheGroupWaiting) {
+  constexpr int kSession = 60'000;  // longer than this test waits
+  Write(10);
+  // One leaves that reads, and one that was given its partition a moment ago.
+  auto reads = Join("a", kSession, /*leave=*/true);
+  ASSERT_TRUE(Await<stream::Records>(*reads));
+  reads->Leave();
+  auto begins = Join("b", kSession, /*leave=*/true);
+  auto assigned = Await<stream::Assigned>(*begins);
+  ASSERT_TRUE(assigned) << "the group still waits for the one that read";
+  EXPECT_EQ(assigned->partitions, 1u);
+  begins->Leave();
+  auto last = Join("c", kSession, /*leave=*/true);
+  assigned = Await<stream::Assigned>(*last);
+  ASSERT_TRUE(assigned) << "the group still waits for the one that had just begun";
+  EXPECT_EQ(assigned->partitions, 1u);
+}
+
+// A process that is killed tells nobody. What stays behind of it must not be waited for when it is
+// back, or replicas that die again and again stop all others.
+TEST_F(SourceKafkaTest, AMemberThatComesBackUnderItsNameDisturbsNobody) {
+  constexpr int kSession = 60'000;
+  auto dead = Join("a", kSession, /*leave=*/true);
+  ASSERT_TRUE(Await<stream::Assigned>(*dead));
+  auto healthy = Join("b", kSession, /*leave=*/true);
+  std::optional<size_t> of_dead, of_healthy;
+  for (int i = 0; i < 1'500 && (!of_dead || !of_healthy); ++i) {
+    for (auto [source, count] : {std::pair(dead.get(), &of_dead), {healthy.get(), &of_healthy}}) {
+      stream::SourceEvent event = source->Poll(0, milliseconds(10));
+      if (std::holds_alternative<stream::Revoked>(event)) {
+        source->Acknowledge();
+        count->reset();
+      }
+      if (auto* assigned = std::get_if<stream::Assigned>(&event)) *count = assigned->partitions;
+    }
+  }
+  ASSERT_TRUE(of_dead && of_healthy);
+  ASSERT_EQ(*of_dead + *of_healthy, 1u);
+  for (int round = 0; round < 3; ++round) {
+    auto back = Join("a", kSession, /*leave=*/true);
+    std::optional<size_t> partitions;
+    for (int i = 0; i < 1'500 && !partitions; ++i) {
+      stream::SourceEvent event = back->Poll(0, milliseconds(10));
+      if (auto* assigned = std::get_if<stream::Assigned>(&event)) partitions = assigned->partitions;
+      EXPECT_FALSE(std::holds_alternative<stream::Revoked>(healthy->Poll(0, milliseconds(10))));
+    }
+    ASSERT_TRUE(partitions) << "round " << round << ": it waits for its own ghost";
+    EXPECT_EQ(*partitions, *of_dead);
+    dead = std::move(back);
+  }
 }
 
 TEST_F(SourceKafkaTest, ATopicThatIsDeletedAndMadeAgainIsAnother) {

@@ -146,7 +146,10 @@ absl::Status Processor::AddWorker(size_t index) {
   kafka::SourceOptions source;
   source.connection = brokers::Connection(kafka, base::StrCat("sluice-", name));
   source.group = kafka.group();
-  if (kafka.membership() == config::v1::static_) source.instance = name;
+  // Also of a dynamic member: a replica that dies and comes back again and again would otherwise
+  // leave a dead member behind each time, for which the whole group waits.
+  source.instance = name;
+  source.leave = kafka.membership() == config::v1::dynamic;
   source.topics = {config_.pipeline().input().topic()};
   const size_t positions = OutputTopics(config_.pipeline()).size();
   worker->recorder = std::make_unique<PositionRecorder>(site_, positions);

@@ -67,7 +67,7 @@ class Consumer final : public kafka::ConsumerClient {
       if (Member* member = world_.FindMember(member_)) member->heard = heard_;
     };
   }
-  ~Consumer() override { Close(); }
+  ~Consumer() override { Close(/*leave=*/false); }
 
   ErrorCode LookUp(const std::string& topic, milliseconds timeout) override {
     if (!Reaches(timeout)) return RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -166,11 +166,11 @@ class Consumer final : public kafka::ConsumerClient {
     return std::make_unique<Generation>(member_, generation_);
   }
 
-  void Close() override {
+  void Close(bool leave) override {
     if (std::exchange(closed_, true)) return;
     world_.heartbeats.erase(this);
-    // A static member doesn't tell the group, and one that is cut off can't.
-    if (instance_.empty() && !member_.empty() && Connected()) world_.Leave(member_);
+    // A static member doesn't tell the group unless it is to, and one that is cut off can't.
+    if ((leave || instance_.empty()) && !member_.empty() && Connected()) world_.Leave(member_);
     member_.clear();
   }
 

@@ -207,6 +207,39 @@ absl::StatusOr<std::string> Admin::TopicId(const std::string& name) {
   return TopicIdText(rd_kafka_TopicDescription_topic_id(found[0]));
 }
 
+absl::StatusOr<std::vector<std::string>> Admin::NotWritable(
+    const std::vector<std::string>& topics) {
+  std::vector<const char*> names;
+  for (const std::string& topic : topics) names.push_back(topic.c_str());
+  TopicCollectionPtr collection(
+      rd_kafka_TopicCollection_of_topic_names(names.data(), names.size()));
+  SLUICE_ASSIGN_OR_RETURN(
+      EventPtr event,
+      Ask(client_.get(), RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms_, "ask for permissions",
+          [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+            rd_kafka_error_destroy(
+                rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
+            rd_kafka_DescribeTopics(client_.get(), collection.get(), options, queue);
+          }));
+  size_t count = 0;
+  const rd_kafka_TopicDescription_t** found = rd_kafka_DescribeTopics_result_topics(
+      rd_kafka_event_DescribeTopics_result(event.get()), &count);
+  std::vector<std::string> denied;
+  for (size_t i = 0; i < count; ++i) {
+    const rd_kafka_error_t* error = rd_kafka_TopicDescription_error(found[i]);
+    const rd_kafka_resp_err_t code =
+        error == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error);
+    size_t operations = 0;
+    const rd_kafka_AclOperation_t* may =
+        rd_kafka_TopicDescription_authorized_operations(found[i], &operations);
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+        (code == RD_KAFKA_RESP_ERR_NO_ERROR && may != nullptr &&
+         std::find(may, may + operations, RD_KAFKA_ACL_OPERATION_WRITE) == may + operations))
+      denied.emplace_back(rd_kafka_TopicDescription_name(found[i]));
+  }
+  return denied;
+}
+
 absl::StatusOr<std::map<std::string, std::string>> Admin::Describe(int type,
                                                                    const std::string& name) {
   ResourcePtr resource(

@@ -58,6 +58,8 @@ class Admin {
   // Another for each topic that is made, also under a name that was another's; empty: the brokers
   // are older than topics' ids (Kafka 2.8).
   absl::StatusOr<std::string> TopicId(const std::string& topic);
+  // Of these topics, those that this principal may not write, as the brokers judge it now.
+  absl::StatusOr<std::vector<std::string>> NotWritable(const std::vector<std::string>& topics);
   // By partition, where the log ends, also behind open transactions.
   absl::StatusOr<std::vector<int64_t>> LogEnds(const std::string& topic);
   // By partition, what the group has committed, without what a transaction holds pending; -1:

@@ -174,6 +174,8 @@ class ProducerClient {
   virtual DeliveryError delivery_error() const = 0;
   // Why a broker turns this client away, and what to do; empty: it doesn't.
   virtual std::string Refusal() const = 0;
+  // What keeps this client from the brokers; nullopt: nothing that it knows of. Thread-safe.
+  virtual std::optional<BrokerFailure> failure() const { return std::nullopt; }
   // Whether a request of a transaction ended without an answer.
   virtual bool tainted() const = 0;
   virtual int64_t queue_records() const = 0;
@@ -195,6 +197,12 @@ class ClientFactory {
   // topics that are missing.
   virtual absl::StatusOr<std::vector<int64_t>> MessageBytesMax(
       const ConnectionOptions& connection, const std::vector<std::string>& topics) = 0;
+  // Of these topics, those that the brokers don't let this principal write; none where nobody
+  // knows. Waits for the answer.
+  virtual std::vector<std::string> NotWritable(const ConnectionOptions& /*connection*/,
+                                               const std::vector<std::string>& /*topics*/) {
+    return {};
+  }
 };
 
 // librdkafka's.

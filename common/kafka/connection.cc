@@ -134,11 +134,22 @@ bool IsOfSecurity(std::string_view name) {
 }  // namespace
 
 std::string_view FailureKindName(FailureKind kind) {
-  constexpr std::string_view kNames[kFailureKinds] = {"outage", "credentials", "certificate"};
+  constexpr std::string_view kNames[kFailureKinds] = {"outage", "credentials", "permission",
+                                                      "certificate"};
   return kNames[static_cast<size_t>(kind)];
 }
 
-BrokerFailure SortFailure(int error, std::string_view reason, std::string_view certificate) {
+namespace {
+
+// librdkafka's texts begin with the broker's name: `sasl_ssl://kafka-0:9093/1: ...`.
+std::string BrokerOf(std::string_view reason) {
+  std::string_view name = reason.substr(0, reason.find(": "));
+  if (name.size() == reason.size() || name.find(' ') != name.npos || name.find(':') == name.npos)
+    return "brokers";
+  return base::StrCat("broker ", name);
+}
+
+BrokerFailure Sort(int error, std::string_view reason, std::string_view certificate) {
   if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION && WithoutAnswer(reason)) {
     return {FailureKind::kOutage,
             base::StrCat("the broker did not answer the authentication in time; it has not refused "
@@ -185,6 +196,17 @@ BrokerFailure SortFailure(int error, std::string_view reason, std::string_view c
             {}};
   }
   return {FailureKind::kOutage, std::string(reason), {}};
+}
+
+}  // namespace
+
+BrokerFailure SortFailure(int error, std::string_view reason, std::string_view certificate) {
+  BrokerFailure failure = Sort(error, reason, certificate);
+  failure.operation = error == RD_KAFKA_RESP_ERR__AUTHENTICATION  ? "authenticate"
+                      : failure.kind == FailureKind::kCertificate ? "connect over TLS"
+                                                                  : "connect";
+  failure.resource = BrokerOf(reason);
+  return failure;
 }
 
 std::string ClientContext::Refusal() const {

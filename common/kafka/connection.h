@@ -38,14 +38,14 @@ struct ConnectionOptions {
 // secret, it would break the delivery promise, or it has an option of its own.
 absl::Status CheckProperties(const std::map<std::string, std::string>& properties);
 
-// What keeps a client from the brokers, by what mends it. What they refuse to a client that they
-// let in, an ACL, is the refused call's own error (kPermissionDenied).
+// What keeps a client from what it asks the brokers for, by what mends it.
 enum class FailureKind {
   kOutage,       // no broker answers, or not in time: passes by itself
   kCredentials,  // they refuse who we say we are: the password's file, or the account
+  kPermission,   // they know us and don't let us: an ACL is missing
   kCertificate,  // TLS: theirs isn't believed, or ours isn't
 };
-inline constexpr size_t kFailureKinds = 3;
+inline constexpr size_t kFailureKinds = 4;
 std::string_view FailureKindName(FailureKind kind);
 
 struct BrokerFailure {
@@ -53,6 +53,8 @@ struct BrokerFailure {
   std::string text;  // which operation, on what, and what to change; no secret
   // Since when it has been this kind without a success in between.
   std::chrono::steady_clock::time_point since;
+  std::string operation = {};  // what was asked, such as `write an output topic`
+  std::string resource = {};   // of what, such as `topic clean.stops`, or which broker
 };
 
 // Sorts what librdkafka tells of a connection; `certificate`: what was wrong with the broker's, if

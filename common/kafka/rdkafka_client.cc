@@ -573,6 +573,7 @@ class RdProducer final : public ProducerClient, private ClientContext {
   }
   DeliveryError delivery_error() const override { return delivery_error_; }
   std::string Refusal() const override { return ClientContext::Refusal(); }
+  std::optional<BrokerFailure> failure() const override { return ClientContext::failure(); }
   bool tainted() const override { return tainted_; }
   int64_t queue_records() const override { return rd_kafka_outq_len(client_.get()); }
   int64_t queue_bytes() const override { return queue_bytes_; }
@@ -631,6 +632,7 @@ class RdProducer final : public ProducerClient, private ClientContext {
 
   static int OnStatistics(rd_kafka_t*, char* json, size_t size, void* opaque) {
     auto& self = *static_cast<RdProducer*>(static_cast<ClientContext*>(opaque));
+    self.Reached({json, size});
     self.queue_bytes_ = SumStatistic(std::string_view(json, size), "msg_size");
     return 0;
   }
@@ -685,6 +687,13 @@ class RdFactory final : public ClientFactory {
                                               "; create them, or change the pipeline"));
     }
     return limits;
+  }
+
+  std::vector<std::string> NotWritable(const ConnectionOptions& connection,
+                                       const std::vector<std::string>& topics) override {
+    auto admin = Admin::Create(connection, kQuestionTimeoutMs);
+    if (!admin.ok()) return {};
+    return (*admin)->NotWritable(topics).value_or(std::vector<std::string>());
   }
 };
 

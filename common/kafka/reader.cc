@@ -104,7 +104,7 @@ absl::Status TopicReader::Read(std::span<const ReadRange> ranges,
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
         message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
       if (message->rkt == nullptr) continue;  // a connection's, which librdkafka mends
-      return ToStatus(message->err, "read");
+      return ToStatus(message->err, base::StrCat("read ", rd_kafka_topic_name(message->rkt)));
     }
     std::string topic = rd_kafka_topic_name(message->rkt);
     auto end = ends.find({topic, message->partition});

@@ -33,6 +33,8 @@ constexpr milliseconds kMissingMin(5'000);
 // an outage it may be another.
 constexpr milliseconds kIdentityAgeMax(10'000);
 constexpr std::chrono::minutes kTwinWindow(1);
+// Who reads for so long without being refused may.
+constexpr milliseconds kReadsMin(3'000);
 
 absl::Status CheckOptions(const SourceOptions& options) {
   struct Range {
@@ -231,6 +233,9 @@ SourceEvent KafkaSource::Poll(size_t records_max, milliseconds wait) {
     Watch();
   }
 
+  if (auto* reading = std::get_if<Reading>(&state_);
+      reading != nullptr && !fault_ && clock_.Now() - reading->since > kReadsMin)
+    denied_.Passed(clock_.Now());
   if (records_max > 0 && !messages_.empty() && std::holds_alternative<Reading>(state_)) {
     handed_out_ = std::min(records_max, messages_.size());
     return View();
@@ -272,7 +277,8 @@ absl::Status KafkaSource::Accept(const PartitionOffsets& committed) {
   for (const PartitionOffset& at : committed) {
     Topic& topic = topics_[at.topic];
     auto stale = topic.stale.find(at.partition);
-    if (!topic.told || stale == topic.stale.end() || at.offset != stale->second || at.offset <= 0)
+    if (options_.check_positions || !topic.told || stale == topic.stale.end() ||
+        at.offset != stale->second || at.offset <= 0)
       continue;
     return absl::DataLossError(base::StrCat(
         "topic ", at.topic, " was deleted and made again, and the group still stands at ",
@@ -322,10 +328,16 @@ void KafkaSource::Check(const Message& message) {
                        text))};
       return;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+      fault_ = stream::Unreadable{absl::Status(StatusCodeOf(error), text)};
+      return;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
       fault_ = stream::Unreadable{
-          absl::Status(StatusCodeOf(error), base::StrCat(text, AclAdvice(error)))};
+          Denied(Access::kReadInput,
+                 message.of_partition ? std::string(message.record.topic) : options_.topics.front(),
+                 text)};
+      return;
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+      fault_ = stream::Unreadable{Denied(Access::kJoinGroup, options_.group, text)};
       return;
     default:
       break;
@@ -475,13 +487,30 @@ void KafkaSource::TryPosition(Positioning& at) {
     if (partition.offset < 0) partition.offset = kOffsetBeginning;
   if (error == 0) error = client_->Assign(positions);
   if (error != 0) {
-    at.reason = base::StrCat("the group's positions can't be read: ", rd_kafka_err2str(Rd(error)),
-                             AclAdvice(Rd(error)));
+    at.reason = base::StrCat("the group's positions can't be read: ", rd_kafka_err2str(Rd(error)));
     Log(4, "POSITION", at.reason);
-    if (NeedsAPerson(error)) Refuse(at, ToStatus(Rd(error), "read the group's positions"));
+    if (NeedsAPerson(error)) {
+      const bool group = error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+      Refuse(at, Denied(group ? Access::kJoinGroup : Access::kLookUpInput,
+                        group ? options_.group : options_.topics.front(), at.reason));
+    }
     return;
   }
   state_ = Reading{std::move(positions), clock_.Now()};
+}
+
+absl::Status KafkaSource::Denied(Access access, std::string_view resource, std::string_view text) {
+  BrokerFailure failure = PermissionFailure(access, resource);
+  std::string reason = base::StrCat(failure.text, " (", text, ")");
+  failure.text = reason;
+  denied_.Met(std::move(failure), clock_.Now());
+  if (options_.connection.log) options_.connection.log(3, "DENIED", reason);
+  return absl::PermissionDeniedError(reason);
+}
+
+std::optional<BrokerFailure> KafkaSource::failure() const {
+  std::optional<BrokerFailure> denied = denied_.get();
+  return denied ? denied : snapshot().failure;
 }
 
 // Not before a Rewind. The group must not wait for this member meanwhile: the partitions are
@@ -507,7 +536,11 @@ bool KafkaSource::MayBegin(Positioning& at, const PartitionOffsets& committed) {
     at.reason = "what is recorded beside the results isn't known yet";
     return false;
   }
-  if (!checked->ok()) Refuse(at, *checked);
+  if (absl::IsPermissionDenied(*checked)) {
+    Refuse(at, Denied(Access::kReadPositions, "", base::View(checked->message())));
+  } else if (!checked->ok()) {
+    Refuse(at, *checked);
+  }
   return checked->ok();
 }
 
@@ -525,6 +558,13 @@ absl::StatusOr<std::vector<Position>> KafkaSource::Committed(std::span<const Pos
         {of[i].topic, of[i].partition, std::max<int64_t>(partitions[i].offset, -1)});
   }
   return positions;
+}
+
+bool KafkaSource::Owns(std::string_view topic, int32_t partition) const {
+  const PartitionOffsets* mine = partitions();
+  return mine != nullptr && std::any_of(mine->begin(), mine->end(), [&](const auto& at) {
+           return at.partition == partition && at.topic == topic;
+         });
 }
 
 void KafkaSource::Leave() {

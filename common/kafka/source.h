@@ -23,6 +23,7 @@
 #include "common/base/mutex.h"
 #include "common/kafka/client.h"
 #include "common/kafka/connection.h"
+#include "common/kafka/denials.h"
 #include "common/stream/source.h"
 
 namespace sluice::kafka {
@@ -112,7 +113,8 @@ struct SourceSnapshot {
 // assignment that the driver knows.
 //
 // A topic is known by its id: one that is deleted, or another of the same name, is Unreadable.
-// After that was told, a Rewind accepts the new topic if the group's offsets have been set anew.
+// After that was told, a Rewind accepts the new topic if the group's offsets have been set anew:
+// where `check_positions` is given, it judges that, else they must differ from the old ones.
 class KafkaSource final : public stream::Source, public GroupMember, private RebalanceListener {
  public:
   // In the order of State's alternatives; docs/state-machines.md has a row for each.
@@ -133,13 +135,16 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   void Rewind() override;
   absl::StatusOr<std::vector<stream::Position>> Committed(
       std::span<const stream::Position> of) override;
+  bool Owns(std::string_view topic, int32_t partition) const override;
   void Leave() override;
   std::string Trouble() const override;
 
   std::unique_ptr<GroupMetadata> group_metadata() const override;
   // At most two seconds old; what the brokers haven't said for half a minute is not known.
   SourceSnapshot snapshot() const;
-  std::optional<BrokerFailure> failure() const { return snapshot().failure; }
+  // What keeps it from the brokers or from what it asks them for; nullopt: nothing that it knows
+  // of.
+  std::optional<BrokerFailure> failure() const;
   // Of an input topic, as the brokers gave it; empty: not known yet. Thread-safe.
   std::string topic_id(std::string_view topic) const;
 
@@ -204,6 +209,8 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   // Whether what is committed is good for the topics that are there.
   absl::Status Accept(const PartitionOffsets& committed);
   void Refuse(Positioning& at, absl::Status why);
+  // kPermissionDenied, remembered, of the error `text`.
+  absl::Status Denied(Access access, std::string_view resource, std::string_view text);
   // An error in a record's place: where reading in sequence ends, fault_ says why.
   void Check(const Message& message);
   stream::Records View();
@@ -229,6 +236,7 @@ class KafkaSource final : public stream::Source, public GroupMember, private Reb
   std::vector<Message> messages_;  // [0, handed_out_) are the driver's, the others come next
   size_t handed_out_ = 0;
   std::optional<stream::SourceEvent> fault_;  // after the messages
+  LastFailure denied_;                        // thread-safe
   std::vector<stream::InputRecord> records_;
   std::vector<stream::Header> headers_;  // of records_
   std::vector<size_t> header_ends_;      // in headers_, by record

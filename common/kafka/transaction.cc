@@ -220,21 +220,29 @@ absl::Status KafkaTransaction::StartEpoch() {
   return absl::OkStatus();
 }
 
-Result KafkaTransaction::Recreate() {
+Result KafkaTransaction::Recreate() { return Note(TakeEpoch(), /*passes=*/true); }
+
+Result KafkaTransaction::TakeEpoch() {
+  const bool limits_known = limits_ == Limits::kKnown;
   if (limits_ != Limits::kKnown && !SLUICE_MUTANT("limits_remembered")) {
     absl::Status refreshed = RefreshLimits();
     if (!refreshed.ok()) return {Verdict::kRetry, std::string(base::View(refreshed.message()))};
     initialised_ |= epoch_ != nullptr;  // a client keeps the limits that it was made with
   }
+  // One that has begun nothing has left nothing: it is as good as a new one.
+  const bool due = renewal_.Due();
+  if (epoch_ != nullptr && initialised_ && !used_ && !due && !epoch_->tainted() &&
+      epoch_->FatalError() == 0 && limits_known)
+    return {};
   // One that waits for its initialisation is asked again, not replaced.
-  if (epoch_ == nullptr || (initialised_ && !SLUICE_MUTANT("dead_producer")) || renewal_.Due()) {
+  if (epoch_ == nullptr || (initialised_ && !SLUICE_MUTANT("dead_producer")) || due) {
     undertaker_.Take(std::move(epoch_));
-    initialised_ = false;
+    initialised_ = used_ = false;
     absl::Status started = StartEpoch();
     // The options were good once, so it is a file that is being renewed.
     if (!started.ok()) return {Verdict::kRetry, std::string(base::View(started.message()))};
   }
-  Result result = Classify(epoch_->InitTransactions(kInitTimeout), "init_transactions");
+  Result result = Classified(epoch_->InitTransactions(kInitTimeout), "init_transactions");
   if (result.verdict == Verdict::kRetry) {
     epoch_->Poll(milliseconds(0));
     if (std::string refusal = epoch_->Refusal(); !refusal.empty())
@@ -255,44 +263,93 @@ Result KafkaTransaction::LookUpTopics() {
     ErrorCode error = epoch_->LookUp(topic, kLookUpTimeout);
     Verdict verdict = VerdictOf(error);
     if (verdict == Verdict::kAbort) continue;  // slower, not wrong
+    if (verdict == Verdict::kDenied)
+      return Denied(Access::kLookUpOutput, options_.topics[topic], rd_kafka_err2str(Rd(error)));
     return {verdict, base::StrCat("output topic ", options_.topics[topic], ": ",
-                                  rd_kafka_err2str(Rd(error)), AclAdvice(Rd(error)))};
+                                  rd_kafka_err2str(Rd(error)))};
   }
   return {};
 }
 
+Result KafkaTransaction::Note(Result result, bool passes) {
+  if (result.ok() && passes) failure_.Passed(clock_.Now());
+  if (result.verdict == Verdict::kDenied && denied_) {
+    if (options_.connection.log) options_.connection.log(3, "DENIED", result.text);
+    failure_.Met(*std::exchange(denied_, std::nullopt), clock_.Now());
+  } else if (!result.ok() && epoch_ != nullptr) {
+    if (std::optional<BrokerFailure> failure = epoch_->failure())
+      failure_.Met(*std::move(failure), clock_.Now());
+  }
+  denied_.reset();
+  return result;
+}
+
+Result KafkaTransaction::Denied(Access access, std::string_view resource, std::string_view text) {
+  denied_ = PermissionFailure(access, resource);
+  return {Verdict::kDenied, base::StrCat(denied_->text, " (", text, ")")};
+}
+
+Result KafkaTransaction::Denied(ErrorCode error, std::string_view text) {
+  switch (error) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+      return Denied(Access::kTakeTransactionalId, options_.transactional_id, text);
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+      return Denied(Access::kCommitOffsets, options_.group, text);
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+      return Denied(Access::kWriteIdempotently, "", text);
+    default:
+      break;
+  }
+  // The error of a transaction names no topic, and its records' says that they were purged.
+  std::vector<std::string> topics = factory_.NotWritable(options_.connection, options_.topics);
+  if (topics.empty()) topics = options_.topics;
+  std::string names;
+  for (const std::string& topic : topics) base::StrAppend(names, names.empty() ? "" : ", ", topic);
+  return Denied(Access::kWriteOutput, names, text);
+}
+
 Result KafkaTransaction::Classify(const CallError& error, std::string_view call) {
+  return Note(Classified(error, call), /*passes=*/false);
+}
+
+Result KafkaTransaction::Classified(const CallError& error, std::string_view call) {
   if (error.ok()) return {};
-  std::string text = base::StrCat(call, ": ", error.text, AclAdvice(Rd(error.code)));
+  std::string text = base::StrCat(call, ": ", error.text);
   if (error.fatal) {
     ErrorCode cause = epoch_->FatalError();
     Verdict verdict =
         IsFenced(error.code) || IsFenced(cause) ? Verdict::kFenced : Verdict::kRecreate;
+    if (VerdictOf(cause) == Verdict::kDenied) return Denied(cause, text);
     if (Verdict of_cause = VerdictOf(cause); of_cause != Verdict::kAbort) verdict = of_cause;
     return {verdict, std::move(text)};
   }
   if (error.requires_abort) {
     if (error.code == RD_KAFKA_RESP_ERR__STATE) {
       CallError why = epoch_->Why();
-      if (!why.ok() && why.code != error.code) return Classify(why, call);
+      if (!why.ok() && why.code != error.code) return Classified(why, call);
     }
     Result delivery = FromDelivery(text);
     if (!delivery.ok() && delivery.verdict != Verdict::kAbort) return delivery;
     if (!delivery.ok()) text = std::move(delivery.text);
+    if (VerdictOf(error.code) == Verdict::kDenied) return Denied(error.code, text);
     return {VerdictOf(error.code), std::move(text)};
   }
   if (error.retriable) return {Verdict::kRetry, std::move(text)};
-  if (VerdictOf(error.code) == Verdict::kDenied) return {Verdict::kDenied, std::move(text)};
+  if (VerdictOf(error.code) == Verdict::kDenied) return Denied(error.code, text);
   return {Verdict::kRecreate, std::move(text)};
 }
 
 Result KafkaTransaction::FromDelivery(std::string text) {
   epoch_->Poll(milliseconds(0));
   DeliveryError delivery = epoch_->delivery_error();
-  if (delivery.code == 0) return {};
+  // Purged: it follows from what made the transaction fail, and says nothing of it.
+  if (delivery.code == 0 || delivery.code == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+      delivery.code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+    return {};
   base::StrAppend(text, text.empty() ? "" : "; ", "the first failed record, of topic ",
-                  options_.topics[delivery.topic], ": ", rd_kafka_err2str(Rd(delivery.code)),
-                  AclAdvice(Rd(delivery.code)));
+                  options_.topics[delivery.topic], ": ", rd_kafka_err2str(Rd(delivery.code)));
+  if (VerdictOf(delivery.code) == Verdict::kDenied)
+    return Denied(Access::kWriteOutput, options_.topics[delivery.topic], text);
   if (delivery.code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) limits_ = Limits::kTooLarge;
   if (IsRefused(delivery.code)) return {Verdict::kRefused, std::move(text), delivery.topic};
   return {VerdictOf(delivery.code), std::move(text)};
@@ -302,14 +359,16 @@ Result KafkaTransaction::FromDelivery(std::string text) {
 Result KafkaTransaction::Cause() {
   if (epoch_ == nullptr) return {};
   Result delivery = FromDelivery("");
-  if (!delivery.ok() && delivery.verdict != Verdict::kAbort) return delivery;
+  if (!delivery.ok() && delivery.verdict != Verdict::kAbort)
+    return Note(std::move(delivery), /*passes=*/false);
   CallError why = epoch_->Why();
-  return why.ok() ? delivery : Classify(why, "produce");
+  return why.ok() ? Note(std::move(delivery), /*passes=*/false) : Classify(why, "produce");
 }
 
 Result KafkaTransaction::Begin() {
   if (epoch_ == nullptr) return {Verdict::kRecreate, "no producer"};
   epoch_->Poll(milliseconds(0));
+  used_ = true;
   if (!SLUICE_MUTANT("stale_generation")) group_metadata_.reset();
   if (options_.attempt_header) attempt_ = base::StrCat(attempt_stem_, ++attempts_);
   return Classify(epoch_->Begin(), "begin_transaction");
@@ -365,7 +424,7 @@ Result KafkaTransaction::Commit() {
   CallError error = epoch_->Commit();
   queue_records_ = epoch_->queue_records();
   queue_bytes_ = epoch_->queue_bytes();
-  return Classify(error, "commit_transaction");
+  return Note(Classified(error, "commit_transaction"), /*passes=*/true);
 }
 
 Result KafkaTransaction::Abort() {

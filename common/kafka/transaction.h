@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/kafka/client.h"
 #include "common/kafka/connection.h"
+#include "common/kafka/denials.h"
 #include "common/kafka/source.h"
 #include "common/stream/transaction.h"
 
@@ -36,6 +37,8 @@ struct TransactionOptions {
   std::string compression = "lz4";
   // For audits of tests: every record carries header `sluice-attempt`, unique to its transaction.
   bool attempt_header = false;
+  // Whose offsets are committed, for errors.
+  std::string group;
   // Committed with every position: whose it is. Empty: nothing.
   std::string position_metadata;
 };
@@ -46,7 +49,8 @@ struct TransactionSnapshot {
 };
 
 // The calls behind rules R1 to R8; when to make them is the driver's part. Create() asks the
-// brokers for what the promise rests on and what the topics take. All on one thread but snapshot().
+// brokers for what the promise rests on and what the topics take. All on one thread but snapshot()
+// and failure().
 class KafkaTransaction final : public stream::Transaction {
  public:
   // kFailedPrecondition: a broker has transaction.partition.verification.enable=false, without
@@ -72,6 +76,8 @@ class KafkaTransaction final : public stream::Transaction {
   bool tainted() const override;
 
   TransactionSnapshot snapshot() const;
+  // What keeps this producer from what it asks for; nullopt: nothing that it knows of. Thread-safe.
+  std::optional<BrokerFailure> failure() const { return failure_.get(); }
   // Value of the attempt header of the records produced since the last Begin().
   const std::string& attempt() const { return attempt_; }
 
@@ -98,7 +104,15 @@ class KafkaTransaction final : public stream::Transaction {
   void SetLimits(std::vector<int64_t> message_bytes_max);
   absl::Status RefreshLimits();
   absl::Status StartEpoch();
+  stream::Result TakeEpoch();
   stream::Result Classify(const CallError& error, std::string_view call);
+  stream::Result Classified(const CallError& error, std::string_view call);
+  // Remembers why a call failed, or that what failed before doesn't any more.
+  stream::Result Note(stream::Result result, bool passes);
+  // Of an error that says that a permission is missing: which, on what. Asks the brokers where the
+  // error names no topic.
+  stream::Result Denied(ErrorCode error, std::string_view text);
+  stream::Result Denied(Access access, std::string_view resource, std::string_view text);
   stream::Result LookUpTopics();
   // What the first record that couldn't be delivered means; kOk: there is none. Adds to `text`.
   stream::Result FromDelivery(std::string text);
@@ -111,8 +125,12 @@ class KafkaTransaction final : public stream::Transaction {
   std::vector<int64_t> message_bytes_max_;    // of each topic, as found true
   std::vector<size_t> record_bytes_max_;
   Limits limits_ = Limits::kKnown;
+  LastFailure failure_;
+  // Of the error that the call at hand ended with, if a permission is missing.
+  std::optional<BrokerFailure> denied_;
   std::chrono::steady_clock::time_point limits_at_;  // when the brokers were last asked
   bool initialised_ = false;                         // epoch_ has done init_transactions
+  bool used_ = false;                                // and has begun a transaction since
   std::string attempt_;                              // value of the attempt header
   std::string attempt_stem_;
   int64_t attempts_ = 0;

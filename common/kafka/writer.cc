@@ -48,7 +48,8 @@ absl::StatusOr<std::unique_ptr<TopicWriter>> TopicWriter::Create(WriterOptions o
       conf.get(), [](rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
         auto* context = static_cast<Context*>(static_cast<ClientContext*>(opaque));
         if (context->failure.ok()) {
-          context->failure = ToStatus(message->err, "write");
+          context->failure =
+              ToStatus(message->err, base::StrCat("write ", rd_kafka_topic_name(message->rkt)));
         }
       });
   SLUICE_ASSIGN_OR_RETURN(writer->client_, MakeClient(ClientKind::kProducer, std::move(conf)));

@@ -142,8 +142,119 @@ bool Driver::Step() {
   return !stop_ && !std::holds_alternative<Ended>(state_);
 }
 
+absl::Status Driver::MoveTo(Move move, milliseconds timeout) {
+  auto asked = std::make_shared<AskedMove>();
+  asked->move = std::move(move);
+  base::MutexLock lock(mutex_);
+  if (asked_move_ != nullptr)
+    return absl::UnavailableError("the worker's positions are being set by somebody else");
+  asked_move_ = asked;
+  move_asked_ = true;
+  auto taken = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return asked->stage != AskedMove::kWaiting; };
+  auto done = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return asked->stage == AskedMove::kDone; };
+  lock.WaitFor(moved_, timeout, taken);
+  if (!taken()) {
+    asked_move_ = nullptr;
+    move_asked_ = false;
+    return absl::UnavailableError("the worker didn't come to the border of a transaction in time");
+  }
+  // Its calls end by themselves.
+  while (!done()) lock.WaitFor(moved_, timeout, done);
+  return asked->result;
+}
+
+void Driver::CarryOut(AskedMove& asked) {
+  absl::Status result = Execute(asked.move);
+  base::MutexLock lock(mutex_);
+  asked.result = std::move(result);
+  asked.stage = AskedMove::kDone;
+  asked_move_ = nullptr;
+  moved_.notify_all();
+}
+
+absl::Status Driver::Execute(const Move& move) {
+  for (const Position& position : move.to) {
+    if (!source_.Owns(position.topic, position.partition)) {
+      return absl::NotFoundError(base::StrCat("partition ", position.topic, "/", position.partition,
+                                              " isn't this worker's"));
+    }
+  }
+  if (!Commit()) return absl::UnavailableError("what was under way could not be committed");
+  // What a halted worker stands at stays, whatever becomes of this.
+  std::optional<Halted> halted;
+  if (auto* at = std::get_if<Halted>(&state_)) {
+    Result taken = transaction_.Recreate();
+    if (!taken.ok()) return absl::UnavailableError(taken.text);
+    halted = *at;
+    Become(Running{});
+  }
+  const bool paused = std::holds_alternative<Paused>(state_);
+  if (auto* waiting = std::get_if<Waiting>(&state_)) {
+    Become(Running{waiting->begun, std::nullopt});
+  } else if (auto* at = std::get_if<Paused>(&state_)) {
+    Become(Running{at->begun, std::nullopt});
+  }
+  if (!std::holds_alternative<Running>(state_))
+    return absl::UnavailableError("the worker is recovering from an error");
+  absl::Status written = Write(move);
+  if (std::holds_alternative<Ended>(state_)) return written;
+  if (halted) {
+    if (written.ok()) source_.Rewind();
+    Become(*std::move(halted));
+    return written;
+  }
+  if (!written.ok()) return written;
+  if (Tainted()) {
+    Become(
+        Recovering{RecreateCause::kTaint, /*rewind=*/true, clock_.Now(), std::string(kTaintText)});
+    return written;
+  }
+  source_.Rewind();
+  if (paused) Become(Paused{});
+  return written;
+}
+
+// The state is kRunning without a batch, and so it is afterwards where that went well.
+absl::Status Driver::Write(const Move& move) {
+  auto& running = std::get<Running>(state_);
+  auto fail = [this](Result result) {
+    absl::Status why = absl::UnknownError(result.text);
+    Fail(std::move(result));
+    return why;
+  };
+  if (!running.begun) {
+    if (Tainted()) return fail({Verdict::kAbort, std::string(kTaintText)});
+    Result begun = Retry(Verdict::kRecreate, [this] { return transaction_.Begin(); });
+    if (!begun.ok()) return fail(std::move(begun));
+    running.begun = true;
+  }
+  absl::Status recorded = move.record ? move.record(output_) : absl::OkStatus();
+  if (!output_.failure.ok()) return fail(FromProduce(output_.failure));
+  if (!recorded.ok()) return fail({Verdict::kAbort, std::string(base::View(recorded.message()))});
+  Result result = Retry(Verdict::kAbort, [&] { return transaction_.SendOffsets(move.to); });
+  if (result.ok()) result = Retry(Verdict::kAbort, [this] { return transaction_.Commit(); });
+  if (!result.ok()) return fail(std::move(result));
+  running.begun = false;
+  output_.Clear();
+  failures_ = 0;
+  // What it knows of the records that come is of those that would have come.
+  transform_.Assigned();
+  SetUncommittedSince(std::nullopt);
+  return absl::OkStatus();
+}
+
 // What other threads have asked for since the last step.
 void Driver::TakeCommands() {
+  if (move_asked_) {
+    std::shared_ptr<AskedMove> asked;
+    {
+      base::MutexLock lock(mutex_);
+      asked = asked_move_;
+      if (asked != nullptr) asked->stage = AskedMove::kUnderWay;
+      move_asked_ = false;
+    }
+    if (asked != nullptr) CarryOut(*asked);
+  }
   bool resumed = retry_halted_.exchange(false);
   if (auto* halted = std::get_if<Halted>(&state_); halted != nullptr && resumed) {
     return Become(
@@ -507,6 +618,15 @@ absl::Status Driver::Finish() {
     Publish();
     Commit();
     if (auto* ended = std::get_if<Ended>(&state_)) why = ended->why;
+  }
+  {
+    base::MutexLock lock(mutex_);
+    if (asked_move_ != nullptr) {
+      asked_move_->result = absl::UnavailableError("the worker has stopped");
+      asked_move_->stage = AskedMove::kDone;
+      asked_move_ = nullptr;
+      moved_.notify_all();
+    }
   }
   // What is open now holds nothing, or the broker aborts it: leaving is always safe.
   source_.Leave();

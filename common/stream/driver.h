@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -110,6 +111,19 @@ class Driver {
   void Pause() { pause_ = true; }
   // Ends a pause; makes a halted worker try again.
   void Resume();
+
+  // Where a person wants to read on, and what is to be recorded of that in the same transaction.
+  struct Move {
+    std::vector<Position> to;
+    // On the worker's thread. May be called though nothing comes of it.
+    std::function<absl::Status(Output&)> record;
+  };
+  // Commits `move` in a transaction of its own, at the border of one, and reads on from there; what
+  // was read and isn't committed is forgotten. A worker that was paused or halted stays so. Waits
+  // for the end. Nothing was done: kNotFound, a partition isn't this worker's; kUnavailable, the
+  // worker couldn't within `timeout`. Any other error: it may have been done, which what is
+  // committed shows. One at a time.
+  absl::Status MoveTo(Move move, std::chrono::milliseconds timeout);
 
   // False when the worker hasn't moved for twice the transaction timeout: a call hangs.
   bool Alive() const;
@@ -218,6 +232,16 @@ class Driver {
     int64_t events = 0;
   };
 
+  // A Move that somebody waits for.
+  struct AskedMove {
+    Move move;
+    enum { kWaiting, kUnderWay, kDone } stage = kWaiting;
+    absl::Status result;
+  };
+  void CarryOut(AskedMove& asked);
+  absl::Status Execute(const Move& move);
+  absl::Status Write(const Move& move);
+
   void TakeCommands();
   void Advance();
   void Handle(const Revoked& revoked);
@@ -278,7 +302,11 @@ class Driver {
   std::atomic<int64_t> uncommitted_since_ns_ = kNever;
   std::atomic<int64_t> progress_ns_;  // of the clock's Now()
 
+  std::atomic<bool> move_asked_ = false;
+
   mutable base::Mutex mutex_;
+  std::condition_variable moved_;
+  std::shared_ptr<AskedMove> asked_move_ ABSL_GUARDED_BY(mutex_);
   DriverSnapshot snapshot_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <random>
 
@@ -71,8 +72,11 @@ class FakeSource final : public Source {
     return std::vector<Position>{{kTopic, 0, broker_.committed}};
   }
   void Leave() override { broker_.calls.push_back("leave"); }
+  bool Owns(std::string_view, int32_t) const override { return owns; }
 
   std::string Trouble() const override { return trouble; }
+
+  bool owns = true;
 
   absl::Status start;
   std::string trouble;
@@ -272,6 +276,19 @@ class DriverTest : public testing::Test {
     return static_cast<int>(std::count(broker_.calls.begin(), broker_.calls.end(), call));
   }
 
+  // By another thread, as an operator's call is.
+  void StartMove(int64_t offset) {
+    moved_ = std::async(std::launch::async, [this, offset] {
+      return driver_->MoveTo({{{kTopic, 0, offset}},
+                              [](Output& output) { return output.Produce({.value = "moved"}); }},
+                             std::chrono::seconds(20));
+    });
+  }
+  // Asked at every poll: whether the move that was started has ended.
+  bool MoveEnded() {
+    return moved_.valid() && moved_.wait_for(milliseconds(1)) == std::future_status::ready;
+  }
+
   base::ManualClock clock_;
   FakeBroker broker_;
   FakeSource source_;
@@ -281,6 +298,7 @@ class DriverTest : public testing::Test {
   DriverOptions options_;
   std::unique_ptr<Driver> driver_;
   std::function<void()> during_;
+  std::future<absl::Status> moved_;
 };
 
 TEST_F(DriverTest, RefusesOptionsOutOfRangeByName) {
@@ -833,6 +851,105 @@ TEST_F(DriverTest, PauseCommitsWhatIsCompleteAndResumeGoesOn) {
   ASSERT_TRUE(RunUntilVisible(12).ok());
   ExpectExactlyOnce();
   EXPECT_GE(paused_polls, 10);
+}
+
+TEST_F(DriverTest, AMoveGoesOnFromWhereItSays) {
+  Fill(8);
+  during_ = [&] {
+    if (broker_.visible.size() == 8 && !moved_.valid()) StartMove(4);
+    if (moved_.valid()) MoveEnded();
+  };
+  ASSERT_TRUE(RunUntilVisible(13).ok());
+  EXPECT_TRUE(moved_.get().ok());
+  EXPECT_THAT(broker_.visible, ElementsAre("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "moved",
+                                           "r4", "r5", "r6", "r7"));
+}
+
+TEST_F(DriverTest, AMoveCommitsWhatIsUnderWayFirst) {
+  Fill(12);
+  options_.commit_interval_ms = 5'000;
+  during_ = [&] {
+    if (transform_.chunks.size() == 2 && !moved_.valid()) StartMove(10);
+    if (moved_.valid() && broker_.visible.empty()) moved_.wait_for(milliseconds(1));
+  };
+  ASSERT_TRUE(RunUntil([&] { return MoveEnded() && broker_.visible.size() > 8; }).ok());
+  EXPECT_TRUE(moved_.get().ok());
+  EXPECT_EQ(broker_.visible[0], "r0") << "nothing that had results is lost";
+  EXPECT_TRUE(std::count(broker_.visible.begin(), broker_.visible.end(), "moved") == 1);
+  EXPECT_GE(broker_.committed, 10);
+}
+
+TEST_F(DriverTest, APausedWorkerIsMovedAndStaysPaused) {
+  Fill(8);
+  int polls = 0;
+  during_ = [&] {
+    if (broker_.visible.size() == 8 && !moved_.valid()) driver_->Pause();
+    if (driver_->snapshot().state != DriverState::kPaused) return;
+    if (!moved_.valid()) StartMove(4);
+    if (!MoveEnded() || ++polls < 10) return;
+    EXPECT_EQ(broker_.committed, 4);
+    EXPECT_THAT(broker_.visible, SizeIs(9));
+    driver_->Resume();
+  };
+  ASSERT_TRUE(RunUntilVisible(13).ok());
+  EXPECT_TRUE(moved_.get().ok());
+  EXPECT_EQ(broker_.visible[9], "r4");
+}
+
+TEST_F(DriverTest, AHaltedWorkerIsMovedAndStaysHaltedUntilItIsResumed) {
+  Fill(8);
+  transform_.errors = {absl::OkStatus(), absl::InternalError("a record it can't take")};
+  int polls = 0;
+  during_ = [&] {
+    if (driver_->snapshot().state != DriverState::kHalted) return;
+    if (!moved_.valid()) StartMove(6);
+    if (!MoveEnded() || ++polls < 10) return;
+    EXPECT_EQ(broker_.committed, 6);
+    EXPECT_THAT(driver_->snapshot().text, HasSubstr("can't take"));
+    driver_->Resume();
+  };
+  ASSERT_TRUE(RunUntilVisible(7).ok());
+  EXPECT_TRUE(moved_.get().ok());
+  EXPECT_THAT(broker_.visible, ElementsAre("r0", "r1", "r2", "r3", "moved", "r6", "r7"));
+}
+
+TEST_F(DriverTest, RecordsThatAreHeldForADependencyAreForgottenByAMove) {
+  Fill(8);
+  transform_.errors = {absl::OkStatus(), absl::UnavailableError("away"),
+                       absl::UnavailableError("away")};
+  during_ = [&] {
+    if (driver_->snapshot().state == DriverState::kWaiting && !moved_.valid()) StartMove(7);
+    if (moved_.valid()) MoveEnded();
+  };
+  ASSERT_TRUE(RunUntil([&] { return broker_.committed == 8; }).ok());
+  ASSERT_TRUE(moved_.get().ok());
+  EXPECT_THAT(broker_.visible, ElementsAre("r0", "r1", "r2", "r3", "moved", "r7"));
+}
+
+TEST_F(DriverTest, AMoveOfAnothersPartitionOrOfAWorkerThatHasEndedDoesNothing) {
+  Fill(4);
+  source_.owns = false;
+  during_ = [&] {
+    if (broker_.visible.size() == 4 && !moved_.valid()) StartMove(0);
+  };
+  ASSERT_TRUE(RunUntil([&] { return MoveEnded(); }).ok());
+  EXPECT_TRUE(absl::IsNotFound(moved_.get()));
+  ExpectExactlyOnce();
+  EXPECT_TRUE(absl::IsUnavailable(driver_->MoveTo({}, milliseconds(1))));
+}
+
+TEST_F(DriverTest, AMoveWhoseTransactionFailsIsToldAndLosesNothing) {
+  Fill(8);
+  during_ = [&] {
+    if (broker_.visible.size() == 8 && !moved_.valid()) {
+      transaction_.next["commit"] = {{Verdict::kAbort, "no"}};
+      StartMove(4);
+    }
+    if (MoveEnded() && broker_.log.size() == 8) Fill(2);
+  };
+  ASSERT_TRUE(RunUntilVisible(10).ok());
+  EXPECT_FALSE(moved_.get().ok());
+  ExpectExactlyOnce();
 }
 
 TEST_F(DriverTest, VerifiedCommitsHaltWhenTheBrokerSaysOtherwise) {

@@ -91,6 +91,9 @@ class Source {
   // What is committed for these partitions.
   virtual absl::StatusOr<std::vector<Position>> Committed(std::span<const Position> of) = 0;
 
+  // Whether a partition is this member's, and only its.
+  virtual bool Owns(std::string_view /*topic*/, int32_t /*partition*/) const { return true; }
+
   // Leaves the group. The last call.
   virtual void Leave() = 0;
 

@@ -72,11 +72,12 @@ using FilterPtr = std::unique_ptr<rd_kafka_AclBindingFilter_t, FilterDeleter>;
 
 // Of whatever `principal` was granted on a resource.
 FilterPtr FilterOf(const std::string& principal, KafkaAccess::Resource resource,
-                   const std::string& name) {
+                   const std::string& name,
+                   rd_kafka_AclOperation_t operation = RD_KAFKA_ACL_OPERATION_ANY) {
   char text[256];
   return FilterPtr(rd_kafka_AclBindingFilter_new(
       TypeOf(resource), NameOf(resource, name).c_str(), PatternOf(resource), principal.c_str(),
-      nullptr, RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text)));
+      nullptr, operation, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, text, sizeof(text)));
 }
 
 // Sends one request; `check` looks at its answer.
@@ -162,15 +163,27 @@ absl::Status KafkaAccess::Grant(const std::string& principal, Resource resource,
   });
 }
 
-absl::Status KafkaAccess::Revoke(const std::string& principal, Resource resource,
-                                 const std::string& name) {
-  FilterPtr filter = FilterOf(principal, resource, name);
+namespace {
+
+absl::Status Delete(rd_kafka_t* client, FilterPtr filter) {
   rd_kafka_AclBindingFilter_t* filters[] = {filter.get()};
   SLUICE_RETURN_IF_ERROR(Ask(
-      client_,
-      [&](rd_kafka_queue_t* queue) { rd_kafka_DeleteAcls(client_, filters, 1, nullptr, queue); },
+      client,
+      [&](rd_kafka_queue_t* queue) { rd_kafka_DeleteAcls(client, filters, 1, nullptr, queue); },
       [](rd_kafka_event_t*) { return absl::OkStatus(); }));
-  return WaitForView(client_, filter.get(), [](const auto& view) { return view.empty(); });
+  return WaitForView(client, filter.get(), [](const auto& view) { return view.empty(); });
+}
+
+}  // namespace
+
+absl::Status KafkaAccess::Revoke(const std::string& principal, Resource resource,
+                                 const std::string& name) {
+  return Delete(client_, FilterOf(principal, resource, name));
+}
+
+absl::Status KafkaAccess::Revoke(const std::string& principal, Resource resource,
+                                 const std::string& name, Operation operation) {
+  return Delete(client_, FilterOf(principal, resource, name, OperationOf(operation)));
 }
 
 absl::Status KafkaAccess::SetPassword(const std::string& user, const std::string& password) {

@@ -26,6 +26,9 @@ class KafkaAccess {
                      const std::vector<Operation>& operations);
   // Takes back all that was granted on this resource.
   absl::Status Revoke(const std::string& principal, Resource resource, const std::string& name);
+  // Takes back one operation of those.
+  absl::Status Revoke(const std::string& principal, Resource resource, const std::string& name,
+                      Operation operation);
   // SCRAM-SHA-512, from now on; connections that are there stay.
   absl::Status SetPassword(const std::string& user, const std::string& password);
 

@@ -175,12 +175,17 @@ absl::StatusOr<std::vector<OffsetChange>> PlanSet(const GroupView& view,
 absl::Status SetOffsets(const Site& site, const GroupView& view,
                         const std::vector<OffsetChange>& changes,
                         const SetOffsetsOptions& options) {
-  if (!view.members.empty()) {
+  const bool live = !view.members.empty();
+  if (live && options.processors.addresses.empty()) {
     return absl::FailedPreconditionError(base::StrCat(
         "group ", view.site.group, " has ", view.members.size(), " live members (",
         view.members.front(), view.members.size() > 1 ? ", ..." : "",
-        "), and Kafka sets offsets only without any: stop this pipeline's processors, run this "
-        "again, and start them"));
+        "), and Kafka lets only them set its offsets: name the running processors' gRPC ports with "
+        "--processor, or stop this pipeline's processors, run this again, and start them"));
+  }
+  std::optional<Services> services;
+  if (live) {
+    SLUICE_ASSIGN_OR_RETURN(services, Services::Connect(options.processors));
   }
   for (const PartitionOffsets& at : view.partitions) {
     if (at.metadata.empty() || at.metadata == view.site.pipeline) continue;
@@ -209,6 +214,20 @@ absl::Status SetOffsets(const Site& site, const GroupView& view,
   };
   SLUICE_RETURN_IF_ERROR(RecordAct(options.trail, act("Begin")).status());
   auto set = [&]() -> absl::Status {
+    if (services) {
+      processor::v1::SetOffsetsRequest request;
+      request.set_topic(site.raw());
+      request.set_topic_id(view.site.topic_id);
+      request.set_set_by(Operator());
+      request.set_reason(options.reason);
+      for (const OffsetChange& change : changes) {
+        processor::v1::SetOffsetsRequest::Partition& at = *request.add_partitions();
+        at.set_partition(change.partition);
+        at.set_next_offset(change.to);
+      }
+      std::vector<int32_t> done;
+      return services->SetOffsets(std::move(request), done);
+    }
     SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Admin> admin,
                             kafka::Admin::Create(site.connection));
     std::vector<kafka::GroupOffset> offsets;
@@ -245,6 +264,59 @@ absl::Status SetOffsets(const Site& site, const GroupView& view,
     end.reason = base::View(done.message());
   }
   SLUICE_RETURN_IF_ERROR(RecordAct(options.trail, std::move(end)).status());
+  return done;
+}
+
+absl::StatusOr<processor::KeyIdentities> RecordedKeys(const Site& site) {
+  const config::v1::Pipeline& pipeline = site.config.pipeline();
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Admin> admin,
+                          kafka::Admin::Create(site.connection));
+  processor::PositionReader reader(
+      {site.connection, processor::PositionsTopic(pipeline), processor::PipelineName(pipeline)});
+  SLUICE_RETURN_IF_ERROR(reader.ReadOn(*admin));
+  return reader.recorded().keys();
+}
+
+absl::Status ForgetKeys(const Site& site, const processor::KeyIdentities& keys,
+                        const std::string& reason, const std::string& trail) {
+  const config::v1::Pipeline& pipeline = site.config.pipeline();
+  const std::string name = processor::PipelineName(pipeline);
+  std::string what;
+  for (const auto& [id, epoch] : keys) {
+    if (what.size() > kSubjectBytesMax) {
+      base::StrAppend(what, " ...");
+      break;
+    }
+    base::StrAppend(what, " ", epoch.label, id.second, "=", epoch.check);
+  }
+  auto act = [&](std::string_view which) {
+    return trail::Entry{.operation = trail::Operation::kAlteration,
+                        .action = base::StrCat(which, "ForgetKeys"),
+                        .justification = reason,
+                        .count = keys.size(),
+                        .subject = base::StrCat("pipeline ", name, what)};
+  };
+  SLUICE_RETURN_IF_ERROR(RecordAct(trail, act("Begin")).status());
+  auto forget = [&]() -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(
+        auto writer,
+        kafka::BatchWriter::Create({.connection = site.connection,
+                                    .transactional_id = base::StrCat("sluice-offsets-", name),
+                                    .topics = {processor::PositionsTopic(pipeline)}}));
+    std::vector<std::string> texts;
+    for (const auto& [id, epoch] : keys)
+      texts.push_back(processor::EpochKeyText(name, id.first, id.second));
+    std::vector<stream::OutputRecord> records;
+    for (const std::string& text : texts) records.push_back({.topic = 0, .key = text});
+    return writer->Write(records, std::nullopt);
+  };
+  absl::Status done = forget();
+  trail::Entry end = act("End");
+  if (!done.ok()) {
+    end.outcome = trail::Outcome::kRefused;
+    end.reason = base::View(done.message());
+  }
+  SLUICE_RETURN_IF_ERROR(RecordAct(trail, std::move(end)).status());
   return done;
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/ctl/services.h"
 #include "services/ctl/site.h"
 #include "services/processor/positions.h"
 
@@ -54,12 +55,22 @@ struct SetOffsetsOptions {
   std::string trail;  // file of the audit log
   // The pipeline that the group belonged to so far, where it isn't this one; empty: it is.
   std::string take_over;
+  // The group's running processors: with live members, Kafka lets only these set its offsets.
+  ServiceOptions processors;
 };
 
 // Onto the audit log, then into the group, then beside the results; killed in between, processors
-// halt with both figures and it can be run again. kFailedPrecondition: the group has live members,
-// or belongs to another pipeline.
+// halt with both figures and it can be run again. With live members, the processors that own the
+// partitions do both in one transaction. kFailedPrecondition: the group has live members and no
+// processor is named, or it belongs to another pipeline.
 absl::Status SetOffsets(const Site& site, const GroupView& view,
                         const std::vector<OffsetChange>& changes, const SetOffsetsOptions& options);
+
+// The epochs of keys that this pipeline's pseudonyms were made with, as they are recorded.
+absl::StatusOr<processor::KeyIdentities> RecordedKeys(const Site& site);
+// Onto the audit log, then out of the record: the keys that a processor has at its next start are
+// taken for the right ones.
+absl::Status ForgetKeys(const Site& site, const processor::KeyIdentities& keys,
+                        const std::string& reason, const std::string& trail);
 
 }  // namespace sluice::ctl

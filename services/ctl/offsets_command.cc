@@ -10,6 +10,7 @@
 #include "services/ctl/acts.h"
 #include "services/ctl/json.h"
 #include "services/ctl/offsets.h"
+#include "services/ctl/tls_options.h"
 
 namespace sluice::ctl {
 namespace {
@@ -19,7 +20,10 @@ struct Options {
   std::vector<std::string> offsets;
   bool yes = false;
   SetOffsetsOptions set;
+  TlsOptions tls;
 };
+
+constexpr int kSetTimeoutMs = 60'000;
 
 std::string Known(int64_t offset) { return offset < 0 ? "-" : base::StrCat(offset); }
 
@@ -97,6 +101,9 @@ absl::StatusOr<ExitCode> Change(const Options& options, bool recover, Output& ou
   if (options.yes) {
     SLUICE_ASSIGN_OR_RETURN(set.trail, TrailOf(site, set.trail));
   }
+  SLUICE_ASSIGN_OR_RETURN(set.processors.tls, options.tls.Files());
+  // Each worker comes to the border of its transaction first.
+  set.processors.timeout_ms = kSetTimeoutMs;
   SLUICE_ASSIGN_OR_RETURN(GroupView view, LookAtGroup(site));
   SLUICE_ASSIGN_OR_RETURN(std::vector<OffsetChange> changes,
                           recover ? PlanRecovery(site, view) : PlanSet(view, options.offsets));
@@ -142,6 +149,52 @@ absl::StatusOr<ExitCode> Change(const Options& options, bool recover, Output& ou
   return ExitCode::kOk;
 }
 
+absl::StatusOr<ExitCode> Forget(const Options& options, Output& output) {
+  SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
+  if (options.yes && options.set.reason.empty()) {
+    return absl::InvalidArgumentError(
+        "--reason: say why, for the audit log; it names no person and holds nothing of an event");
+  }
+  std::string trail;
+  if (options.yes) {
+    SLUICE_ASSIGN_OR_RETURN(trail, TrailOf(site, options.set.trail));
+  }
+  SLUICE_ASSIGN_OR_RETURN(processor::KeyIdentities keys, RecordedKeys(site));
+  const bool execute = options.yes && !keys.empty();
+  if (execute) SLUICE_RETURN_IF_ERROR(ForgetKeys(site, keys, options.set.reason, trail));
+  if (output.json()) {
+    JsonText json;
+    json.BeginObject().Member("executed", execute).Key("epochs").BeginArray();
+    for (const auto& [id, epoch] : keys) {
+      json.BeginObject()
+          .Member("domain", id.first)
+          .Member("label", epoch.label)
+          .Member("epoch", id.second)
+          .Member("check", epoch.check)
+          .EndObject();
+    }
+    json.EndArray().EndObject();
+    output.out() << std::move(json).Finish();
+    return ExitCode::kOk;
+  }
+  if (keys.empty()) {
+    output.out() << "Nothing is recorded of keys.\n";
+    return ExitCode::kOk;
+  }
+  Table table({"DOMAIN", "LABEL", "EPOCH", "CHECK"});
+  for (const auto& [id, epoch] : keys)
+    table.Add({id.first, epoch.label, base::StrCat(id.second), epoch.check});
+  table.Print(output);
+  if (!execute) {
+    output.err() << output.Paint(
+        Colour::kYellow,
+        "If the keys differ, a person has other pseudonyms from now on, and nothing ties them to "
+        "those that are published.\n");
+    output.err() << "Nothing was changed. Add --yes --reason TEXT to forget these.\n";
+  }
+  return ExitCode::kOk;
+}
+
 }  // namespace
 
 void AddOffsetsCommand(Program& program) {
@@ -181,16 +234,36 @@ void AddOffsetsCommand(Program& program) {
                      "Set it"}}},
       [recover](Output& output) { return Change(*recover, true, output); });
 
-  for (auto [command, options] :
-       {std::pair{&list_command, list}, {&set_command, set}, {&recover_command, recover}}) {
+  auto forget = std::make_shared<Options>();
+  CLI::App& forget_command = program.Add(
+      group,
+      {.name = "forget-keys",
+       .summary = "Forget which keys made the published pseudonyms, to accept others",
+       .examples = {{"offsets forget-keys --config processor.yaml",
+                     "Show the recorded epochs; compare them with `keys list`"},
+                    {"offsets forget-keys --config processor.yaml --yes --reason 'keys were lost'",
+                     "The keys of the next start are taken for the right ones"}}},
+      [forget](Output& output) { return Forget(*forget, output); });
+
+  for (auto [command, options] : {std::pair{&list_command, list},
+                                  {&set_command, set},
+                                  {&recover_command, recover},
+                                  {&forget_command, forget}}) {
     command->add_option("--config", options->config, "The processor's configuration")->required();
     if (options == list) continue;
     command->add_flag("--yes", options->yes, "Do it; without it, only show");
     command->add_option("--reason", options->set.reason,
                         "Why, for the audit log; names no person and holds nothing of an event");
     command->add_option("--trail", options->set.trail, kTrailHelp);
+    if (options == forget) continue;
     command->add_option("--take-over", options->set.take_over,
                         "The former name of this pipeline, if the group's offsets carry it");
+    command
+        ->add_option("--processor", options->set.processors.addresses,
+                     "A running processor's gRPC port, host:port; repeatable. Needed while the "
+                     "group has live members: those that own the partitions set them")
+        ->allow_extra_args(false);
+    options->tls.AddTo(*command);
   }
 }
 

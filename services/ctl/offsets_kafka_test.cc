@@ -31,6 +31,11 @@ class OffsetsKafkaTest : public PipelineTest {
     Stop(*process);
     ASSERT_EQ(ReadAll("desk." + name_).size(), in_all);
   }
+  std::string Address(ChildProcess& process) {
+    EXPECT_TRUE(process.WaitForOutput("grpc_port", std::chrono::seconds(30)).ok());
+    std::string text = test_support::ReadFile(log());
+    return base::StrCat("127.0.0.1:", std::atoi(text.c_str() + text.rfind("\"grpc_port\":") + 12));
+  }
   void LoseGroup() {
     ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15),
                                         [&] { return admin_->DeleteGroup(name_).ok(); }));
@@ -91,7 +96,7 @@ TEST_F(OffsetsKafkaTest, AGroupThatSomebodySetHaltsWithBothFiguresUntilBothAgree
               AllOf(HasSubstr("committed offset 0"), HasSubstr("halted")));
   Ended live = Recover(Yes());
   EXPECT_EQ(live.code, 2);
-  EXPECT_THAT(live.err, HasSubstr("live members"));
+  EXPECT_THAT(live.err, AllOf(HasSubstr("live members"), HasSubstr("--processor")));
   Stop(*process);
   ASSERT_EQ(ReadAll("desk." + name_).size(), 20u) << "nothing is published twice";
 
@@ -110,6 +115,197 @@ TEST_F(OffsetsKafkaTest, AGroupThatSomebodySetHaltsWithBothFiguresUntilBothAgree
   ASSERT_TRUE(
       test_support::WaitUntil(std::chrono::seconds(15), [&] { return Ctl(set).code == 0; }));
   Process(50);
+}
+
+TEST_F(OffsetsKafkaTest, ARunningProcessorSetsItsOwnOffsetsWhateverItsState) {
+  Produce(20, "abc");
+  auto process = StartProcessor();
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 20)) << LogTail();
+  const std::string address = Address(*process);
+  auto set = [&](std::vector<std::string> offsets) {
+    std::vector<std::string> call = {"offsets", "set"};
+    call.insert(call.end(), offsets.begin(), offsets.end());
+    for (const std::string& word : Yes()) call.push_back(word);
+    call.insert(call.end(), {"--processor", address});
+    return Ctl(call);
+  };
+  // Running: the owner goes back by itself.
+  Ended done = set({"0=begin", "1=begin"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 40)) << LogTail();
+  EXPECT_EQ(Ctl({"offsets", "list"}).code, 0);
+  EXPECT_THAT(test_support::ReadFile(site_.trail), HasSubstr("\"BeginSetOffsets\""));
+  // Paused: it stays so, and goes on from there once it is resumed.
+  ASSERT_EQ(RunCtl({"pause", address}, "", {}).code, 0);
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    return RunCtl({"status", address}, "", {}).out.find("paused") != std::string::npos;
+  }));
+  done = set({"0=begin"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  Ended list = Ctl({"offsets", "list", "--output", "json"});
+  EXPECT_EQ(list.code, 0) << list.out;
+  EXPECT_THAT(list.out, HasSubstr("\"committed\": 0"));
+  EXPECT_EQ(ReadAll("desk." + name_).size(), 40u);
+  const size_t again = static_cast<size_t>((*admin_->LogEnds(site_.raw()))[0]);
+  ASSERT_EQ(RunCtl({"resume", address}, "", {}).code, 0);
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 40 + again)) << LogTail();
+  // What is asked of who doesn't have it isn't done.
+  done = set({"0=end", "1=end"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  Produce(5, "abc");
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 45 + again)) << LogTail();
+  Stop(*process);
+  EXPECT_EQ(ReadAll("desk." + name_).size(), 45 + again);
+}
+
+TEST_F(OffsetsKafkaTest, AHaltedProcessorIsSetRightWithoutBeingStopped) {
+  Produce(20, "abc");
+  Process(20);
+  std::vector<kafka::GroupOffset> begin = {{site_.raw(), 0, 0, ""}, {site_.raw(), 1, 0, ""}};
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15),
+                                      [&] { return admin_->SetGroupOffsets(name_, begin).ok(); }));
+  std::filesystem::remove(log());
+  auto process = StartProcessor();
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(20), [&] {
+    return test_support::ReadFile(log()).find("recorded up to offset") != std::string::npos;
+  })) << LogTail();
+  const std::string address = Address(*process);
+  Ended nobody = Recover(Yes());
+  EXPECT_EQ(nobody.code, 2);
+  EXPECT_THAT(nobody.err, HasSubstr("--processor"));
+  std::vector<std::string> more = Yes();
+  more.insert(more.end(), {"--processor", address});
+  Ended done = Recover(more);
+  EXPECT_EQ(done.code, 0) << done.err << LogTail();
+  EXPECT_EQ(Ctl({"offsets", "list"}).code, 0);
+  EXPECT_THAT(RunCtl({"status", address}, "", {}).out, HasSubstr("halted"));
+  ASSERT_EQ(RunCtl({"resume", address}, "", {}).code, 0);
+  Produce(5, "abc");
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 25)) << LogTail();
+  Stop(*process);
+  EXPECT_EQ(ReadAll("desk." + name_).size(), 25u) << "nothing is published twice";
+}
+
+TEST_F(OffsetsKafkaTest, AProcessorTakesAResumeAfterItsTopicWasCreatedAgain) {
+  Produce(20, "abc");
+  auto process = StartProcessor();
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 20)) << LogTail();
+  const std::string address = Address(*process);
+  const std::string before = *admin_->TopicId(site_.raw());
+  ASSERT_TRUE(admin_->DeleteTopics({site_.raw()}).ok());
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
+    std::vector<kafka::NewTopic> again = {{site_.raw(), 2, 1, {}}};
+    if (!admin_->CreateTopics(again).ok()) return false;
+    auto id = admin_->TopicId(site_.raw());
+    return id.ok() && !id->empty() && *id != before;
+  }));
+  // As many as before, so that offsets alone would say that all is done.
+  Produce(20, "abc");
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(40), [&] {
+    return RunCtl({"status", address}, "", {}).out.find("halted") != std::string::npos;
+  })) << LogTail();
+  // Without having been told where to begin it doesn't.
+  ASSERT_EQ(RunCtl({"resume", address}, "", {}).code, 0);
+  ASSERT_TRUE(test_support::WaitUntil(
+      std::chrono::seconds(20),
+      [&] {
+        return RunCtl({"status", address}, "", {}).out.find("offsets recover") != std::string::npos;
+      }))
+      << RunCtl({"status", address}, "", {}).out << LogTail();
+  EXPECT_EQ(ReadAll("desk." + name_).size(), 20u);
+  std::vector<std::string> more = Yes();
+  more.insert(more.end(), {"--processor", address});
+  // Its partitions come back with the topic.
+  Ended done;
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(30),
+                                      [&] {
+                                        done = Recover(more);
+                                        return done.code == 0;
+                                      }))
+      << done.err << LogTail();
+  ASSERT_EQ(RunCtl({"resume", address}, "", {}).code, 0);
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 40))
+      << RunCtl({"status", address}, "", {}).out << LogTail();
+  EXPECT_EQ(Ctl({"offsets", "list"}).code, 0) << Ctl({"offsets", "list"}).out;
+  Stop(*process);
+  // The next one takes it as it is.
+  Produce(5, "abc");
+  Process(45);
+}
+
+TEST_F(OffsetsKafkaTest, AnotherKeyringIsRefusedAtAStartUntilAPersonForgetsTheOneBefore) {
+  Produce(5, "abc");
+  Process(5);
+  // A wrong Secret: the same domains and labels, other keys.
+  for (const char* file : {"keyring", "kek", "keyring.epochs"}) {
+    if (std::filesystem::exists(path(file)))
+      std::filesystem::rename(path(file), path(base::StrCat("right-", file)));
+  }
+  base::SystemRandom random;
+  ASSERT_TRUE(privacy::Keyring::CreateKeyFile(path("kek"), random).ok());
+  auto other = privacy::Keyring::Create({{"desk", "desk"}, {"open", "open"}}, random);
+  ASSERT_TRUE(other->Save(path("keyring"), path("kek"), random).ok());
+  Produce(5, "abc");
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("another secret"), HasSubstr("offsets forget-keys")));
+  EXPECT_EQ(ReadAll("desk." + name_).size(), 5u);
+  Ended shown = Ctl({"offsets", "forget-keys"});
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.out, AllOf(HasSubstr("desk"), HasSubstr("open")));
+  EXPECT_THAT(Refusal(), HasSubstr("another secret")) << "shown is not done";
+  Ended done = Ctl({"offsets", "forget-keys", "--yes", "--reason", "the keys were lost"});
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(test_support::ReadFile(site_.trail),
+              AllOf(HasSubstr("\"BeginForgetKeys\""), HasSubstr("\"EndForgetKeys\"")));
+  Process(10);
+  // Now these are the right ones, and the others aren't.
+  for (const char* file : {"keyring", "kek", "keyring.epochs"}) {
+    std::filesystem::remove(path(file));
+    if (std::filesystem::exists(path(base::StrCat("right-", file))))
+      std::filesystem::rename(path(base::StrCat("right-", file)), path(file));
+  }
+  EXPECT_THAT(Refusal(), HasSubstr("another secret"));
+}
+
+TEST_F(OffsetsKafkaTest, ARotationPassesAStartAndAReloadAndAnOlderCopyDoesNot) {
+  Produce(5, "abc");
+  Process(5);
+  base::SystemRandom random;
+  // The copy stands alone, as one in a Secret does.
+  std::filesystem::copy_file(path("keyring"), path("older"));
+  auto rotate = [&](const std::string& name) {
+    auto keyring = privacy::Keyring::Load(path(name), path("kek"));
+    ASSERT_TRUE(keyring.ok()) << keyring.status();
+    ASSERT_TRUE(keyring->Rotate("desk", random).ok());
+    ASSERT_TRUE(keyring->Save(path(name), path("kek"), random).ok());
+    std::filesystem::remove(path(name + ".epochs"));
+  };
+  auto put = [&](const std::string& name) {
+    std::filesystem::copy_file(path(name), path("keyring.new"));
+    std::filesystem::rename(path("keyring.new"), path("keyring"));
+    std::filesystem::remove(path("keyring.epochs"));
+  };
+  auto process = StartProcessor();
+  ASSERT_TRUE(process->WaitForOutput("grpc_port", std::chrono::seconds(30)).ok());
+  const std::string address = Address(*process);
+  rotate("keyring");
+  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(20), [&] {
+    return RunCtl({"status", address}, "", {}).out.find("desk=2") != std::string::npos;
+  })) << LogTail();
+  Produce(5, "abc");
+  ASSERT_TRUE(WaitForRecords("desk." + name_, 10)) << LogTail();
+  Stop(*process);
+  Produce(5, "abc");
+  Process(15);
+  std::filesystem::copy_file(path("keyring"), path("newer"));
+  put("older");
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("older copy"), HasSubstr("epoch 2")));
+  // Also where it is rotated, so that the number is there again.
+  rotate("older");
+  put("older");
+  EXPECT_THAT(Refusal(), HasSubstr("another secret"));
+  put("newer");
+  Produce(1, "abc");
+  Process(16);
 }
 
 TEST_F(OffsetsKafkaTest, WithoutEitherALowerBoundIsFoundInTheResults) {

@@ -181,6 +181,39 @@ std::vector<absl::Status> Services::Pause() {
   return answers;
 }
 
+absl::Status Services::SetOffsets(processor::v1::SetOffsetsRequest request,
+                                  std::vector<int32_t>& done) {
+  std::string problems;
+  auto problem = [&](size_t service, std::string_view what) {
+    base::StrAppend(problems, "; ", options_.addresses[service], ": ", what);
+  };
+  for (size_t i = 0; i < stubs_.size() && !request.partitions().empty(); ++i) {
+    processor::v1::SetOffsetsResponse response;
+    absl::Status asked = Ask([&](grpc::ClientContext& context) {
+      return stubs_[i]->SetOffsets(&context, request, &response);
+    });
+    if (!asked.ok()) problem(i, base::View(asked.message()));
+    if (!response.problem().empty()) problem(i, response.problem());
+    done.insert(done.end(), response.done().begin(), response.done().end());
+    auto* left = request.mutable_partitions();
+    left->erase(std::remove_if(left->begin(), left->end(),
+                               [&](const auto& at) {
+                                 return std::find(done.begin(), done.end(), at.partition()) !=
+                                        done.end();
+                               }),
+                left->end());
+  }
+  if (request.partitions().empty()) return absl::OkStatus();
+  std::string partitions;
+  for (const auto& at : request.partitions())
+    base::StrAppend(partitions, partitions.empty() ? "" : ", ", at.partition());
+  return absl::UnavailableError(
+      base::StrCat("not set: partitions ", partitions,
+                   ". Name every processor of the group that may have them (--processor), and run "
+                   "this again",
+                   problems));
+}
+
 std::vector<absl::Status> Services::Resume() {
   std::vector<absl::Status> answers;
   processor::v1::ResumeResponse response;

@@ -75,6 +75,9 @@ class Services {
   // Of every service, in order, each by itself.
   std::vector<absl::Status> Pause();
   std::vector<absl::Status> Resume();
+  // The processors in turn, each asked for what no other has done. The partitions that were set; an
+  // error names those that weren't, and why.
+  absl::Status SetOffsets(processor::v1::SetOffsetsRequest request, std::vector<int32_t>& done);
   const std::vector<std::string>& addresses() const { return options_.addresses; }
 
  private:

@@ -180,6 +180,16 @@ void PrintReasons(const Picture& picture, Output& output) {
       continue;
     }
     for (const auto& worker : service.processor.workers()) {
+      for (const auto& at : worker.partitions()) {
+        if (!at.has_blocked_offset()) continue;
+        output.out() << service.address << ": worker " << worker.worker() << ": "
+                     << output.Paint(Colour::kRed,
+                                     base::StrCat(at.topic(), "/", at.partition(),
+                                                  " is blocked at offset ", at.blocked_offset()))
+                     << " since " << TimeText(at.blocked_since_unix_ms())
+                     << " by a transaction that another producer left open: "
+                        "`kafka-transactions.sh find-hanging` names it\n";
+      }
       if (worker.reason().empty()) continue;
       output.out() << service.address << ": worker " << worker.worker() << " is " << worker.state()
                    << ": " << worker.reason() << "\n";
@@ -286,13 +296,15 @@ void PrintTable(const Picture& before, const Picture& now, bool partitions, Outp
   PrintReasons(now, output);
   if (!partitions) return;
   output.out() << "\n";
-  Table parts({"SERVICE", "WORKER", "TOPIC", "PARTITION", "NEXT OFFSET", "LAG", "LAG S"});
+  Table parts(
+      {"SERVICE", "WORKER", "TOPIC", "PARTITION", "NEXT OFFSET", "LAG", "LAG S", "BLOCKED AT"});
   for (const ServiceStatus& service : now.services) {
     for (const auto& worker : service.processor.workers()) {
       for (const auto& at : worker.partitions()) {
         parts.Add({service.address, base::StrCat(worker.worker()), at.topic(),
                    base::StrCat(at.partition()), Known(at.next_offset()), Known(at.lag_records()),
-                   Seconds(at.lag_seconds())});
+                   Seconds(at.lag_seconds()),
+                   at.has_blocked_offset() ? base::StrCat(at.blocked_offset()) : ""});
       }
     }
   }
@@ -416,16 +428,32 @@ void PrintJson(const Picture& picture, Output& output) {
             .Member("reason", worker.reason())
             .Member("transactions", worker.transactions())
             .Member("aborts", worker.aborts())
-            .Key("partitions")
-            .BeginArray();
+            .Key("broker_failure");
+        if (worker.has_broker_failure()) {
+          const auto& failure = worker.broker_failure();
+          json.BeginObject()
+              .Member("kind", failure.kind())
+              .Member("operation", failure.operation())
+              .Member("resource", failure.resource())
+              .Member("seconds", failure.seconds())
+              .Member("reason", failure.reason())
+              .EndObject();
+        } else {
+          json.Null();
+        }
+        json.Key("partitions").BeginArray();
         for (const auto& at : worker.partitions()) {
           json.BeginObject()
               .Member("topic", at.topic())
               .Member("partition", at.partition())
               .Member("next_offset", at.next_offset())
               .Member("lag_records", at.lag_records())
-              .Member("lag_seconds", at.lag_seconds())
-              .EndObject();
+              .Member("lag_seconds", at.lag_seconds());
+          if (at.has_blocked_offset()) {
+            json.Member("blocked_offset", at.blocked_offset())
+                .Member("blocked_since", TimeText(at.blocked_since_unix_ms()));
+          }
+          json.EndObject();
         }
         json.EndArray().EndObject();
       }

@@ -188,6 +188,7 @@ void Editions::ReadAgain() {
     if (next->config.kafka().instance().empty())
       next->config.mutable_kafka()->set_instance(running.setup->config.kafka().instance());
     refused = CanReplace(*running.setup, *next);
+    if (refused.ok() && check_keys_) refused = check_keys_(*next);
     if (refused.ok() && next->pipeline == nullptr)
       refused = absl::UnavailableError(next->joined.waiting);
   }

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -57,6 +58,10 @@ class Editions {
 
   // The worker's slot, valid as long as this object.
   EditionSlot& AddWorker();
+  // Before Start.
+  void CheckKeysWith(std::function<absl::Status(const Setup&)> check) {
+    check_keys_ = std::move(check);
+  }
   // Offers the first edition and begins to look for others. An error is the first edition's.
   absl::Status Start();
   // Reads the configuration again, changed or not; returns at once.
@@ -85,6 +90,8 @@ class Editions {
   void DestroyRetired();
 
   const Options options_;
+  // Whether a changed configuration's keys go with what is published.
+  std::function<absl::Status(const Setup&)> check_keys_;
   Probe& probe_;
   base::RandomSource& random_;
   const base::Clock& clock_;

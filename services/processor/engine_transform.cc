@@ -239,7 +239,11 @@ absl::Status EngineTransform::Committing(std::span<const stream::Position> next,
     });
   }
   if (recorder_ == nullptr) return absl::OkStatus();
-  return recorder_->Write(next, running_->edition.pipeline->fingerprint(), output);
+  const Setup& setup = *running_->edition.setup;
+  std::shared_ptr<const HeldKeys> remote;
+  if (setup.key_service != nullptr && guard_ != nullptr) remote = guard_->service_keys();
+  return recorder_->Write(next, running_->edition.pipeline->fingerprint(),
+                          remote != nullptr ? remote : setup.held_keys, output);
 }
 
 void EngineTransform::Assigned() {

@@ -127,6 +127,9 @@ class NoControls final : public Controls {
   void FillStatus(v1::GetStatusResponse&) const override {}
   void Pause() override {}
   void Resume() override {}
+  absl::Status SetOffsets(const v1::SetOffsetsRequest&, v1::SetOffsetsResponse&) override {
+    return absl::OkStatus();
+  }
 };
 
 TEST_F(GoldenTest, MetricNames) {

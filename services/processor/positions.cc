@@ -19,8 +19,12 @@ using telemetry::Log;
 using telemetry::SafeText;
 using telemetry::Severity;
 
+// No topic's id: those have 22 characters.
+constexpr std::string_view kKeysPart = "/keys/";
 constexpr int kAnswerMaxMs = 5'000;
 constexpr std::chrono::milliseconds kRetry(500);
+// How soon the key service is asked again which epochs it has. It records each answer.
+constexpr std::chrono::minutes kKeysRetry(1);
 constexpr std::string_view kRecover =
     "`sluicectl offsets list` shows them; `sluicectl offsets recover` sets the group to what is "
     "recorded";
@@ -33,8 +37,8 @@ bool ParseNumber(std::string_view text, Number& out) {
 
 absl::Status Refused(std::string text) { return absl::FailedPreconditionError(std::move(text)); }
 
-// What passes by itself: the transaction of a predecessor that was killed, for one, which the broker
-// ends at its timeout.
+// What passes by itself: the transaction of a predecessor that was killed, for one, which the
+// broker ends at its timeout.
 bool IsOutage(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsUnauthenticated(status) ||
          absl::IsDeadlineExceeded(status);
@@ -61,11 +65,33 @@ std::string PositionKeyText(std::string_view pipeline, std::string_view topic_id
   return base::StrCat(pipeline, "/", topic_id, "/", partition);
 }
 
+std::string EpochKeyText(std::string_view pipeline, std::string_view domain, uint32_t epoch) {
+  return base::StrCat(pipeline, kKeysPart, domain, "/", epoch);
+}
+
 absl::Status RecordedPositions::Add(std::string_view key, std::optional<std::string_view> value) {
   auto damaged = [&] {
     return absl::DataLossError(
         "a record isn't a position; nothing is done on the word of such a topic");
   };
+  if (size_t at = std::min(key.find('/'), key.size()); key.substr(at).starts_with(kKeysPart)) {
+    std::string_view epoch_key = key.substr(at + kKeysPart.size());
+    const size_t slash = epoch_key.rfind('/');
+    uint32_t number = 0;
+    positions::v1::KeyEpoch epoch;
+    if (at == 0 || slash == epoch_key.npos || slash == 0 ||
+        !ParseNumber(epoch_key.substr(slash + 1), number) ||
+        (value && !epoch.ParseFromString(std::string(*value))))
+      return damaged();
+    if (key.substr(0, at) != pipeline_) return absl::OkStatus();
+    std::pair id(std::string(epoch_key.substr(0, slash)), number);
+    if (value) {
+      keys_[std::move(id)] = {epoch.label(), epoch.check()};
+    } else {
+      keys_.erase(id);
+    }
+    return absl::OkStatus();
+  }
   std::string_view rest = key;
   auto next = [&rest] {
     size_t slash = std::min(rest.find('/'), rest.size());
@@ -207,8 +233,11 @@ PositionRecorder::At* PositionRecorder::Find(int32_t partition) {
 }
 
 void PositionRecorder::Begin(std::span<const CommittedPosition> from,
-                             const RecordedPositions& recorded) {
+                             const RecordedPositions& recorded, std::string topic_id) {
+  site_.topic_id = std::move(topic_id);
   at_.clear();
+  epochs_ = recorded.keys();
+  keys_ = written_keys_ = nullptr;
   for (const CommittedPosition& position : from) {
     At& at = at_.emplace_back();
     at.partition = position.partition;
@@ -234,8 +263,44 @@ bool PositionRecorder::Resume(std::span<const CommittedPosition> positions) {
   return true;
 }
 
+absl::Status PositionRecorder::Write(const Set& set, stream::Output& output) {
+  for (const auto& [partition, offset] : set.offsets) {
+    Position position;
+    position.set_next_offset(offset);
+    position.set_topic(site_.topic);
+    position.set_group(site_.group);
+    position.set_set_by(set.set_by);
+    position.set_reason(set.reason);
+    position.SerializeToString(&value_);
+    key_ = PositionKeyText(site_.pipeline, set.topic_id, partition);
+    SLUICE_RETURN_IF_ERROR(output.Produce({.topic = topic_, .key = key_, .value = value_}));
+  }
+  // What is recorded now is another's word: it is read before the worker goes on.
+  at_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status PositionRecorder::WriteKeys(const std::shared_ptr<const HeldKeys>& keys,
+                                         stream::Output& output) {
+  news_ = NotRecorded(epochs_, *keys);
+  positions::v1::KeyEpoch epoch;
+  for (const auto& [id, identity] : news_) {
+    epoch.set_label(identity.label);
+    epoch.set_check(identity.check);
+    epoch.SerializeToString(&value_);
+    key_ = EpochKeyText(site_.pipeline, id.first, id.second);
+    SLUICE_RETURN_IF_ERROR(output.Produce({.topic = topic_, .key = key_, .value = value_}));
+  }
+  written_keys_ = keys;
+  return absl::OkStatus();
+}
+
 absl::Status PositionRecorder::Write(std::span<const stream::Position> next,
-                                     std::string_view version, stream::Output& output) {
+                                     std::string_view version,
+                                     const std::shared_ptr<const HeldKeys>& keys,
+                                     stream::Output& output) {
+  written_keys_ = nullptr;
+  if (keys != nullptr && keys != keys_) SLUICE_RETURN_IF_ERROR(WriteKeys(keys, output));
   for (const stream::Position& position : next) {
     At* at = Find(position.partition);
     if (at == nullptr) {
@@ -266,6 +331,11 @@ absl::Status PositionRecorder::Write(std::span<const stream::Position> next,
 }
 
 void PositionRecorder::Committed() {
+  if (written_keys_ != nullptr) {
+    for (auto& [id, identity] : news_) epochs_[id] = std::move(identity);
+    news_.clear();
+    keys_ = std::exchange(written_keys_, nullptr);
+  }
   for (At& at : at_) {
     at.next = at.written;
     if (at.version != at.written_version) at.version = at.written_version;
@@ -275,9 +345,12 @@ void PositionRecorder::Committed() {
 PositionGuard::PositionGuard(Options options)
     : options_(std::move(options)),
       reader_({options_.connection, options_.positions_topic, options_.site.pipeline,
-               options_.idle_timeout_ms}) {}
+               options_.idle_timeout_ms}),
+      topic_id_(options_.site.topic_id) {}
 
-PositionGuard::~PositionGuard() {
+PositionGuard::~PositionGuard() { Stop(); }
+
+void PositionGuard::Stop() {
   {
     base::MutexLock lock(mutex_);
     stop_ = true;
@@ -300,17 +373,27 @@ absl::Status PositionGuard::Foreign(kafka::Admin& admin) const {
   return absl::OkStatus();
 }
 
-absl::Status PositionGuard::CheckAtStart() {
-  const PositionSite& site = options_.site;
+absl::Status PositionGuard::CheckGroup() {
   SLUICE_ASSIGN_OR_RETURN(admin_, kafka::Admin::Create(options_.connection));
-  absl::Status read = reader_.ReadOn(*admin_);
-  if (absl::IsNotFound(read)) {
+  absl::Status known = admin_->TopicId(options_.positions_topic).status();
+  if (absl::IsNotFound(known)) {
     return absl::NotFoundError(base::StrCat(
         "topic ", options_.positions_topic,
         " is missing, which records where the pipeline is: `sluicectl topics apply` creates it"));
   }
-  SLUICE_RETURN_IF_ERROR(read);
+  SLUICE_RETURN_IF_ERROR(known);
+  return Foreign(*admin_);
+}
+
+absl::Status PositionGuard::CheckAtStart() {
+  const PositionSite& site = options_.site;
+  SLUICE_RETURN_IF_ERROR(reader_.ReadOn(*admin_));
+  {
+    base::MutexLock lock(mutex_);
+    recorded_ = std::make_shared<const RecordedPositions>(reader_.recorded());
+  }
   SLUICE_RETURN_IF_ERROR(Foreign(*admin_));
+  SLUICE_RETURN_IF_ERROR(AskForKeys());
   const RecordedPositions& recorded = reader_.recorded();
   if (std::string former = recorded.FormerId(site.topic, site.topic_id); !former.empty()) {
     return Refused(
@@ -361,17 +444,58 @@ absl::Status PositionGuard::CheckAtStart() {
   return RecordBegin();
 }
 
-// Before anything else is written: the records of a transaction that is aborted stay in the outputs'
-// logs, and would look like results at the next start.
+// Before anything else is written: the records of a transaction that is aborted stay in the
+// outputs' logs, and would look like results at the next start.
 absl::Status PositionGuard::RecordBegin() const {
   positions::v1::VersionBegin begin;
   begin.set_version("none");
-  const std::string key = base::StrCat(
-      PositionKeyText(options_.site.pipeline, options_.site.topic_id, 0), "/0");
+  const std::string key =
+      base::StrCat(PositionKeyText(options_.site.pipeline, options_.site.topic_id, 0), "/0");
   const std::string value = begin.SerializeAsString();
   SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({options_.connection}));
   SLUICE_RETURN_IF_ERROR(writer->Write({options_.positions_topic, 0, key, value, {}, {}}));
   return writer->Flush();
+}
+
+absl::Status PositionGuard::CheckKeys(const HeldKeys& held) const {
+  std::shared_ptr<const RecordedPositions> recorded;
+  {
+    base::MutexLock lock(mutex_);
+    recorded = recorded_;
+  }
+  if (recorded == nullptr) return absl::OkStatus();
+  return CompareKeys(recorded->keys(), held);
+}
+
+std::shared_ptr<const HeldKeys> PositionGuard::service_keys() const {
+  base::MutexLock lock(mutex_);
+  return service_keys_;
+}
+
+absl::Status PositionGuard::AskForKeys() {
+  if (!options_.ask_keys) return absl::OkStatus();
+  std::shared_ptr<const HeldKeys> known = service_keys();
+  bool news = known == nullptr;
+  if (known != nullptr && options_.epoch_seen) {
+    for (const privacy::KeyringDomain& domain : known->domains) {
+      const uint32_t seen = options_.epoch_seen(domain.name);
+      news |= seen != 0 && domain.Find(seen) == nullptr;
+    }
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (!news || now < keys_at_) return known == nullptr ? absl::OkStatus() : CheckKeys(*known);
+  keys_at_ = now + kKeysRetry;
+  auto answer = options_.ask_keys();
+  if (!answer.ok()) {
+    // Which it has isn't for everybody to see, and it guards its own keyring.
+    Log(Severity::kInfo, "keys_not_compared",
+        {{"reason", SafeText(base::View(answer.status().message()))}});
+    return known == nullptr ? absl::OkStatus() : CheckKeys(*known);
+  }
+  absl::Status agree = CheckKeys(**answer);
+  base::MutexLock lock(mutex_);
+  if (agree.ok()) service_keys_ = *std::move(answer);
+  return agree;
 }
 
 absl::Status PositionGuard::Ask(bool read) {
@@ -381,15 +505,32 @@ absl::Status PositionGuard::Ask(bool read) {
   absl::Status foreign = Foreign(*admin_);
   if (!foreign.ok() && !absl::IsFailedPrecondition(foreign)) return foreign;
   SLUICE_ASSIGN_OR_RETURN(std::string id, admin_->TopicId(options_.site.topic));
-  if (foreign.ok() && id != options_.site.topic_id) {
-    foreign = Refused(base::StrCat(
-        "topic ", options_.site.topic, " was deleted and created again (id ",
-        options_.site.topic_id, " then, ", id,
-        " now): what was in the old one and has no result is lost. Restart the processors and see "
-        "what they say"));
-  }
+  if (read || id != topic_id()) SLUICE_RETURN_IF_ERROR(reader_.ReadOn(*admin_));
+  if (foreign.ok() && id != topic_id()) foreign = Follow(id);
+  if (foreign.ok()) foreign = AskForKeys();
   Refuse(std::move(foreign));
-  return read ? reader_.ReadOn(*admin_) : absl::OkStatus();
+  return absl::OkStatus();
+}
+
+absl::Status PositionGuard::Follow(const std::string& topic_id) {
+  const std::string& topic = options_.site.topic;
+  for (const auto& [key, position] : reader_.recorded().all()) {
+    if (key.topic_id != topic_id || position.topic() != topic) continue;
+    Log(Severity::kWarning, "topic_followed",
+        {{"topic", SafeText(topic)}, {"id", SafeText(topic_id)}});
+    base::MutexLock lock(mutex_);
+    topic_id_ = topic_id;
+    return absl::OkStatus();
+  }
+  return Refused(base::StrCat(
+      "topic ", topic, " was deleted and created again (id ", this->topic_id(), " then, ", topic_id,
+      " now): what was in the old one and has no result is lost. To begin with the "
+      "new one, `sluicectl offsets recover --yes`, then `sluicectl resume`"));
+}
+
+std::string PositionGuard::topic_id() const {
+  base::MutexLock lock(mutex_);
+  return topic_id_;
 }
 
 void PositionGuard::Refuse(absl::Status why) {
@@ -445,6 +586,7 @@ std::optional<absl::Status> PositionGuard::Check(std::span<const CommittedPositi
   for (const CommittedPosition& position : positions)
     asked.emplace_back(position.partition, position.offset);
   absl::Status answer;
+  std::string topic_id;
   std::shared_ptr<const RecordedPositions> recorded;
   {
     base::MutexLock lock(mutex_);
@@ -458,6 +600,7 @@ std::optional<absl::Status> PositionGuard::Check(std::span<const CommittedPositi
     answer = answer_;
     if (answer.ok()) answer = refusal_;
     recorded = recorded_;
+    topic_id = topic_id_;
   }
   if (absl::IsDeadlineExceeded(answer)) {
     return absl::FailedPreconditionError(
@@ -466,10 +609,10 @@ std::optional<absl::Status> PositionGuard::Check(std::span<const CommittedPositi
   }
   if (!answer.ok()) return answer;
   for (const CommittedPosition& position : positions) {
-    SLUICE_RETURN_IF_ERROR(ComparePosition(
-        options_.site, position, recorded->Find(options_.site.topic_id, position.partition)));
+    SLUICE_RETURN_IF_ERROR(
+        ComparePosition(options_.site, position, recorded->Find(topic_id, position.partition)));
   }
-  recorder.Begin(positions, *recorded);
+  recorder.Begin(positions, *recorded, std::move(topic_id));
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +23,7 @@
 #include "common/kafka/admin.h"
 #include "common/kafka/source.h"
 #include "common/stream/transform.h"
+#include "services/processor/key_identities.h"
 #include "sluice/config/v1/processor.pb.h"
 #include "sluice/positions/v1/position.pb.h"
 
@@ -42,6 +44,7 @@ struct PositionKey {
 };
 std::string PositionKeyText(std::string_view pipeline, std::string_view topic_id,
                             int32_t partition);
+std::string EpochKeyText(std::string_view pipeline, std::string_view domain, uint32_t epoch);
 
 // What the topic says of one pipeline.
 class RecordedPositions {
@@ -54,6 +57,8 @@ class RecordedPositions {
   // nullptr: nothing is recorded.
   const positions::v1::Position* Find(std::string_view topic_id, int32_t partition) const;
   const std::map<PositionKey, positions::v1::Position>& all() const { return positions_; }
+  // The epochs of keys whose pseudonyms are published.
+  const KeyIdentities& keys() const { return keys_; }
   // By first offset, which version judged from there on.
   std::map<int64_t, std::string> Versions(std::string_view topic_id, int32_t partition) const;
   // An id under which this topic was read before, if it has been created again since; empty: none.
@@ -63,6 +68,7 @@ class RecordedPositions {
   std::string pipeline_;
   std::map<PositionKey, positions::v1::Position> positions_;
   std::map<PositionKey, std::map<int64_t, std::string>> versions_;
+  KeyIdentities keys_;
 };
 
 // Reads on in the topic, behind what is read already. Single-threaded.
@@ -106,15 +112,26 @@ class PositionRecorder {
   // `topic`: the index of the positions topic among the transaction's.
   PositionRecorder(PositionSite site, size_t topic) : site_(std::move(site)), topic_(topic) {}
 
-  // Partitions were given to the worker, from these positions on, after what is recorded of them.
-  void Begin(std::span<const kafka::CommittedPosition> from, const RecordedPositions& recorded);
+  // Partitions of the topic with this id were given to the worker, from these positions on, after
+  // what is recorded of them.
+  void Begin(std::span<const kafka::CommittedPosition> from, const RecordedPositions& recorded,
+             std::string topic_id);
   // After a transaction whose end may not be known: whether the worker's own transactions have left
   // these positions. If so it goes on from them.
   bool Resume(std::span<const kafka::CommittedPosition> positions);
-  // In the open transaction: `version` judged what lies before `next`.
+  // In the open transaction: `version` judged what lies before `next`, with these keys (null: they
+  // aren't known here).
   absl::Status Write(std::span<const stream::Position> next, std::string_view version,
-                     stream::Output& output);
+                     const std::shared_ptr<const HeldKeys>& keys, stream::Output& output);
   void Committed();
+
+  // Where a person wants to read on in the topic with this id, and who and why.
+  struct Set {
+    std::string topic_id, set_by, reason;
+    std::vector<std::pair<int32_t, int64_t>> offsets;  // by partition
+  };
+  // Likewise in a transaction of its own.
+  absl::Status Write(const Set& set, stream::Output& output);
 
  private:
   friend class PositionGuard;
@@ -125,9 +142,15 @@ class PositionRecorder {
   };
   At* Find(int32_t partition);
 
-  const PositionSite site_;
+  PositionSite site_;  // its topic_id is of what the worker reads
   const size_t topic_;
+  absl::Status WriteKeys(const std::shared_ptr<const HeldKeys>& keys, stream::Output& output);
+
   std::vector<At> at_;
+  // Of keys, what is recorded; of the open or the last transaction, what it adds; and the keys that
+  // are all recorded.
+  KeyIdentities epochs_, news_;
+  std::shared_ptr<const HeldKeys> keys_, written_keys_;
   std::string key_, value_;
   positions::v1::Position position_;
   // The question that PositionGuard was asked, 0: none; and the committed offsets it was asked
@@ -146,16 +169,37 @@ class PositionGuard {
     std::string positions_topic;
     std::vector<std::string> outputs;  // clean topics and quarantine
     int idle_timeout_ms = 30'000;
+    // With remote keys: asks the service which it has. Waits for the answer. Empty: none is asked.
+    std::function<absl::StatusOr<std::shared_ptr<const HeldKeys>>()> ask_keys;
+    // The newest epoch of a domain that the service was seen to use; 0: none was.
+    std::function<uint32_t(std::string_view domain)> epoch_seen;
     // How often the group's offsets are looked at for another pipeline's name.
     std::chrono::milliseconds interval{5'000};
   };
   explicit PositionGuard(Options options);
   ~PositionGuard();
 
-  // Before the group is joined; waits for the brokers. kFailedPrecondition: this pipeline must not
-  // join, and what to do.
+  // Before the group is joined; both wait for the brokers. kFailedPrecondition: this pipeline must
+  // not join, and what to do. CheckGroup asks for what is committed alone, so that what is another
+  // pipeline's is left alone; CheckAtStart reads what is recorded, and is held up by transactions
+  // that are open on it: this process's own are ended before.
+  absl::Status CheckGroup();
+  // The same by a client of the caller's, for any thread.
+  absl::Status CheckGroup(kafka::Admin& admin) const { return Foreign(admin); }
   absl::Status CheckAtStart();
   void Start();
+  // Asks nothing any more; what is known stays.
+  void Stop();
+
+  // Whether keys go with what is published, by what was last read of the record.
+  // kFailedPrecondition as CompareKeys.
+  absl::Status CheckKeys(const HeldKeys& held) const;
+  // Of the raw topic that positions are recorded of now: it changes where that was deleted and
+  // created again, and a person has said where to begin in the new one.
+  std::string topic_id() const;
+
+  // What the key service has; null: it hasn't said.
+  std::shared_ptr<const HeldKeys> service_keys() const;
 
   // PositionCheck of the worker with this recorder.
   std::optional<absl::Status> Check(std::span<const kafka::CommittedPosition> positions,
@@ -167,9 +211,15 @@ class PositionGuard {
   void Run();
   // What the brokers say now, into recorded_ and refusal_.
   absl::Status Ask(bool read);
+  // Where the raw topic has another id than the one that was read: goes over to it if positions are
+  // recorded of it, which only a person does. kFailedPrecondition: none are.
+  absl::Status Follow(const std::string& topic_id);
   absl::Status RecordBegin() const;
   absl::Status Foreign(kafka::Admin& admin) const;
   void Refuse(absl::Status why);
+  // Asks the key service where something is to be learnt. The error is a refusal: what it has
+  // doesn't go with what is published.
+  absl::Status AskForKeys();
 
   const Options options_;
   PositionReader reader_;                // of whoever asks: start-up, then the thread
@@ -183,6 +233,10 @@ class PositionGuard {
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const RecordedPositions> recorded_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const HeldKeys> service_keys_ ABSL_GUARDED_BY(mutex_);
+  std::string topic_id_ ABSL_GUARDED_BY(mutex_);
+  // Of whoever asks: when the key service is asked again, if it didn't answer.
+  std::chrono::steady_clock::time_point keys_at_{};
   std::thread thread_;
 };
 

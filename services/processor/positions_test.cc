@@ -71,13 +71,13 @@ TEST(PositionsTest, AVersionsFirstOffsetIsWrittenOnceAndOutlivesRestartsAndAbort
   const std::string& id = kSite.topic_id;
   auto write = [&out](PositionRecorder& recorder, int64_t next, const char* version, bool commits) {
     std::vector<stream::Position> positions = {{"raw.stops", 2, next}};
-    ASSERT_TRUE(recorder.Write(positions, version, out).ok());
+    ASSERT_TRUE(recorder.Write(positions, version, nullptr, out).ok());
     if (commits) recorder.Committed();
   };
   {
     PositionRecorder recorder(kSite, 3);
     std::vector<kafka::CommittedPosition> from = {Committed(5)};
-    recorder.Begin(from, out.recorded);
+    recorder.Begin(from, out.recorded, kSite.topic_id);
     write(recorder, 8, "v1", true);
     write(recorder, 9, "v1", true);
     EXPECT_THAT(out.keys, ::testing::ElementsAre("stops/" + id + "/2/5", "stops/" + id + "/2",
@@ -100,7 +100,7 @@ TEST(PositionsTest, AVersionsFirstOffsetIsWrittenOnceAndOutlivesRestartsAndAbort
   }
   PositionRecorder recorder(kSite, 3);
   std::vector<kafka::CommittedPosition> from = {Committed(16)};
-  recorder.Begin(from, out.recorded);
+  recorder.Begin(from, out.recorded, kSite.topic_id);
   out.keys.clear();
   write(recorder, 17, "v2", true);
   EXPECT_EQ(out.keys.size(), 1u) << "the version is known from before the restart";

@@ -100,8 +100,8 @@ Probe::Probe(telemetry::Registry& registry, std::string contract, std::string gr
       {"sluice_queue_bytes", "Bytes held by the Kafka clients.", {"worker", "queue"}, 200});
   broker_failure_ = registry.GaugeFamily(
       {"sluice_broker_failure_seconds",
-       "For how long a worker has been kept from the brokers, by kind: outage, credentials or "
-       "certificate; 0: it is not.",
+       "For how long a worker has been kept from the brokers, by kind: outage, credentials, "
+       "permission or certificate; 0: it is not.",
        {"worker", "kind"}});
   uncommitted_ = registry.GaugeFamily(
       {"sluice_oldest_uncommitted_seconds",

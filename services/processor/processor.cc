@@ -22,6 +22,11 @@ constexpr std::chrono::milliseconds kCallsDrain{1000};
 // it holds.
 constexpr int kChunkEventsRemote = 512;
 constexpr std::chrono::seconds kOutageMin{10};
+// How long a start waits for the ends of its predecessor's transactions.
+constexpr std::chrono::seconds kFenceMax{10};
+constexpr std::chrono::milliseconds kFenceRetry{100};
+// How long an operator waits for a worker to come to the border of a transaction.
+constexpr std::chrono::milliseconds kMoveMax{10'000};
 
 template <typename T>
 T Or(T value, T fallback) {
@@ -66,6 +71,8 @@ Processor::~Processor() {
   for (const auto& worker : workers_) {
     if (worker->thread.joinable()) worker->thread.join();
   }
+  // Each of the two asks the other.
+  if (guard_ != nullptr) guard_->Stop();
 }
 
 absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
@@ -88,10 +95,18 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   int workers = Or(processor->config_.workers(), 1);
   for (int i = 0; i < workers; ++i)
     SLUICE_RETURN_IF_ERROR(processor->AddWorker(static_cast<size_t>(i)));
+  processor->EndPredecessors();
+  SLUICE_RETURN_IF_ERROR(processor->guard_->CheckAtStart());
+  Processor* self = processor.get();
+  auto check_keys = [self](const Setup& setup) {
+    return setup.held_keys == nullptr ? absl::OkStatus()
+                                      : self->guard_->CheckKeys(*setup.held_keys);
+  };
+  SLUICE_RETURN_IF_ERROR(check_keys(*self->current().setup));
+  self->editions_->CheckKeysWith(check_keys);
   telemetry::SetBuildInfo(processor->registry_, kVersion, "");
   telemetry::AddProcessMetrics(processor->registry_);
   rpc::AddTlsMetrics(processor->registry_);
-  Processor* self = processor.get();
   processor->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;
   if (!self->config_.listen().http().empty()) http.address = self->config_.listen().http();
@@ -134,8 +149,35 @@ absl::Status Processor::LookUpInput() {
       Or(config_.kafka().transaction_timeout_ms(), stream::DriverOptions().transaction_timeout_ms) *
           3 / 2 +
       kTimedOutCleanupMs;
+  if (config_.pseudonymiser().has_remote()) {
+    guard.ask_keys = [this]() -> absl::StatusOr<std::shared_ptr<const HeldKeys>> {
+      Edition edition = current();
+      SLUICE_ASSIGN_OR_RETURN(auto domains, edition.setup->key_service->ListDomains());
+      return HeldKeysOf(domains, edition.setup->config.pipeline(),
+                        base::StrCat("pseudonymiser.remote (",
+                                     edition.setup->key_service->options().channel.address, ")"),
+                        /*whole=*/false);
+    };
+    guard.epoch_seen = [this](std::string_view domain) { return current().setup->EpochOf(domain); };
+  }
   guard_ = std::make_unique<PositionGuard>(std::move(guard));
-  return guard_->CheckAtStart();
+  return guard_->CheckGroup();
+}
+
+// A transaction that is open hides what is recorded behind it. Whoever takes its transactional id
+// ends it at once; the broker alone would only after its timeout. What fails here is tried again by
+// the worker, which says so.
+void Processor::EndPredecessors() {
+  const auto until = clock_.Now() + kFenceMax;
+  std::vector<std::thread> threads;
+  for (const auto& owned : workers_) {
+    threads.emplace_back([this, until, worker = owned.get()] {
+      while (worker->transaction->Recreate().verdict == stream::Verdict::kRetry &&
+             clock_.Now() < until)
+        std::this_thread::sleep_for(kFenceRetry);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 absl::Status Processor::AddWorker(size_t index) {
@@ -167,6 +209,7 @@ absl::Status Processor::AddWorker(size_t index) {
   transaction.topics = OutputTopics(config_.pipeline());
   transaction.topics.push_back(PositionsTopic(config_.pipeline()));
   transaction.position_metadata = site_.pipeline;
+  transaction.group = kafka.group();
   const config::v1::Control& control = config_.reference().control();
   if (control_ != nullptr && control.follow().empty())
     transaction.topics.push_back(control.topic());
@@ -241,6 +284,51 @@ void Processor::Resume() {
   for (const auto& worker : workers_) worker->driver->Resume();
 }
 
+absl::Status Processor::SetOffsets(const v1::SetOffsetsRequest& request,
+                                   v1::SetOffsetsResponse& response) {
+  SLUICE_ASSIGN_OR_RETURN(
+      auto admin,
+      kafka::Admin::Create(brokers::Connection(
+          config_.kafka(), base::StrCat("sluice-", config_.kafka().instance(), "-offsets"))));
+  SLUICE_ASSIGN_OR_RETURN(std::string id, admin->TopicId(site_.topic));
+  if (request.topic() != site_.topic || request.topic_id() != id) {
+    return absl::FailedPreconditionError(
+        base::StrCat("this pipeline reads topic ", site_.topic, " with the id ", id,
+                     ", and the request is of another: ask again"));
+  }
+  SLUICE_RETURN_IF_ERROR(guard_->CheckGroup(*admin));
+  for (const auto& owned : workers_) {
+    Worker& worker = *owned;
+    PositionRecorder::Set set{request.topic_id(), request.set_by(), request.reason(), {}};
+    stream::Driver::Move move;
+    for (const kafka::PartitionSnapshot& mine : worker.source->snapshot().partitions) {
+      for (const v1::SetOffsetsRequest::Partition& at : request.partitions()) {
+        if (mine.topic != site_.topic || mine.partition != at.partition()) continue;
+        set.offsets.emplace_back(at.partition(), at.next_offset());
+        move.to.push_back({site_.topic, at.partition(), at.next_offset()});
+      }
+    }
+    if (set.offsets.empty()) continue;
+    for (const auto& [partition, offset] : set.offsets) {
+      telemetry::Log(telemetry::Severity::kWarning, "offset_set",
+                     {{"partition", static_cast<int64_t>(partition)},
+                      {"offset", offset},
+                      {"set_by", telemetry::SafeText(request.set_by())}});
+    }
+    move.record = [recorder = worker.recorder.get(), &set](stream::Output& output) {
+      return recorder->Write(set, output);
+    };
+    absl::Status moved = worker.driver->MoveTo(std::move(move), kMoveMax);
+    if (!moved.ok()) {
+      base::StrAppend(*response.mutable_problem(), response.problem().empty() ? "" : "; ",
+                      base::View(moved.message()));
+      continue;
+    }
+    for (const auto& [partition, offset] : set.offsets) response.add_done(partition);
+  }
+  return absl::OkStatus();
+}
+
 void Processor::Collect() {
   probe_.ForgetLag();
   for (size_t i = 0; i < workers_.size(); ++i) {
@@ -274,6 +362,8 @@ void Processor::FillStatus(v1::GetStatusResponse& status) const {
       v1::BrokerFailure& told = *out.mutable_broker_failure();
       told.set_kind(std::string(kafka::FailureKindName(failure->kind)));
       told.set_reason(failure->text);
+      told.set_operation(failure->operation);
+      told.set_resource(failure->resource);
       told.set_seconds(std::chrono::duration<double>(clock_.Now() - failure->since).count());
       if (driver.text.empty()) out.set_reason(failure->text);
     }
@@ -288,6 +378,10 @@ void Processor::FillStatus(v1::GetStatusResponse& status) const {
       at.set_next_offset(partition.next_offset);
       at.set_lag_records(partition.lag_records);
       at.set_lag_seconds(LagSeconds(partition, clock_.UnixMillis()).value_or(-1));
+      if (partition.blocked_since_ms >= 0) {
+        at.set_blocked_offset(partition.blocked_offset);
+        at.set_blocked_since_unix_ms(partition.blocked_since_ms);
+      }
     }
   }
 }
@@ -303,12 +397,15 @@ void Processor::UpdateHealth() {
 }
 
 std::optional<kafka::BrokerFailure> Processor::FailureOf(const Worker& worker) const {
-  std::optional<kafka::BrokerFailure> failure = worker.source->failure();
-  // Connections break and are made again; what the brokers refuse is told at once.
-  if (failure && failure->kind == kafka::FailureKind::kOutage &&
-      clock_.Now() - failure->since < kOutageMin)
-    return std::nullopt;
-  return failure;
+  // Connections break and are made again; what the brokers refuse is told at once, and before an
+  // outage, which may only follow from it.
+  std::optional<kafka::BrokerFailure> outage;
+  for (auto& failure : {worker.source->failure(), worker.transaction->failure()}) {
+    if (!failure) continue;
+    if (failure->kind != kafka::FailureKind::kOutage) return failure;
+    if (!outage && clock_.Now() - failure->since >= kOutageMin) outage = failure;
+  }
+  return outage;
 }
 
 telemetry::Health Processor::Live() const {

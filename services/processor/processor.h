@@ -56,11 +56,15 @@ class Processor final : public Controls {
 
   explicit Processor(Setup setup);
   absl::Status LookUpInput();
+  // Ends what a predecessor of these workers' names, killed with its transactions open, has left.
+  void EndPredecessors();
   absl::Status AddWorker(size_t index);
   Edition current() const override { return editions_->current(); }
   void FillStatus(v1::GetStatusResponse& status) const override;
   void Pause() override;
   void Resume() override;
+  absl::Status SetOffsets(const v1::SetOffsetsRequest& request,
+                          v1::SetOffsetsResponse& response) override;
   void Collect();
   // What gRPC's health check says follows the workers' states.
   void UpdateHealth();
@@ -77,8 +81,8 @@ class Processor final : public Controls {
   Probe probe_;
   std::unique_ptr<Deaths> deaths_;       // null: no folder for them is given
   std::unique_ptr<ControlLog> control_;  // null: there is no control topic
-  std::unique_ptr<Editions> editions_;
   std::unique_ptr<PositionGuard> guard_;
+  std::unique_ptr<Editions> editions_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<Service> service_;

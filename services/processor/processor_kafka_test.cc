@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <map>
 #include <random>
 
@@ -75,6 +76,33 @@ TEST_F(ProcessorKafkaTest, TwentyKillsAtRandomLoseAndDoubleNothing) {
   auto process = Start();
   ExpectConserved();
   StopCleanly(*process);
+}
+
+// The broker would end the transaction of the one that was killed after a minute. Whoever takes its
+// name must not wait for that, neither as a static nor as a dynamic member.
+TEST_F(ProcessorKafkaTest, AStartEndsTheTransactionThatItsKilledPredecessorLeftOpen) {
+  constexpr std::chrono::seconds kSession(6), kStatic(2);
+  transaction_timeout_ms_ = 60'000;
+  ASSERT_TRUE(LoadConfig("first").has_value());
+  Produce(2000);
+  for (const char* point : {"after_produce:2", "after_send_offsets:2", "during_commit:2"}) {
+    auto process = Start("first", point);
+    auto ended = process->Wait(60s);
+    ASSERT_TRUE(ended.ok()) << point << ": " << ended.status();
+    ASSERT_EQ(ended->signal, SIGKILL) << point;
+    const uint64_t before = Audit().in;
+    const auto killed = std::chrono::steady_clock::now();
+    auto successor = Start();
+    EXPECT_TRUE(test_support::WaitUntil(30s, [&] { return Audit().in > before; }))
+        << point << test_support::Tail(test_support::ReadFile(log()), 20);
+    const auto took = std::chrono::steady_clock::now() - killed;
+    EXPECT_LE(took, kSession + kStatic) << point;
+    RecordProperty(point, std::to_string(std::chrono::duration<double>(took).count()));
+    std::cout << point << ": " << std::chrono::duration<double>(took).count() << " s\n";
+    Produce(1000);
+    ExpectConserved();
+    StopCleanly(*successor);
+  }
 }
 
 TEST_F(ProcessorKafkaTest, ABrokerThatIsKilledAndComesBackLosesNothing) {

@@ -89,7 +89,8 @@ class ProcessorKafkaTest : public ::testing::Test {
     std::ofstream config(folder_->path() + "/" + instance + ".yaml");
     config << "kafka: {brokers: [\"" << broker_->bootstrap() << "\"], group: " << group
            << ", instance: " << group << "-" << instance
-           << ", session_timeout_ms: 6000, transaction_timeout_ms: 3000}\n"
+           << ", session_timeout_ms: 6000, transaction_timeout_ms: " << transaction_timeout_ms_
+           << "}\n"
            << "commit: {events: " << commit_events << "}\n"
            << "contracts: [\"" << root << "/proto\"]\n"
            << "pseudonymiser: {" << pseudonymiser_ << "}\n"
@@ -214,6 +215,7 @@ class ProcessorKafkaTest : public ::testing::Test {
   std::string suffix_;
   std::string more_streams_;   // behind the shipped pipeline's
   std::string pipeline_name_;  // empty: the default
+  int transaction_timeout_ms_ = 3'000;
   std::string pseudonymiser_ = "local: {keyring: keyring, key_encryption_key: kek}";
   std::optional<processor::Setup> setup_;
   demo::Generator generator_{7};

@@ -87,6 +87,30 @@ uint32_t KeyService::EpochOf(std::string_view domain) const {
   return 0;
 }
 
+absl::StatusOr<std::vector<privacy::KeyringDomain>> KeyService::ListDomains() const {
+  pseudonymiser::v1::ListDomainsResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(system_clock::now() + options_.deadline);
+  grpc::Status asked = stub()->ListDomains(&context, {}, &response);
+  if (!asked.ok()) {
+    return absl::Status(static_cast<absl::StatusCode>(asked.error_code()),
+                        base::StrCat("the pseudonymiser doesn't say which domains it has (",
+                                     rpc::CodeName(asked.error_code()),
+                                     "); its policy lets a caller with the permission list_domains "
+                                     "see them"));
+  }
+  std::vector<privacy::KeyringDomain> domains;
+  for (const pseudonymiser::v1::Domain& from : response.domains()) {
+    privacy::KeyringDomain& domain = domains.emplace_back();
+    domain.name = from.name();
+    domain.label = from.label();
+    domain.epochs.clear();
+    for (const pseudonymiser::v1::Epoch& epoch : from.epochs())
+      domain.epochs.push_back({.number = epoch.number(), .check = epoch.check()});
+  }
+  return domains;
+}
+
 std::shared_ptr<KeyService::Stub> KeyService::stub() const {
   base::MutexLock lock(mutex_);
   return stub_;

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
 #include "common/base/random.h"
+#include "common/privacy/keyring.h"
 #include "common/privacy/pseudonymiser.h"
 #include "common/rpc/channel.h"
 #include "sluice/pseudonymiser/v1/pseudonymiser.grpc.pb.h"
@@ -64,6 +65,9 @@ class KeyService {
   std::optional<std::string> away() const;
   // The newest epoch of a domain that was told of; 0: none was.
   uint32_t EpochOf(std::string_view domain) const;
+  // The service's domains as far as it lets this caller see them. Waits for the answer, no longer
+  // than a call's deadline; the service records each. kPermissionDenied: it doesn't let it.
+  absl::StatusOr<std::vector<privacy::KeyringDomain>> ListDomains() const;
 
  private:
   friend class RemotePseudonymiser;

@@ -1,5 +1,7 @@
 #include "services/processor/service.h"
 
+#include <set>
+
 #include "common/base/strings.h"
 #include "common/rpc/status.h"
 #include "common/rpc/tls.h"
@@ -9,9 +11,30 @@
 namespace sluice::processor {
 namespace {
 
+constexpr int kPartitionsMax = 10'000;
+constexpr size_t kTextBytesMax = 1'000;
+
 void SetEvent(const v1::RawEvent& event, base::InputRecord& record) {
   if (event.has_value()) record.value = event.value();
   if (event.has_key()) record.key = event.key();
+}
+
+grpc::Status CheckRequest(const v1::SetOffsetsRequest& request) {
+  auto wrong = [](const char* what) {
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, what);
+  };
+  if (request.partitions().empty() || request.partitions_size() > kPartitionsMax)
+    return wrong("partitions: 1 to 10,000");
+  if (request.reason().empty() || request.reason().size() > kTextBytesMax)
+    return wrong("reason: say why, in at most 1,000 bytes");
+  if (request.set_by().empty() || request.set_by().size() > kTextBytesMax)
+    return wrong("set_by: say who, in at most 1,000 bytes");
+  std::set<int32_t> seen;
+  for (const v1::SetOffsetsRequest::Partition& at : request.partitions()) {
+    if (at.partition() < 0 || at.next_offset() < 0 || !seen.insert(at.partition()).second)
+      return wrong("partitions: each once, with an offset from 0 on");
+  }
+  return grpc::Status::OK;
 }
 
 }  // namespace
@@ -88,6 +111,14 @@ grpc::Status Service::Resume(grpc::ServerContext* context, const v1::ResumeReque
   grpc::Status status = Authorise(*context, "Resume");
   if (status.ok()) controls_.Resume();
   return Count("Resume", status);
+}
+
+grpc::Status Service::SetOffsets(grpc::ServerContext* context, const v1::SetOffsetsRequest* request,
+                                 v1::SetOffsetsResponse* response) {
+  grpc::Status status = Authorise(*context, "SetOffsets");
+  if (status.ok()) status = CheckRequest(*request);
+  if (status.ok()) status = rpc::ToGrpc(controls_.SetOffsets(*request, *response));
+  return Count("SetOffsets", status);
 }
 
 grpc::Status Service::Explain(grpc::ServerContext* context, const v1::ExplainRequest* request,

@@ -21,6 +21,9 @@ class Controls {
   virtual void FillStatus(v1::GetStatusResponse& status) const = 0;
   virtual void Pause() = 0;
   virtual void Resume() = 0;
+  // An error: nothing was done.
+  virtual absl::Status SetOffsets(const v1::SetOffsetsRequest& request,
+                                  v1::SetOffsetsResponse& response) = 0;
 };
 
 // Thread-safe. An event that comes in over a call goes through an engine of that call's own, with
@@ -37,6 +40,8 @@ class Service final : public v1::Processor::Service {
                      v1::PauseResponse*) override;
   grpc::Status Resume(grpc::ServerContext* context, const v1::ResumeRequest*,
                       v1::ResumeResponse*) override;
+  grpc::Status SetOffsets(grpc::ServerContext* context, const v1::SetOffsetsRequest* request,
+                          v1::SetOffsetsResponse* response) override;
   grpc::Status Explain(grpc::ServerContext* context, const v1::ExplainRequest* request,
                        v1::ExplainResponse* response) override;
   grpc::Status Process(

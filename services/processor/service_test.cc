@@ -33,9 +33,29 @@ class FakeControls final : public Controls {
   void FillStatus(v1::GetStatusResponse& status) const override { status.set_paused(paused); }
   void Pause() override { paused = true; }
   void Resume() override { paused = false; }
+  absl::Status SetOffsets(const v1::SetOffsetsRequest& request,
+                          v1::SetOffsetsResponse& response) override {
+    for (const auto& at : request.partitions()) response.add_done(at.partition());
+    ++sets;
+    return absl::OkStatus();
+  }
+  std::atomic<int> sets = 0;
   std::atomic<bool> paused = false;
   std::shared_ptr<const processor::Setup> setup;
 };
+
+v1::SetOffsetsRequest SetOffsetsOf(std::vector<std::pair<int32_t, int64_t>> offsets) {
+  v1::SetOffsetsRequest request;
+  request.set_topic("raw");
+  request.set_topic_id("id");
+  request.set_set_by("me@here");
+  request.set_reason("a test");
+  for (const auto& [partition, offset] : offsets) {
+    request.add_partitions()->set_partition(partition);
+    request.mutable_partitions()->rbegin()->set_next_offset(offset);
+  }
+  return request;
+}
 
 class ServiceTest : public ::testing::Test {
  protected:
@@ -173,6 +193,28 @@ TEST_F(ServiceTest, ProcessRefusesAnEventWithoutAPosition) {
   }
 }
 
+TEST_F(ServiceTest, OffsetsAreSetOnlyByAWholeRequest) {
+  Serve("{}");
+  auto ask = [this](const v1::SetOffsetsRequest& request) {
+    grpc::ClientContext context;
+    v1::SetOffsetsResponse response;
+    grpc::Status status = Connect()->SetOffsets(&context, request, &response);
+    return status.ok() ? base::StrCat("done ", response.done_size()) : status.error_message();
+  };
+  EXPECT_EQ(ask(SetOffsetsOf({{0, 5}, {3, 0}})), "done 2");
+  EXPECT_THAT(ask(SetOffsetsOf({})), HasSubstr("partitions"));
+  EXPECT_THAT(ask(SetOffsetsOf({{0, 5}, {0, 6}})), HasSubstr("each once"));
+  EXPECT_THAT(ask(SetOffsetsOf({{-1, 5}})), HasSubstr("each once"));
+  EXPECT_THAT(ask(SetOffsetsOf({{1, -5}})), HasSubstr("each once"));
+  v1::SetOffsetsRequest request = SetOffsetsOf({{0, 5}});
+  request.clear_reason();
+  EXPECT_THAT(ask(request), HasSubstr("reason"));
+  request = SetOffsetsOf({{0, 5}});
+  request.set_set_by(std::string(2000, 'x'));
+  EXPECT_THAT(ask(request), HasSubstr("set_by"));
+  EXPECT_EQ(controls_.sets, 1);
+}
+
 TEST_F(ServiceTest, OverTlsOnlyNamedCallersMayDoMoreThanLook) {
   test_support::Certificates certificates;
   auto issue = [&](const std::string& name, const std::string& names) {
@@ -194,6 +236,15 @@ TEST_F(ServiceTest, OverTlsOnlyNamedCallersMayDoMoreThanLook) {
   EXPECT_EQ(denied.error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(denied.error_message(), HasSubstr("listen.callers"));
   EXPECT_FALSE(controls_.paused);
+  auto set = [&](const rpc::TlsFiles& client) {
+    grpc::ClientContext call;
+    v1::SetOffsetsResponse response;
+    return Connect(client)->SetOffsets(&call, SetOffsetsOf({{0, 5}}), &response).error_code();
+  };
+  EXPECT_EQ(set(stranger), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(controls_.sets, 0);
+  EXPECT_EQ(set(issue("setter", "URI:spiffe://force/ns/ops")), grpc::StatusCode::OK);
+  EXPECT_EQ(controls_.sets, 1);
   grpc::ClientContext context;
   v1::GetStatusResponse status;
   EXPECT_TRUE(Connect(stranger)->GetStatus(&context, {}, &status).ok());

@@ -48,6 +48,9 @@ absl::Status LoadKeyring(const Definition& definition, Setup& setup) {
                    base::View(domain.status().message()));
     }
   }
+  setup.held_keys = HeldKeysOf(keyring->domains(), pipeline,
+                               base::StrCat("pseudonymiser.local.keyring (", local.keyring(), ")"),
+                               /*whole=*/true);
   setup.keyring = *std::move(keyring);
   return problems.ToStatus();
 }

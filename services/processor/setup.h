@@ -12,6 +12,7 @@
 #include "common/engine/engine.h"
 #include "common/privacy/keyring.h"
 #include "services/processor/definition.h"
+#include "services/processor/key_identities.h"
 #include "services/processor/remote_pseudonymiser.h"
 #include "sluice/config/v1/processor.pb.h"
 
@@ -26,6 +27,8 @@ struct Setup {
   // With local keys the keyring, with remote ones the service that has them.
   std::optional<privacy::Keyring> keyring;
   std::shared_ptr<KeyService> key_service;
+  // Of the keyring; null with remote keys.
+  std::shared_ptr<const HeldKeys> held_keys;
   std::string quarantine_key_pem;
   std::string config_file;
   // All files and folders that it was read from.

@@ -105,7 +105,7 @@ std::optional<absl::Status> Guard::Check(std::span<const CommittedPosition> posi
     SLUICE_RETURN_IF_ERROR(
         ComparePosition(site_, position, recorded->Find(site_.topic_id, position.partition)));
   }
-  recorder.Begin(positions, *recorded);
+  recorder.Begin(positions, *recorded, site_.topic_id);
   return absl::OkStatus();
 }
 

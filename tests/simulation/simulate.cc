@@ -100,7 +100,7 @@ class CopyTransform final : public stream::Transform {
         return at.first == position.partition && at.second < position.offset;
       });
     }
-    return recorder_.Write(next, "version", output);
+    return recorder_.Write(next, "version", nullptr, output);
   }
   void Committed() override { recorder_.Committed(); }
   void Assigned() override { refused_.clear(); }

@@ -39,6 +39,7 @@ absl::Status RunEngine(const Options& options, Report& report);
 absl::Status RunLookup(const Options& options, Report& report);
 absl::Status RunLmdb(const Options& options, Report& report);
 absl::Status RunPipeline(const Options& options, Report& report);
+absl::Status RunPositions(const Options& options, Report& report);
 absl::Status RunLatency(const Options& options, Report& report);
 absl::Status RunReference(const Options& options, Report& report);
 absl::Status RunCtlRun(const Options& options, Report& report);
@@ -56,6 +57,8 @@ inline const std::vector<Family> kFamilies = {
     {"lookup", "one look-up in each kind of reference table", RunLookup},
     {"lmdb", "a reference set of 30 million rows; takes a minute or two and 7 GB of disk", RunLmdb},
     {"pipeline", "the processor beside a bare mirror, on a real Kafka", RunPipeline},
+    {"positions", "what recording positions beside the results costs, on a real Kafka",
+     RunPositions},
     {"latency", "from produce to a read_committed reader", RunLatency},
     {"reference", "a worker while other versions of its reference sets come", RunReference},
     {"ctl_run", "sluicectl run over a file, CPU seconds of the whole process", RunCtlRun},

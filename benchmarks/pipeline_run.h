@@ -30,6 +30,8 @@ class PipelineRun {
                                                              Broker broker = Broker::kPlain);
 
   Site& site() { return *site_; }
+  // Of the broker's plain listener.
+  std::string brokers() const { return broker_->direct(); }
   absl::StatusOr<RunFigures> Mirror();
   // The processor that the site configures, with its shipped defaults. `also`: a process whose CPU
   // time counts too; nullptr: none.

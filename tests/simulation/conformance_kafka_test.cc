@@ -147,7 +147,7 @@ class Reader final : public kafka::RebalanceListener {
       EXPECT_TRUE(assigned);
     }
   }
-  ~Reader() override { client->Close(); }
+  ~Reader() override { client->Close(/*leave=*/false); }
 
   void OnAssign(PartitionOffsets partitions) override {
     for (auto& partition : partitions) partition.offset = 0;

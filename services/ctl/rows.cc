@@ -26,18 +26,25 @@ class RowReader::Cells {
  public:
   enum class Parse { kDone, kGoesOn, kStrayQuote, kTextAfterQuote };
 
-  void Begin(std::vector<std::string>& cells) {
+  // Cells beyond `kept` are read and counted only: a line of commas takes no more memory than the
+  // row that is expected.
+  void Begin(std::vector<std::string>& cells, size_t kept) {
     cells_ = &cells;
     cells_->clear();
+    kept_ = kept;
+    count_ = 0;
     quoted_ = false;
   }
+  size_t count() const { return count_; }
+  // A line's end inside a quoted cell.
+  void AddLineEnd() { Cell() += '\n'; }
 
   // The next piece, which ends where a line does. kGoesOn: inside a quoted cell.
   Parse Add(std::string_view text) {
     size_t at = 0;
     while (true) {
       if (!quoted_) {
-        std::string& cell = cells_->emplace_back();
+        std::string& cell = NextCell();
         if (at >= text.size() || text[at] != '"') {
           size_t end = std::min(text.find(',', at), text.size());
           std::string_view whole = text.substr(at, end - at);
@@ -50,7 +57,7 @@ class RowReader::Cells {
         }
       }
       if (quoted_) {
-        std::string& cell = cells_->back();
+        std::string& cell = Cell();
         while (true) {
           size_t quote = text.find('"', at);
           if (quote == text.npos) {
@@ -72,7 +79,16 @@ class RowReader::Cells {
   }
 
  private:
+  std::string& Cell() { return count_ > kept_ ? beyond_ : cells_->back(); }
+  std::string& NextCell() {
+    if (++count_ <= kept_) return cells_->emplace_back();
+    beyond_.clear();
+    return beyond_;
+  }
+
   std::vector<std::string>* cells_ = nullptr;
+  std::string beyond_;
+  size_t kept_ = 0, count_ = 0;
   bool quoted_ = false;
 };
 
@@ -170,7 +186,7 @@ absl::Status RowReader::ReadHeader() {
         base::StrCat("line 1: is longer than ", options_.row_bytes_max, " bytes"));
   if (!base::IsUtf8(line.text)) return absl::InvalidArgumentError("line 1: isn't UTF-8");
   Cells parser;
-  parser.Begin(cells_);
+  parser.Begin(cells_, SIZE_MAX);
   if (parser.Add(line.text) != Cells::Parse::kDone)
     return absl::InvalidArgumentError("line 1: a header's cell must end on its line");
   columns_ = cells_.size();
@@ -228,7 +244,7 @@ absl::Status RowReader::AddColumn(const std::string& name, size_t column) {
 std::string RowReader::ReadCells(const Line& first) {
   std::vector<Line> taken;
   Cells parser;
-  parser.Begin(cells_);
+  parser.Begin(cells_, columns_);
   size_t bytes = first.text.size();
   bool utf8 = base::IsUtf8(first.text);
   Cells::Parse parsed = parser.Add(first.text);
@@ -238,14 +254,14 @@ std::string RowReader::ReadCells(const Line& first) {
     taken.push_back(line);
     bytes += line.text.size() + 1;
     if (line.too_long || bytes > options_.row_bytes_max) break;
-    cells_.back() += '\n';
+    parser.AddLineEnd();
     // No character goes over a line's end.
     utf8 = utf8 && base::IsUtf8(line.text);
     parsed = parser.Add(line.text);
   }
   if (parsed == Cells::Parse::kDone) {
-    if (cells_.size() != columns_)
-      return base::StrCat(cells_.size(), " cells where the header has ", columns_);
+    if (parser.count() != columns_)
+      return base::StrCat(parser.count(), " cells where the header has ", columns_);
     return utf8 ? "" : "isn't UTF-8";
   }
   // Only the first line is lost: the others are rows of their own, or fragments that say so.

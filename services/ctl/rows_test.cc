@@ -98,6 +98,14 @@ TEST(Rows, WhatIsBrokenIsRefusedAndReadPast) {
                   "6 !isn't UTF-8", R"(7 {"a":"3","b":"4"})"));
 }
 
+TEST(Rows, CellsBeyondTheHeadersAreCountedAndReadToTheirEnd) {
+  EXPECT_THAT(Rows("a\n1,2,\"x\ny\",4\n5\n6,\"\"\n"),
+              ElementsAre("2 !4 cells where the header has 1", R"(4 {"a":"5"})",
+                          "5 !2 cells where the header has 1"));
+  EXPECT_THAT(Rows("a,b\n1,2" + std::string(100'000, ',') + "\n3,4\n"),
+              ElementsAre("2 !100002 cells where the header has 2", R"(3 {"a":"3","b":"4"})"));
+}
+
 TEST(Rows, AStrayQuoteCostsOneLineNotTheRestOfTheFile) {
   EXPECT_THAT(Rows("a,b\n\"1,2\n3,4\n5,6\n"),
               ElementsAre("2 !a quoted cell doesn't end", R"(3 {"a":"3","b":"4"})",

@@ -34,5 +34,19 @@ TEST_F(FailpointTest, KillsOnTheCountedPass) {
   EXPECT_EXIT(point.Pass(), testing::KilledBySignal(SIGKILL), "");
 }
 
+TEST_F(FailpointTest, FaultsAtTheEventThatIsNamed) {
+  EventFault().Pass(0, 0);
+  for (const char* nothing : {"fault_at_event:", "fault_at_event:3", "fault_at_event:x/4"}) {
+    setenv("SLUICE_FAILPOINT", nothing, 1);
+    EventFault().Pass(0, 0);
+    EventFault().Pass(3, 4);
+  }
+  setenv("SLUICE_FAILPOINT", "fault_at_event:3/42", 1);
+  EventFault fault;
+  fault.Pass(3, 41);
+  fault.Pass(2, 42);
+  EXPECT_DEATH(fault.Pass(3, 42), "");
+}
+
 }  // namespace
 }  // namespace sluice::stream

@@ -122,6 +122,33 @@ void GiveSignalsAStack() {
 
 }  // namespace
 
+std::vector<DeathNote> ParseDeathNotes(std::string_view text) {
+  std::vector<DeathNote> notes;
+  auto number = [](const std::string& word, auto& to) {
+    auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), to);
+    return error == std::errc() && end == word.data() + word.size() && to >= 0;
+  };
+  for (absl::string_view line : absl::StrSplit(absl::string_view(text.data(), text.size()), '\n',
+                                               absl::SkipEmpty())) {
+    std::vector<std::string> words = absl::StrSplit(line, ' ');
+    DeathNote note;
+    if (words.size() != 4 || words[0].empty() || !number(words[1], note.partition) ||
+        !number(words[2], note.first) || !number(words[3], note.last) || note.last < note.first ||
+        notes.size() >= kNotesMax)
+      continue;
+    note.topic = words[0];
+    notes.push_back(std::move(note));
+  }
+  return notes;
+}
+
+std::string DeathNotesText(std::span<const DeathNote> notes) {
+  std::string text;
+  for (const DeathNote& note : notes)
+    base::StrAppend(text, note.topic, ' ', note.partition, ' ', note.first, ' ', note.last, '\n');
+  return text;
+}
+
 absl::StatusOr<std::unique_ptr<Deaths>> Deaths::Open(const std::string& folder) {
   const std::string path = folder + "/deaths";
   if (path.size() >= sizeof(notes_path))
@@ -134,20 +161,7 @@ absl::StatusOr<std::unique_ptr<Deaths>> Deaths::Open(const std::string& folder) 
   if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
   {
     base::MutexLock lock(deaths->mutex_);
-    for (absl::string_view line : absl::StrSplit(text.ok() ? *text : "", '\n', absl::SkipEmpty())) {
-      std::vector<std::string> words = absl::StrSplit(line, ' ');
-      Note note;
-      auto number = [](const std::string& word, auto& to) {
-        auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), to);
-        return error == std::errc() && end == word.data() + word.size();
-      };
-      // A last line that a death cut off says nothing.
-      if (words.size() != 4 || !number(words[1], note.partition) || !number(words[2], note.first) ||
-          !number(words[3], note.last) || deaths->notes_.size() >= kNotesMax)
-        continue;
-      note.topic = words[0];
-      deaths->notes_.push_back(std::move(note));
-    }
+    deaths->notes_ = ParseDeathNotes(text.ok() ? *text : "");
     deaths->any_ = !deaths->notes_.empty();
     // That this works is known before it is needed.
     SLUICE_RETURN_IF_ERROR(deaths->Write());
@@ -164,7 +178,7 @@ Deaths::Verdict Deaths::Judge(const base::InputRecord& record) const {
   base::MutexLock lock(mutex_);
   int deaths = 0;
   bool named = false;
-  for (const Note& note : notes_) {
+  for (const DeathNote& note : notes_) {
     if (note.partition != record.partition || note.topic != record.topic ||
         record.offset < note.first || record.offset > note.last)
       continue;
@@ -178,7 +192,7 @@ Deaths::Verdict Deaths::Judge(const base::InputRecord& record) const {
 void Deaths::Passed(std::string_view topic, int32_t partition, int64_t offset) {
   if (!any_.load(std::memory_order_relaxed)) return;
   base::MutexLock lock(mutex_);
-  auto gone = std::remove_if(notes_.begin(), notes_.end(), [&](const Note& note) {
+  auto gone = std::remove_if(notes_.begin(), notes_.end(), [&](const DeathNote& note) {
     return note.partition == partition && note.topic == topic && note.last < offset;
   });
   if (gone == notes_.end()) return;
@@ -195,9 +209,7 @@ size_t Deaths::notes() const {
 }
 
 absl::Status Deaths::Write() const {
-  std::string text;
-  for (const Note& note : notes_)
-    base::StrAppend(text, note.topic, ' ', note.partition, ' ', note.first, ' ', note.last, '\n');
+  const std::string text = DeathNotesText(notes_);
   const std::string temporary = path_ + ".new";
   int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   bool well = file >= 0 &&

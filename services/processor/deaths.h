@@ -16,6 +16,18 @@
 
 namespace sluice::processor {
 
+// Offsets of one partition that a process was at when it died, both ends included.
+struct DeathNote {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t first = 0, last = 0;
+  bool operator==(const DeathNote&) const = default;
+};
+// A file's notes, a line each: `topic partition first last`. Lines that a death cut off, or that
+// say nothing, are left out, and so are those beyond a bound.
+std::vector<DeathNote> ParseDeathNotes(std::string_view text);
+std::string DeathNotesText(std::span<const DeathNote> notes);
+
 // A fatal signal of the program's own (a wild pointer, abort(), an arithmetic trap; never a kill
 // from outside) that comes while a worker is at a chunk leaves a note: the chunk's topic,
 // partitions and offsets. The next process works on the events of that range one at a time. Dies it
@@ -57,20 +69,13 @@ class Deaths {
   };
 
  private:
-  // Offsets of one partition, both ends included.
-  struct Note {
-    std::string topic;
-    int32_t partition = 0;
-    int64_t first = 0, last = 0;
-  };
-
   explicit Deaths(std::string path) : path_(std::move(path)) {}
   absl::Status Write() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string path_;
   std::atomic<bool> any_ = false;
   mutable base::Mutex mutex_;
-  std::vector<Note> notes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<DeathNote> notes_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::processor

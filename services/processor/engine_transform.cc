@@ -293,7 +293,9 @@ void EngineTransform::Clear() {
   used_.clear();
 }
 
-absl::Status EngineTransform::Clean(const base::InputRecord&, const engine::CleanRecord& clean) {
+absl::Status EngineTransform::Clean(const base::InputRecord& record,
+                                    const engine::CleanRecord& clean) {
+  fault_.Pass(record.partition, record.offset);
   if (clean.timestamp_grid_ms == 0) return output_->Produce(ToOutput(clean));
   shuffle_.Hold(ToOutput(clean));
   return absl::OkStatus();

@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "common/engine/engine.h"
+#include "common/stream/failpoint.h"
 #include "common/stream/transform.h"
 #include "services/processor/deaths.h"
 #include "services/processor/defect_gate.h"
@@ -124,6 +125,7 @@ class EngineTransform final : public stream::Transform, private engine::OutcomeS
   const PositionGuard* const guard_;
   PositionRecorder* const recorder_;
   engine::Engine::AtWork at_work_ = nullptr;
+  const stream::EventFault fault_;
   DefectGate defects_;
   std::vector<Suspect> suspects_;  // of the chunk at hand
   std::vector<size_t> condemned_;  // of the part at hand

@@ -96,7 +96,7 @@ class ProcessorKafkaTest : public ::testing::Test {
            << "pseudonymiser: {" << pseudonymiser_ << "}\n"
            << "reference: {local: {sets: [{name: boroughs, csv: boroughs.csv, key: code, "
               "not_personal: [name, command_unit]}]}}\n"
-           << "pipeline:\n";
+           << more_config_ << "pipeline:\n";
     if (!pipeline_name_.empty()) config << "  name: " << pipeline_name_ << "\n";
     config << ShippedPipeline(root, "." + suffix_);
     config << more_streams_;
@@ -213,6 +213,7 @@ class ProcessorKafkaTest : public ::testing::Test {
   static inline KafkaBroker* broker_ = nullptr;
   std::unique_ptr<test_support::TempDir> folder_;
   std::string suffix_;
+  std::string more_config_;    // lines of the configuration itself
   std::string more_streams_;   // behind the shipped pipeline's
   std::string pipeline_name_;  // empty: the default
   int transaction_timeout_ms_ = 3'000;

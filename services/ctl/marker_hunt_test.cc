@@ -8,12 +8,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <sstream>
 
 #include "absl/strings/escaping.h"
 #include "common/base/strings.h"
 #include "services/ctl/testing.h"
+#include "tests/support/markers.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::ctl {
@@ -26,33 +26,6 @@ std::string ReadFile(const fs::path& path) {
   std::stringstream text;
   text << in.rdbuf();
   return text.str();
-}
-
-std::string Lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
-// How the text has the piece; empty: it doesn't. In small letters, both.
-std::string FoundAs(const std::string& piece, const std::string& text) {
-  auto has = [&](const std::string& form) { return text.find(Lower(form)) != std::string::npos; };
-  if (has(piece)) return "as it stands";
-  if (has(absl::BytesToHexString(piece))) return "in hex";
-  std::string percent, utf16;
-  for (char c : piece) {
-    base::StrAppend(percent, "%", absl::BytesToHexString(std::string(1, c)));
-    utf16 += c;
-    utf16 += '\0';
-  }
-  if (has(percent)) return "percent-encoded";
-  if (has(utf16.substr(0, utf16.size() - 1))) return "in UTF-16";
-  for (size_t skip = 0; skip < 3; ++skip) {
-    // Whole groups of three, wherever the piece begins; letters' case is lost on both sides.
-    std::string encoded;
-    absl::Base64Escape(piece.substr(skip, (piece.size() - skip) / 3 * 3), &encoded);
-    if (has(encoded)) return "in base64";
-  }
-  return "";
 }
 
 class MarkerHunt : public ::testing::Test {
@@ -71,20 +44,8 @@ class MarkerHunt : public ::testing::Test {
               0);
   }
 
-  // Sixteen letters and digits that nothing else has.
-  std::string Marker() {
-    constexpr std::string_view kLetters = "bcdfghjkmnpqrstvwxz0123456789";
-    std::string marker;
-    for (int i = 0; i < 16; ++i) marker += kLetters[random_() % (i == 0 ? 19 : kLetters.size())];
-    markers_.push_back(marker);
-    return marker;
-  }
-  std::string DigitMarker() {
-    std::string marker = "9";
-    for (int i = 0; i < 15; ++i) marker += static_cast<char>('0' + random_() % 10);
-    markers_.push_back(marker);
-    return marker;
-  }
+  std::string Marker() { return markers_.Letters(); }
+  std::string DigitMarker() { return markers_.Digits(); }
 
   std::string Write(const std::string& name, const std::string& text) {
     std::ofstream(path_ + "/" + name, std::ios::binary) << text;
@@ -109,19 +70,8 @@ class MarkerHunt : public ::testing::Test {
   }
 
   void Hunt() {
-    const std::string text = Lower(said_);
     EXPECT_GT(runs_, 0);
-    for (const std::string& marker : markers_) {
-      for (const std::string& piece :
-           {marker.substr(0, 8), marker.substr(8), marker.substr(4, 8)}) {
-        std::string how = FoundAs(piece, text);
-        if (how.empty()) continue;
-        size_t at = text.find(piece);
-        ADD_FAILURE() << "'" << piece << "' " << how << ": "
-                      << (at == std::string::npos ? "" : text.substr(at > 120 ? at - 120 : 0, 240));
-        return;
-      }
-    }
+    EXPECT_EQ(markers_.FindIn(said_), "");
   }
 
   // An event that would be clean, with a marker wherever one fits, its members in `more`.
@@ -137,8 +87,7 @@ class MarkerHunt : public ::testing::Test {
   std::string root_ = std::getenv("SLUICE_SOURCE_DIR");
   std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("marker-hunt");
   std::string path_ = folder_->path();
-  std::mt19937_64 random_{20260304};
-  std::vector<std::string> markers_;
+  test_support::Markers markers_{20260304};
   std::string said_;
   int runs_ = 0;
 };
@@ -239,15 +188,32 @@ TEST_F(MarkerHunt, ReferenceSetsBrokenInEveryWayStayUnsaid) {
 }
 
 // The hunt itself finds what is there.
-TEST(FoundAs, KnowsEveryEncoding) {
-  EXPECT_EQ(FoundAs("bcdfghjk", "xxbcdfghjkxx"), "as it stands");
-  EXPECT_EQ(FoundAs("bcdfghjk", "xx bcdfgh jk 626364"), "");
-  EXPECT_EQ(FoundAs("bcdfghjk", "xx6263646667686a6b"), "in hex");
-  EXPECT_EQ(FoundAs("bc", "xx%62%63"), "percent-encoded");
-  std::string encoded;
-  absl::Base64Escape("xbcdfghjkx", &encoded);
-  EXPECT_EQ(FoundAs("bcdfghjk", Lower(encoded)), "in base64");
-  EXPECT_EQ(FoundAs("bcd", std::string("b\0c\0d\0", 6)), "in UTF-16");
+TEST(Markers, AreFoundInEveryEncodingAndByHalf) {
+  test_support::Markers markers(7);
+  const std::string marker = markers.Letters(), digits = markers.Digits();
+  EXPECT_EQ(markers.FindIn("nothing of them, 0123456789abcdef"), "");
+  EXPECT_EQ(markers.FindIn(marker.substr(0, 7)), "");
+  auto found = [&](const std::string& text) { return markers.FindIn("xx" + text + "xx"); };
+  for (const std::string& piece : {marker, marker.substr(0, 8), marker.substr(8), digits}) {
+    EXPECT_NE(found(piece), "");
+    std::string upper = piece, percent, utf16, base64, escaped;
+    for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    EXPECT_NE(found(upper), "");
+    EXPECT_NE(found(absl::BytesToHexString(piece)), "");
+    for (char c : piece) {
+      base::StrAppend(percent, "%", absl::BytesToHexString(std::string(1, c)));
+      base::StrAppend(escaped, "\\u00", absl::BytesToHexString(std::string(1, c)));
+      utf16 += c;
+      utf16 += '\0';
+    }
+    EXPECT_NE(found(percent), "");
+    EXPECT_NE(found(escaped), "");
+    EXPECT_NE(found(utf16), "");
+    for (const char* before : {"", "a", "ab"}) {
+      absl::Base64Escape(before + piece + "end", &base64);
+      EXPECT_NE(found(base64), "") << before;
+    }
+  }
 }
 
 }  // namespace

@@ -81,6 +81,9 @@ void Compare(const sluice::contract::Plan& plan, const sluice::event::Event& eve
         fuzz::Require(value.boolean == reflection.GetBool(*message, field), "bool");
         break;
       case contract::Type::kEnum:
+        // protobuf 3.21 reads a number in a string that no value has as the first value.
+        if (field->enum_type()->FindValueByNumber(static_cast<int>(value.integer)) == nullptr)
+          break;
         fuzz::Require(value.integer == reflection.GetEnumValue(*message, field), "enum");
         break;
       case contract::Type::kDouble: {

@@ -55,6 +55,17 @@ absl::StatusOr<std::vector<uint32_t>> ConvertBlocks(const privacy::Keyring& keyr
   return unknown;
 }
 
+uint64_t EncryptedTextBytesMax(std::string_view value) {
+  constexpr uint64_t kExpansionMax = 11;
+  // Of ASCII nothing is lengthened, but for a prefix that a phone's own country adds.
+  constexpr uint64_t kPrefixMax = 16;
+  uint64_t other = 0;
+  for (char c : value) other += static_cast<unsigned char>(c) >= 0x80;
+  const uint64_t canonical = value.size() - other + kExpansionMax * other + kPrefixMax;
+  const uint64_t sealed = privacy::ValueCipher::PaddedBytes(canonical) + 16;
+  return sealed * 8 / 5 + 64;
+}
+
 absl::StatusOr<std::string> Recovery::Decrypt(contract::v1::IdentifierKind kind,
                                               std::string_view text) {
   std::string value;

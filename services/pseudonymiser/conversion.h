@@ -28,6 +28,11 @@ absl::StatusOr<std::vector<uint32_t>> ConvertBlocks(const privacy::Keyring& keyr
                                                     std::string_view to, uint32_t to_epoch,
                                                     std::string& blocks);
 
+// As much as the encrypted text of this value takes in an answer, at most, whatever its kind: its
+// canonical form may be eleven times as long (NFKC of U+FDFA), is padded, and is written in base32.
+// Looks at the bytes only.
+uint64_t EncryptedTextBytesMax(std::string_view value);
+
 // Values of one domain; derives an epoch's keys when it is first met. Not thread-safe.
 class Recovery {
  public:

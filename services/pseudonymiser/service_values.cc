@@ -107,10 +107,8 @@ absl::StatusOr<const privacy::KeyringDomain*> Service::AdmitValues(Visit& visit,
   SLUICE_ASSIGN_OR_RETURN(const auto* domain, FindDomain(visit, keys, request.domain()));
   SLUICE_RETURN_IF_ERROR(CheckKind(request.kind()));
   SLUICE_RETURN_IF_ERROR(Justify(visit, request.justification(), justified));
-  // A tag, base32 and a prefix are the most that is added to a value; its canonical form is at most
-  // three times as long.
   uint64_t bytes = 0;
-  for (const std::string& value : values) bytes += 5 * value.size() + 64;
+  for (const std::string& value : values) bytes += EncryptedTextBytesMax(value);
   SLUICE_RETURN_IF_ERROR(CheckAnswer(bytes));
   SLUICE_RETURN_IF_ERROR(Admit(visit, static_cast<uint64_t>(values.size())));
   return domain;

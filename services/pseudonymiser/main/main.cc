@@ -20,6 +20,9 @@ namespace {
 constexpr size_t kSecretHeapBytes = 8 * sluice::privacy::kKeyringBytesMax;
 
 constexpr int kReturnedBytesMin = 512 * 1024;
+// Each of many threads that serves a large call now and then would keep a heap of that call's size:
+// half a minute of such calls took 690 MiB with glibc's eight heaps a core, and 141 MiB with two.
+constexpr int kHeaps = 2;
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sluice-pseudonymiser: %s\n", std::string(status.message()).c_str());
@@ -42,6 +45,7 @@ int main(int argc, char** argv) {
   sluice::base::ForbidCoreDumps();
   // Large buffers, which are those of large calls, go back to the system when they are freed.
   mallopt(M_MMAP_THRESHOLD, kReturnedBytesMin);
+  mallopt(M_ARENA_MAX, kHeaps);
   absl::Status memory = sluice::base::LockMemory(kSecretHeapBytes);
   // Signals are taken by this thread; all others are made after they are blocked.
   sigset_t signals;

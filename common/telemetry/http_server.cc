@@ -210,7 +210,11 @@ class HttpServer::Loop {
             },
             [this] { Wake(); }, milliseconds(options.request_timeout_ms), milliseconds(0),
             {503, "Service Unavailable", "text/plain", "the metrics are still being collected\n"}),
-        thread_([this] { Run(); }) {}
+        thread_([this] { Run(); }) {
+    // So that there is a result where the first that is asked for takes too long.
+    live_.Ask();
+    ready_.Ask();
+  }
   ~Loop() {
     stop_ = true;
     Wake();

@@ -213,4 +213,5 @@ fetch_protovalidate
 fetch_prometheus
 make_environment observe dashboards
 make_environment oracles "judging treatments"
+make_environment faults "judging faults"
 [[ -z "$deploy" ]] || scripts/deploy_tools.sh >/dev/null

@@ -92,13 +92,17 @@ absl::Status Server::Start() {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kPingIntervalMinMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
-  // Otherwise a second process would share the port in silence, and get half of the calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   auto credentials = options_.tls.has_value() ? MakeServerCredentials(*options_.tls)
                                               : grpc::InsecureServerCredentials();
   if (options_.authorise)
     credentials->SetAuthMetadataProcessor(std::make_shared<Doorkeeper>(options_.authorise));
-  builder.AddListeningPort(address_.ToString(), credentials, &port_);
+  auto acceptor = Acceptor::Listen(address_, options_.connections);
+  if (!acceptor.ok()) {
+    return absl::UnavailableError(base::StrCat("listen.grpc: can't serve on ", options_.address,
+                                               ": ", base::View(acceptor.status().message())));
+  }
+  taker_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
   if (options_.open_calls != nullptr) {
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
     factories.push_back(options_.open_calls->MakeFactory());
@@ -106,15 +110,24 @@ absl::Status Server::Start() {
   }
   for (grpc::Service* service : services_) builder.RegisterService(service);
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr || port_ <= 0) {
-    server_ = nullptr;
-    port_ = 0;
+  if (server_ == nullptr) {
     return absl::UnavailableError(
-        base::StrCat("listen.grpc: can't serve on ", options_.address,
-                     ": is the port in use, or the address not this machine's?"));
+        base::StrCat("listen.grpc: gRPC can't serve on ", options_.address));
   }
+  acceptor_ = *std::move(acceptor);
+  port_ = acceptor_->port();
+  acceptor_->Start([this](int listener, int connection) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters taken;
+    taken.listener_fd = listener;
+    taken.fd = connection;
+    taker_->HandleNewConnection(&taken);
+  });
   SetServing("", false);
   return absl::OkStatus();
+}
+
+Acceptor::Counts Server::connections() {
+  return acceptor_ == nullptr ? Acceptor::Counts() : acceptor_->counts();
 }
 
 void Server::SetServing(const std::string& service, bool serving) {
@@ -125,6 +138,7 @@ void Server::Shutdown(std::chrono::milliseconds timeout) {
   base::MutexLock lock(mutex_);
   if (server_ == nullptr || stopped_) return;
   stopped_ = true;
+  acceptor_->Stop();
   server_->GetHealthCheckService()->Shutdown();
   server_->Shutdown(std::chrono::system_clock::now() + timeout);
   server_->Wait();

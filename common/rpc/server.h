@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/address.h"
 #include "common/base/mutex.h"
+#include "common/rpc/acceptor.h"
 #include "common/rpc/open_calls.h"
 #include "common/rpc/tls.h"
 
@@ -27,6 +28,7 @@ struct ServerOptions {
   std::optional<TlsFiles> tls;
   // Larger messages are refused with RESOURCE_EXHAUSTED, in and out.
   int message_bytes_max = 4 * 1024 * 1024;
+  Acceptor::Limits connections;
   // Calls at a time on one connection; further ones wait at the client.
   int calls_per_connection_max = 100;
   // Threads that serve calls; without a free one a call is refused with RESOURCE_EXHAUSTED.
@@ -60,6 +62,9 @@ class Server {
   // The port served; 0 before Start().
   int port() const { return port_; }
 
+  // Zeros before Start().
+  Acceptor::Counts connections();
+
   // What health says of `service`; "" is the process as a whole.
   void SetServing(const std::string& service, bool serving);
 
@@ -78,6 +83,8 @@ class Server {
   const std::vector<grpc::Service*> services_;
   int port_ = 0;
   // Set by Start().
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> taker_;
+  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
   base::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

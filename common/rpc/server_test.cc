@@ -3,8 +3,13 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/method_handler.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <thread>
 
 #include "common/base/strings.h"
@@ -12,6 +17,7 @@
 #include "common/rpc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/wait_until.h"
 
 namespace sluice::rpc {
 namespace {
@@ -19,6 +25,7 @@ namespace {
 using google::protobuf::MessageLite;
 using google::protobuf::StringValue;
 using testing::HasSubstr;
+using namespace std::chrono_literals;
 
 // Waits until it is let go or its call is cancelled; answers with its request.
 class WaitingService : public grpc::Service {
@@ -106,6 +113,71 @@ TEST_F(ServerTest, RefusesAPortInUse) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("is the port in use"));
   EXPECT_EQ((*second)->port(), 0);
+}
+
+// A client of TCP alone; `connect` doesn't wait.
+base::Fd RawSocket() {
+  return base::Fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+void ConnectRaw(const base::Fd& fd, int port) {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(port));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to));
+}
+// Whether the other end has closed it.
+bool IsClosed(const base::Fd& fd) {
+  char byte;
+  ssize_t read = recv(fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return read == 0 || (read < 0 && errno != EAGAIN);
+}
+
+TEST_F(ServerTest, ConnectionsBeyondTheBoundAreClosedAndTheirPlacesAreFreedAgain) {
+  for (bool total : {false, true}) {
+    ServerOptions options;
+    options.connections = total ? Acceptor::Limits{.connections_max = 4}
+                                : Acceptor::Limits{.connections_per_address_max = 4};
+    Serve(std::move(options));
+    std::vector<base::Fd> sockets;
+    for (int i = 0; i < 6; ++i) ConnectRaw(sockets.emplace_back(RawSocket()), server_->port());
+    auto closed = [&] { return std::count_if(sockets.begin(), sockets.end(), IsClosed); };
+    EXPECT_TRUE(test_support::WaitUntil(10s, [&] { return closed() == 2; })) << closed();
+    Acceptor::Counts counts = server_->connections();
+    EXPECT_EQ(counts.open, 4);
+    EXPECT_EQ(total ? counts.refused_total : counts.refused_address, 2u);
+    EXPECT_EQ(total ? counts.refused_address : counts.refused_total, 0u);
+    EXPECT_FALSE(Echo("no place").ok());
+    sockets.clear();
+    EXPECT_TRUE(test_support::WaitUntil(30s, [&] { return Echo("a place").ok(); }));
+  }
+}
+
+TEST_F(ServerTest, AWantOfDescriptorsPasses) {
+  Serve();
+  ASSERT_TRUE(Echo("before").ok());
+  std::vector<base::Fd> sockets;
+  for (int i = 0; i < 40; ++i) sockets.push_back(RawSocket());
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(sockets.back().get()) + 1;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  for (const base::Fd& fd : sockets) ConnectRaw(fd, server_->port());
+  EXPECT_TRUE(test_support::WaitUntil(
+      30s, [&] { return std::all_of(sockets.begin(), sockets.end(), IsClosed); }));
+  EXPECT_GT(server_->connections().refused_descriptors, 0u);
+  EXPECT_TRUE(Echo("on the connection of before").ok());
+  sockets.clear();
+  // The want has passed, though the limit is as low as it was.
+  ConnectRaw(sockets.emplace_back(RawSocket()), server_->port());
+  EXPECT_TRUE(test_support::WaitUntil(30s, [&] { return server_->connections().open == 2; }));
+  EXPECT_FALSE(IsClosed(sockets.back()));
+  setrlimit(RLIMIT_NOFILE, &before);
+  auto channel = Connect({.address = base::StrCat("127.0.0.1:", server_->port())}, "another");
+  ASSERT_TRUE(channel.ok());
+  channel_ = *channel;
+  EXPECT_TRUE(Echo("on a new one").ok());
 }
 
 TEST_F(ServerTest, RefusesMessagesOverTheBound) {

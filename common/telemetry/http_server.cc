@@ -1,7 +1,5 @@
 #include "common/telemetry/http_server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -17,6 +15,7 @@
 #include <utility>
 
 #include "common/base/mutex.h"
+#include "common/base/socket.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/telemetry/json.h"
@@ -35,24 +34,9 @@ constexpr milliseconds kResultAgeMax(10'000);
 // For the client to close first, so that what is on its way isn't cut off.
 constexpr milliseconds kLinger(1'000);
 
+using base::Fd;
+
 Time Now() { return std::chrono::steady_clock::now(); }
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 struct Response {
   int code = 0;
@@ -438,32 +422,13 @@ HttpServer::~HttpServer() = default;
 
 absl::Status HttpServer::Start() {
   if (loop_ != nullptr) return absl::FailedPreconditionError("the HTTP server is started already");
-  sockaddr_in v4{};
-  sockaddr_in6 v6{};
-  v4.sin_family = AF_INET;
-  v6.sin6_family = AF_INET6;
-  v4.sin_port = v6.sin6_port = htons(static_cast<uint16_t>(address_.port));
-  inet_pton(AF_INET, address_.ip.c_str(), &v4.sin_addr);
-  inet_pton(AF_INET6, address_.ip.c_str(), &v6.sin6_addr);
-  auto* address =
-      address_.ipv6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
-  socklen_t size = address_.ipv6 ? sizeof(v6) : sizeof(v4);
-  Fd listener(
-      socket(address_.ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  int one = 1;
-  if (listener.get() >= 0) {
-    setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (address_.ipv6) setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+  auto listener = base::Listen(address_);
+  if (!listener.ok()) {
+    return absl::UnavailableError(base::StrCat("can't serve HTTP on ", options_.address, ": ",
+                                               base::View(listener.status().message())));
   }
-  if (listener.get() < 0 || bind(listener.get(), address, size) != 0 ||
-      listen(listener.get(), 128) != 0 || getsockname(listener.get(), address, &size) != 0) {
-    return absl::UnavailableError(
-        base::StrCat("can't serve HTTP on ", options_.address,
-                     ": is the port in use, or the address not this machine's? ",
-                     std::string_view(std::strerror(errno))));
-  }
-  port_ = ntohs(address_.ipv6 ? v6.sin6_port : v4.sin_port);
-  loop_ = std::make_unique<Loop>(options_, registry_, std::move(listener));
+  port_ = listener->port;
+  loop_ = std::make_unique<Loop>(options_, registry_, std::move(listener->fd));
   return absl::OkStatus();
 }
 

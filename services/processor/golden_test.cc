@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/base/testing.h"
 #include "common/privacy/seal.h"
+#include "common/rpc/acceptor.h"
 #include "common/rpc/tls_pair.h"
 #include "common/telemetry/metrics.h"
 #include "services/processor/probe.h"
@@ -137,6 +138,7 @@ TEST_F(GoldenTest, MetricNames) {
   telemetry::SetBuildInfo(registry, "0", "");
   telemetry::AddProcessMetrics(registry);
   rpc::AddTlsMetrics(registry);
+  rpc::ConnectionMetrics connections(registry);
   Probe probe(registry, setup_->pipeline->contract().name(), "group");
   NoControls controls;
   Service service(setup_->config.listen(), controls, random_, registry);

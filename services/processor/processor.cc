@@ -107,6 +107,7 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Create(Setup setup) {
   telemetry::SetBuildInfo(processor->registry_, kVersion, "");
   telemetry::AddProcessMetrics(processor->registry_);
   rpc::AddTlsMetrics(processor->registry_);
+  processor->connections_.emplace(processor->registry_);
   processor->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;
   if (!self->config_.listen().http().empty()) http.address = self->config_.listen().http();
@@ -330,6 +331,7 @@ absl::Status Processor::SetOffsets(const v1::SetOffsetsRequest& request,
 }
 
 void Processor::Collect() {
+  connections_->Set(rpc_->connections());
   probe_.ForgetLag();
   for (size_t i = 0; i < workers_.size(); ++i) {
     const Worker& worker = *workers_[i];

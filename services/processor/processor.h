@@ -87,6 +87,7 @@ class Processor final : public Controls {
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<rpc::Server> rpc_;
+  std::optional<rpc::ConnectionMetrics> connections_;
 };
 
 }  // namespace sluice::processor

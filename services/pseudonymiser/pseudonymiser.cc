@@ -135,6 +135,7 @@ absl::Status PseudonymiserProcess::OpenPorts() {
   telemetry::SetBuildInfo(registry_, kVersion, "");
   telemetry::AddProcessMetrics(registry_);
   rpc::AddTlsMetrics(registry_);
+  connections_.emplace(registry_);
   registry_.OnCollect([this] { Collect(); });
   const config::v1::PseudonymiserListen& listen = config_.listen();
   telemetry::HttpServer::Options http;
@@ -263,6 +264,7 @@ absl::Status PseudonymiserProcess::ClockReset(int64_t behind_ms, int ended) {
 }
 
 void PseudonymiserProcess::Collect() {
+  connections_->Set(rpc_->connections());
   if (forwarder_ == nullptr) return;
   std::error_code missing;
   const uint64_t size = std::filesystem::file_size(chain_->path(), missing);

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -90,6 +91,7 @@ class PseudonymiserProcess {
   std::unique_ptr<Service> service_;
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<rpc::Server> rpc_;
+  std::optional<rpc::ConnectionMetrics> connections_;
 
   std::thread thread_;
   base::Mutex mutex_;

@@ -149,6 +149,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(Settings settings) {
   telemetry::SetBuildInfo(self->registry_, kVersion, "");
   telemetry::AddProcessMetrics(self->registry_);
   rpc::AddTlsMetrics(self->registry_);
+  self->connections_.emplace(self->registry_);
   self->registry_.OnCollect([self] { self->Collect(); });
   telemetry::HttpServer::Options http;
   if (!config.listen().http().empty()) http.address = config.listen().http();
@@ -192,6 +193,9 @@ telemetry::Health Server::Ready() const {
   return {false, base::StrCat("no version yet of: ", absl::StrJoin(missing, ", "))};
 }
 
-void Server::Collect() { catalog_->Collect(); }
+void Server::Collect() {
+  connections_->Set(rpc_->connections());
+  catalog_->Collect();
+}
 
 }  // namespace sluice::reference

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -59,6 +60,7 @@ class Server {
   std::unique_ptr<Service> service_;
   std::unique_ptr<telemetry::HttpServer> http_;
   std::unique_ptr<rpc::Server> rpc_;
+  std::optional<rpc::ConnectionMetrics> connections_;
 };
 
 }  // namespace sluice::reference

@@ -4,7 +4,9 @@
 #include <charconv>
 #include <cstring>
 
+#include "absl/strings/escaping.h"
 #include "common/base/strings.h"
+#include "common/engine/treatment_table.h"
 #include "common/event/time_text.h"
 #include "common/privacy/identifier.h"
 
@@ -62,6 +64,22 @@ std::string Lower(std::string_view text) {
   for (char& c : lower)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return lower;
+}
+
+// Whether a marker is in a record: as it stands, in hex or percent-encoded in any case (`lower` is
+// the record in small letters), or in base64, wherever it begins there.
+bool Stands(std::string_view marker, std::string_view lower, std::string_view record) {
+  std::string percent;
+  for (char c : marker) base::StrAppend(percent, "%", absl::BytesToHexString({&c, 1}));
+  const std::string hex = absl::BytesToHexString(absl::string_view(marker.data(), marker.size()));
+  for (const std::string& form : {Lower(marker), hex, percent})
+    if (lower.find(form) != std::string_view::npos) return true;
+  for (size_t skip = 0; skip < 3 && marker.size() >= skip + kPieceBytes; ++skip) {
+    // What base64 makes of whole groups of three.
+    const std::string group(marker.substr(skip, (marker.size() - skip) / 3 * 3));
+    if (record.find(absl::Base64Escape(group)) != std::string_view::npos) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -244,23 +262,15 @@ std::string_view SelfCheck::Leak(const StreamPlan& stream, std::string_view reco
     }
     size_t shown = 0;
     if (output != nullptr) {
-      switch (output->op) {
-        case Op::kKeep:
-        case Op::kShiftTime:  // keeps the time of day
-          continue;
-        case Op::kDatePart:
-          if (output->part == Part::kDay) continue;  // all of it
-          break;
-        case Op::kMask:
-          shown = static_cast<size_t>(output->mask.keep_first() + output->mask.keep_last());
-          break;
-        default:
-          break;
-      }
+      const Shown how = HowMuchShows(*output);
+      if (how.measure == Measure::kEverything) continue;
+      if (output->op == Op::kShiftTime) continue;                               // the time of day
+      if (output->op == Op::kDatePart && output->part == Part::kDay) continue;  // all of it
+      if (how.measure == Measure::kCharacters) shown = static_cast<size_t>(how.amount);
     }
     const std::string wanted = Lower(marker.text);
     if (shown == 0) {
-      if (text.find(wanted) != std::string::npos) return plan_.node(marker.node).path;
+      if (Stands(marker.text, text, record)) return plan_.node(marker.node).path;
       continue;
     }
     for (size_t at = 0; at + shown + kPieceBytes <= wanted.size(); ++at) {

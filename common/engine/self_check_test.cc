@@ -4,6 +4,7 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/escaping.h"
 #include "common/base/strings.h"
 #include "common/base/testing.h"
 #include "common/contract/testing.h"
@@ -161,6 +162,13 @@ TEST_F(SelfCheckTest, FindsAMarkerWhereverItStands) {
   for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   EXPECT_EQ(check.Leak(stream, name), "name") << "in capitals too";
   EXPECT_EQ(check.Leak(stream, text("passport")), "passport");
+  EXPECT_EQ(check.Leak(stream, absl::BytesToHexString(text("passport"))), "passport");
+  std::string percent;
+  for (char c : text("passport")) base::StrAppend(percent, "%", absl::BytesToHexString({&c, 1}));
+  EXPECT_EQ(check.Leak(stream, percent), "passport");
+  for (const char* before : {"", "x", "xy"})
+    EXPECT_EQ(check.Leak(stream, absl::Base64Escape(before + text("passport") + "z")), "passport")
+        << before;
   EXPECT_EQ(check.Leak(stream, text("id")), "") << "the stream is internal and keeps it";
 }
 

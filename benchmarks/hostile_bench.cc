@@ -14,6 +14,8 @@
 #include "common/base/strings.h"
 #include "common/contract/loader.h"
 #include "common/engine/engine.h"
+#include "common/enrichment/row_reader.h"
+#include "common/enrichment/row_set.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "services/ctl/rows.h"
@@ -257,6 +259,69 @@ std::vector<Case> RowCases() {
   return cases;
 }
 
+// Rows that a reference set's source may have, by its format.
+using ReadText = absl::Status (*)(std::string_view, std::string_view, enrichment::RowSink&);
+std::vector<std::pair<Case, ReadText>> SetCases() {
+  std::vector<std::pair<Case, ReadText>> cases;
+  auto add = [&cases](ReadText read, std::string name, std::function<std::string(size_t)> make) {
+    cases.push_back({{std::move(name), std::move(make)}, read});
+  };
+  add(enrichment::ReadCsv, "csv_columns", [](size_t bytes) {
+    const std::string header = WithoutLast(Numbered("c#,", bytes / 2));
+    return StrCat(
+        "id,", header, "\n",
+        std::string(static_cast<size_t>(std::count(header.begin(), header.end(), ',')) + 1, ','),
+        "\n");
+  });
+  add(enrichment::ReadCsv, "csv_cells",
+      [](size_t bytes) { return StrCat("id\n", Filled(",", bytes), "\n"); });
+  add(enrichment::ReadCsv, "csv_quotes",
+      [](size_t bytes) { return StrCat("id\n\"", Filled("\"\"", bytes), "\"\n"); });
+  add(enrichment::ReadCsv, "csv_rows",
+      [](size_t bytes) { return StrCat("id\n", Numbered("k#\n", bytes)); });
+  add(enrichment::ReadJsonLines, "json_members",
+      [](size_t bytes) { return StrCat("{", WithoutLast(Numbered("\"m#\":0,", bytes)), "}\n"); });
+  add(enrichment::ReadJsonLines, "json_rows",
+      [](size_t bytes) { return Numbered("{\"id\":\"k#\"}\n", bytes); });
+  auto area = [](std::string coordinates) {
+    return StrCat(R"({"type":"FeatureCollection","features":[{"type":"Feature","properties":)",
+                  R"({"id":"a"},"geometry":{"type":"Polygon","coordinates":)",
+                  std::move(coordinates), "}}]}");
+  };
+  add(enrichment::ReadGeoJson, "geojson_points", [area](size_t bytes) {
+    return area(StrCat("[[", Filled("[0,50],[1,51],", bytes), "[0,50]]]"));
+  });
+  add(enrichment::ReadGeoJson, "geojson_rings", [area](size_t bytes) {
+    return area(StrCat("[", WithoutLast(Filled("[[0,50],[1,50],[1,51],[0,50]],", bytes)), "]"));
+  });
+  add(enrichment::ReadGeoJson, "geojson_features", [](size_t bytes) {
+    return StrCat(R"({"type":"FeatureCollection","features":[)",
+                  WithoutLast(Numbered(R"({"type":"Feature","properties":{"id":"k#"},"geometry":)"
+                                       R"({"type":"Polygon","coordinates":[[[0,50],[1,50],[1,51],)"
+                                       R"([0,50]]]}},)",
+                                       bytes)),
+                  "]}");
+  });
+  return cases;
+}
+
+// Bytes of protobuf's wire format: what the reader skips, and what it keeps many of.
+std::vector<Case> ProtobufCases() {
+  std::vector<Case> cases;
+  auto add = [&cases](std::string name, std::string piece) {
+    cases.push_back({std::move(name), [piece](size_t bytes) { return Filled(piece, bytes); }});
+  };
+  add("unknown_fields", "\xF8\x7F\x01");
+  add("unknown_texts", "\xFA\x7F\x02xy");
+  // A group within a group, and both closed.
+  add("unknown_groups", "\xFB\x7F\xFB\x7F\xFC\x7F\xFC\x7F");
+  add("empty_people", std::string("\x22\x00", 2));
+  add("people", "\x22\x05\x0A\x03n n");
+  add("map_entries", std::string("\x2A\x06\x08\x07\x12\x02\x0A\x00", 8));
+  add("event_id_again", "\x0A\x03xyz");
+  return cases;
+}
+
 class Nothing final : public engine::OutcomeSink {
   absl::Status Clean(const engine::InputRecord&, const engine::CleanRecord&) override {
     return absl::OkStatus();
@@ -311,26 +376,33 @@ absl::Status RunHostile(const Options&, Report& report) {
   SLUICE_ASSIGN_OR_RETURN(options.contract, contracts->Compile("hostile.E"));
   if (!google::protobuf::TextFormat::ParseFromString(PipelineText(), &options.config))
     return absl::InternalError("the pipeline can't be read");
-  SLUICE_ASSIGN_OR_RETURN(auto pipeline, engine::Pipeline::Compile(std::move(options)));
   base::SystemRandom random;
   SLUICE_ASSIGN_OR_RETURN(auto keyring,
                           privacy::Keyring::Create({{"inside", "in"}, {"outside", "out"}}, random));
   SLUICE_ASSIGN_OR_RETURN(auto pseudonymiser, privacy::LocalPseudonymiser::Create(keyring));
   SLUICE_ASSIGN_OR_RETURN(auto keys, privacy::NewSealingKeys(random));
   SLUICE_ASSIGN_OR_RETURN(auto sealer, privacy::Sealer::Create(keys.public_pem, random));
-  SLUICE_ASSIGN_OR_RETURN(auto engine, engine::Engine::Create(pipeline, *pseudonymiser, *sealer));
   Nothing sink;
   std::vector<std::string> failed;
-  auto event = [&](const std::string& text) {
-    base::InputRecord record;
-    record.topic = "raw";
-    record.value = text;
-    absl::Status done = engine->Process({&record, 1}, sink);
-    return done;
+  auto measure_events = [&](std::string_view stage, const std::vector<Case>& cases,
+                            const std::string& first) -> absl::Status {
+    SLUICE_ASSIGN_OR_RETURN(auto pipeline, engine::Pipeline::Compile(options));
+    SLUICE_ASSIGN_OR_RETURN(auto engine, engine::Engine::Create(pipeline, *pseudonymiser, *sealer));
+    auto event = [&](const std::string& text) {
+      base::InputRecord record;
+      record.topic = "raw";
+      record.value = text;
+      return engine->Process({&record, 1}, sink);
+    };
+    SLUICE_RETURN_IF_ERROR(event(first));
+    for (const Case& hostile : cases)
+      SLUICE_RETURN_IF_ERROR(
+          Measure(StrCat(stage, ".", hostile.name), hostile, event, report, failed));
+    return absl::OkStatus();
   };
-  SLUICE_RETURN_IF_ERROR(event(Event("\"x\":1")));
-  for (const Case& hostile : EventCases())
-    SLUICE_RETURN_IF_ERROR(Measure(StrCat("event.", hostile.name), hostile, event, report, failed));
+  SLUICE_RETURN_IF_ERROR(measure_events("event", EventCases(), Event("\"x\":1")));
+  options.config.mutable_input()->set_format(config::v1::protobuf);
+  SLUICE_RETURN_IF_ERROR(measure_events("protobuf", ProtobufCases(), "\x0A\x01x"));
   auto rows = [](const std::string& text) {
     std::istringstream in(text);
     auto reader = ctl::RowReader::Create(in, {});
@@ -342,6 +414,24 @@ absl::Status RunHostile(const Options&, Report& report) {
   };
   for (const Case& hostile : RowCases())
     SLUICE_RETURN_IF_ERROR(Measure(StrCat("rows.", hostile.name), hostile, rows, report, failed));
+  for (const auto& [hostile, read] : SetCases()) {
+    reference::v1::Schema definition;
+    definition.add_columns()->set_name("id");
+    definition.add_key()->set_column("id");
+    if (read == enrichment::ReadGeoJson) {
+      definition.set_kind(reference::v1::Schema::area);
+      definition.add_columns()->set_name("shape");
+      definition.mutable_columns(1)->set_type(reference::v1::Column::area);
+    }
+    SLUICE_ASSIGN_OR_RETURN(auto schema, enrichment::Schema::Create(definition));
+    // What it is refused for isn't of interest here.
+    auto load = [&, read = read](const std::string& text) {
+      enrichment::RowSet::Builder builder(schema);
+      if (read(text, "rows", builder).ok()) builder.Finish().IgnoreError();
+      return absl::OkStatus();
+    };
+    SLUICE_RETURN_IF_ERROR(Measure(StrCat("set.", hostile.name), hostile, load, report, failed));
+  }
   report.Add("hostile.failed", static_cast<double>(failed.size()), "inputs");
   if (failed.empty()) return absl::OkStatus();
   return absl::InternalError(absl::StrJoin(failed, "\n"));

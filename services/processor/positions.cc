@@ -469,32 +469,46 @@ absl::Status PositionGuard::CheckKeys(const HeldKeys& held) const {
 
 std::shared_ptr<const HeldKeys> PositionGuard::service_keys() const {
   base::MutexLock lock(mutex_);
-  return service_keys_;
+  return keys_agree_ ? answered_keys_ : nullptr;
 }
 
 absl::Status PositionGuard::AskForKeys() {
   if (!options_.ask_keys) return absl::OkStatus();
-  std::shared_ptr<const HeldKeys> known = service_keys();
-  bool news = known == nullptr;
-  if (known != nullptr && options_.epoch_seen) {
-    for (const privacy::KeyringDomain& domain : known->domains) {
+  std::shared_ptr<const HeldKeys> keys;
+  bool ask = false;
+  {
+    base::MutexLock lock(mutex_);
+    keys = answered_keys_;
+    ask = keys == nullptr || !keys_agree_;
+  }
+  if (keys != nullptr && options_.epoch_seen) {
+    for (const privacy::KeyringDomain& domain : keys->domains) {
       const uint32_t seen = options_.epoch_seen(domain.name);
-      news |= seen != 0 && domain.Find(seen) == nullptr;
+      ask |= seen != 0 && domain.Find(seen) == nullptr;
     }
   }
   const auto now = std::chrono::steady_clock::now();
-  if (!news || now < keys_at_) return known == nullptr ? absl::OkStatus() : CheckKeys(*known);
-  keys_at_ = now + kKeysRetry;
-  auto answer = options_.ask_keys();
-  if (!answer.ok()) {
-    // Which it has isn't for everybody to see, and it guards its own keyring.
-    Log(Severity::kInfo, "keys_not_compared",
-        {{"reason", SafeText(base::View(answer.status().message()))}});
-    return known == nullptr ? absl::OkStatus() : CheckKeys(*known);
+  if (ask && now >= keys_at_) {
+    keys_at_ = now + kKeysRetry;
+    auto answer = options_.ask_keys();
+    if (answer.ok()) {
+      keys = *std::move(answer);
+    } else {
+      // Which it has isn't for everybody to see, and it guards its own keyring. Whoever may not
+      // mustn't look like somebody who tries doors.
+      const bool later = absl::IsUnavailable(answer.status()) ||
+                         absl::IsDeadlineExceeded(answer.status()) ||
+                         absl::IsResourceExhausted(answer.status());
+      if (!later) keys_at_ = std::chrono::steady_clock::time_point::max();
+      Log(Severity::kInfo, "keys_not_compared",
+          {{"reason", SafeText(base::View(answer.status().message()))}});
+    }
   }
-  absl::Status agree = CheckKeys(**answer);
+  if (keys == nullptr) return absl::OkStatus();
+  absl::Status agree = CheckKeys(*keys);
   base::MutexLock lock(mutex_);
-  if (agree.ok()) service_keys_ = *std::move(answer);
+  answered_keys_ = std::move(keys);
+  keys_agree_ = agree.ok();
   return agree;
 }
 

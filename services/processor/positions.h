@@ -198,7 +198,7 @@ class PositionGuard {
   // created again, and a person has said where to begin in the new one.
   std::string topic_id() const;
 
-  // What the key service has; null: it hasn't said.
+  // What the key service has; null: it hasn't said, or it doesn't go with what is published.
   std::shared_ptr<const HeldKeys> service_keys() const;
 
   // PositionCheck of the worker with this recorder.
@@ -233,7 +233,8 @@ class PositionGuard {
   absl::Status answer_ ABSL_GUARDED_BY(mutex_);
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const RecordedPositions> recorded_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const HeldKeys> service_keys_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const HeldKeys> answered_keys_ ABSL_GUARDED_BY(mutex_);
+  bool keys_agree_ ABSL_GUARDED_BY(mutex_) = false;
   std::string topic_id_ ABSL_GUARDED_BY(mutex_);
   // Of whoever asks: when the key service is asked again, if it didn't answer.
   std::chrono::steady_clock::time_point keys_at_{};

@@ -28,7 +28,7 @@ class MarkerHuntKafkaTest : public ::testing::Test {
  protected:
   struct Flow {
     std::string name, input;  // what `input` has behind the topic
-    std::optional<Setup> setup;
+    std::optional<processor::Setup> setup;
     std::unique_ptr<ChildProcess> process;
     uint64_t produced = 0;
   };
@@ -166,7 +166,7 @@ class MarkerHuntKafkaTest : public ::testing::Test {
     return events;
   }
 
-  std::vector<std::string> BrokenProtobuf(const Setup& setup) {
+  std::vector<std::string> BrokenProtobuf(const processor::Setup& setup) {
     std::vector<std::string> events;
     google::protobuf::DynamicMessageFactory factory;
     std::unique_ptr<google::protobuf::Message> message(

@@ -370,6 +370,10 @@ void Driver::Process(const Records& records, Time taken, int attempts) {
     }
     return;
   }
+  if (absl::IsDataLoss(status)) {
+    // What the transaction has so far is under the same suspicion.
+    return Fail({Verdict::kHalt, std::string(base::View(status.message()))});
+  }
   if (!status.ok()) return Halt(std::string(base::View(status.message())), /*retry=*/false);
 
   Account(records, start, taken);

@@ -641,6 +641,15 @@ TEST_F(DriverTest, ATransformErrorHaltsAfterCommittingWhatIsComplete) {
   EXPECT_EQ(broker_.committed, 4);
 }
 
+TEST_F(DriverTest, WhatAnOpenTransactionHasIsNotPublishedWhenTheTransformFindsALeak) {
+  Fill(8);
+  transform_.errors = {absl::OkStatus(), absl::DataLossError("shows more than it may")};
+  ASSERT_TRUE(RunUntil([&] { return driver_->snapshot().state == DriverState::kHalted; }).ok());
+  EXPECT_THAT(broker_.visible, IsEmpty());
+  EXPECT_EQ(broker_.committed, -1);
+  EXPECT_EQ(driver_->snapshot().text, "shows more than it may");
+}
+
 TEST_F(DriverTest, AHaltedWorkerKeepsItsMembershipAndReadsNothing) {
   Fill(8);
   transform_.errors = {absl::InternalError("bug")};

@@ -27,7 +27,7 @@ class Output {
 // Finish, and returns OK, or it produces nothing and returns an error. kUnavailable means that a
 // dependency is away: the driver keeps the records, pauses its source while it keeps polling, and
 // calls again with the same records. Any other error stops the worker: the flow halts, nothing is
-// skipped.
+// skipped. After kDataLoss the driver aborts the open transaction too, instead of committing it.
 class Transform {
  public:
   virtual ~Transform() = default;

@@ -16,6 +16,9 @@
 
 namespace sluice::processor {
 
+// So long may a leak go unnoticed, beside the work at hand.
+inline constexpr std::chrono::seconds kSelfCheckInterval{30};
+
 // A configuration and its pipeline over one version of every reference set. Shared by all workers.
 struct Edition {
   std::shared_ptr<const Setup> setup;
@@ -31,6 +34,8 @@ struct WorkerEdition {
   // When its engine last checked itself, and when it last had a chunk; never: nullopt.
   std::optional<std::chrono::steady_clock::time_point> checked;
   std::optional<std::chrono::steady_clock::time_point> used;
+  // Its keys were away: nothing goes on before it has checked itself with those that are back.
+  bool check_due = false;
 };
 
 // One place between the thread that makes editions and the worker that takes them at a border of

@@ -276,7 +276,8 @@ TEST_F(EditionsTest, MappedSetsGiveTheSameRecordsAndSwapAndAreRefusedAsThoseInMe
                      "from, type: date}, {name: to, type: date}], key: "
                      "[{column: warrant_no}], valid: {from: from, to: to}}}"));
     // Neither stream keeps the warrant number.
-    text = absl::StrReplaceAll(text, {{"accept:\n", "accept:\n        join-key:posting: a test\n"}});
+    text =
+        absl::StrReplaceAll(text, {{"accept:\n", "accept:\n        join-key:posting: a test\n"}});
     return Replaced(
         text, "on_missing: keep}",
         "on_missing: keep}\n    - {set: postings, key: officer.warrant_no, into: posting}");
@@ -356,6 +357,85 @@ TEST_F(EditionsTest, AMappedSetNeedsTheFolderForItsFiles) {
   WriteText(config_, Replaced(ReadText(config_), "key: code}", "key: code, store: mapped}"));
   EXPECT_THAT(std::string(LoadSetup(config_).status().message()),
               HasSubstr("reference.local.sets[0].store: give reference.folder"));
+}
+
+// A stream's output gets the value of a field that the stream drops, behind its treatment's back.
+// The stream's name and that field's path; empty: there is no such pair.
+std::pair<std::string, std::string> PlantLeak(const engine::Pipeline& pipeline) {
+  const contract::Plan& plan = pipeline.contract();
+  for (const engine::StreamPlan& stream : pipeline.streams()) {
+    for (const engine::OutputNode& output : stream.nodes) {
+      if (output.op != engine::Op::kKeep || output.node == contract::kNoNode) continue;
+      const contract::Node& node = plan.node(output.node);
+      if (node.type != contract::Type::kString || node.classification.classified() ||
+          node.cardinality != contract::Cardinality::kSingular)
+        continue;
+      for (const contract::Node& other : plan.children(plan.node(node.parent))) {
+        const bool out = std::any_of(stream.nodes.begin(), stream.nodes.end(),
+                                     [&](const auto& some) { return some.node == other.id; });
+        if (out || other.type != contract::Type::kString ||
+            other.cardinality != contract::Cardinality::kSingular ||
+            !other.classification.classified())
+          continue;
+        const_cast<engine::OutputNode&>(output).position = plan.position(other);
+        return {stream.name, std::string(other.path)};
+      }
+    }
+  }
+  return {};
+}
+
+TEST_F(EditionsTest, AMarkerThatGetsThroughHaltsTheWorkerBeforeItPublishesMore) {
+  base::ManualClock clock;
+  Start(0ms, &clock);
+  EXPECT_THAT(Process().values, Not(ElementsAre()));
+  transforms_[0]->Committed();
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("sluice_self_check_failed 0\n"));
+  const auto [stream, field] = PlantLeak(*editions_->current().pipeline);
+  ASSERT_NE(field, "");
+
+  clock.Advance(29s);
+  Process();
+  transforms_[0]->Committed();
+  clock.Advance(1s);
+  base::InputRecord record;
+  record.topic = "raw.stops";
+  record.value = kEvent;
+  Records records;
+  for (int tries = 0; tries < 2; ++tries) {
+    absl::Status found = transforms_[0]->Process({&record, 1}, records);
+    EXPECT_TRUE(absl::IsDataLoss(found)) << found;
+    EXPECT_THAT(
+        std::string(found.message()),
+        HasSubstr(base::StrCat("the stream '", stream, "' shows more of the field '", field, "'")));
+    EXPECT_THAT(records.values, ElementsAre()) << "however often somebody resumes it";
+  }
+  const std::string metrics = registry_.Serialize();
+  EXPECT_THAT(metrics, HasSubstr("sluice_self_check_failed 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("sluice_self_checks_total{result=\"failed\"} 2\n"));
+  EXPECT_THAT(metrics, HasSubstr("sluice_self_check_unnoticed_seconds 29\n"));
+  // The other worker has not looked yet: it does before its first chunk.
+  EXPECT_TRUE(absl::IsDataLoss(transforms_[1]->Process({&record, 1}, records)));
+}
+
+TEST_F(EditionsTest, ASelfCheckTakesAThousandthOfACpuAtMost) {
+  Start();
+  auto keyed =
+      KeyedEngine::Create(*editions_->current().setup, editions_->current().pipeline, random_);
+  ASSERT_TRUE(keyed.ok()) << keyed.status();
+  auto cpu = [] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  auto least = std::chrono::nanoseconds::max();
+  for (int i = 0; i < 5; ++i) {
+    const auto before = cpu();
+    ASSERT_EQ(keyed->engine->CheckSelf(), absl::OkStatus());
+    least = std::min<std::chrono::nanoseconds>(least, cpu() - before);
+  }
+  RecordProperty("self_check_us", std::to_string(least.count() / 1000));
+  EXPECT_LE(least, std::chrono::nanoseconds(kSelfCheckInterval) / 1000);
 }
 
 // Or every look would make another edition.

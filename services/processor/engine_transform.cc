@@ -16,9 +16,6 @@ constexpr size_t kHeldBytesMax = size_t{4} * 1024 * 1024;
 // More than the driver finds while any of them can still be read again.
 constexpr size_t kRefusedMax = 256;
 
-// So long may a leak go unnoticed, and the chunk at hand.
-constexpr std::chrono::seconds kSelfCheckInterval{30};
-
 }  // namespace
 
 std::vector<std::string> OutputTopics(const config::v1::Pipeline& pipeline) {
@@ -47,8 +44,11 @@ absl::Status EngineTransform::Process(std::span<const base::InputRecord> records
   }
   SLUICE_RETURN_IF_ERROR(WaitForRows(records[0]));
   auto read = clock_.Now();
-  for (const Part& part : parts_)
-    SLUICE_RETURN_IF_ERROR(part.edition->keyed.engine->Pseudonymise());
+  for (const Part& part : parts_) {
+    absl::Status status = part.edition->keyed.engine->Pseudonymise();
+    part.edition->check_due |= absl::IsUnavailable(status);
+    SLUICE_RETURN_IF_ERROR(status);
+  }
   auto pseudonymised = clock_.Now();
   open_ = true;
   // Not before: what failed until here is tried again, with a newer edition where there is one.
@@ -120,6 +120,12 @@ absl::Status EngineTransform::TakeEdition() {
       if (!same) older_.clear();
       const SetsState& sets = *running_->edition.sets;
       newest_ = {sets.activation, std::make_shared<const VersionIds>(sets.ids())};
+      // The same versions with other classifications are joined as they are classified now.
+      std::erase_if(older_, [&](Older& older) {
+        if (older.ids != *newest_.ids) return false;
+        slot_.Retire(std::move(older.edition));
+        return true;
+      });
     }
     if (edition != nullptr) slot_.Retire(std::move(edition));
     probe_.Swapped(clock_.Now() - start);
@@ -199,7 +205,8 @@ absl::Status EngineTransform::CheckSelf() {
   for (const Part& part : parts_) {
     WorkerEdition& edition = *part.edition;
     const auto now = clock_.Now();
-    if (!edition.checked || now - *edition.checked >= kSelfCheckInterval) {
+    if (!edition.checked || edition.check_due || now - *edition.checked >= kSelfCheckInterval) {
+      edition.check_due = true;  // until it has passed
       absl::Status status = edition.keyed.engine->CheckSelf();
       if (absl::IsUnavailable(status)) return status;
       std::chrono::nanoseconds unnoticed{0};
@@ -207,6 +214,7 @@ absl::Status EngineTransform::CheckSelf() {
       probe_.SelfChecked(status.ok(), unnoticed);
       if (!status.ok()) return status;
       edition.checked = now;
+      edition.check_due = false;
     }
     edition.used = now;
   }

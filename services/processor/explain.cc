@@ -7,10 +7,12 @@
 namespace sluice::processor {
 
 bool ParsePosition(std::string_view text, base::InputRecord& record) {
+  constexpr size_t kTopicBytesMax = 249;  // Kafka's own limit
   size_t offset_at = text.rfind('/');
   if (offset_at == std::string_view::npos) return false;
   size_t partition_at = text.substr(0, offset_at).rfind('/');
   if (partition_at == std::string_view::npos || partition_at == 0) return false;
+  if (partition_at > kTopicBytesMax) return false;
   auto number = [](std::string_view digits, auto& out) {
     auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
     return error == std::errc() && end == digits.data() + digits.size() && out >= 0;

@@ -1,11 +1,15 @@
 #include "services/processor/service.h"
 
+#include <chrono>
+#include <optional>
 #include <set>
 
+#include "common/base/clock.h"
 #include "common/base/strings.h"
 #include "common/rpc/status.h"
 #include "common/rpc/tls.h"
 #include "common/telemetry/log.h"
+#include "services/processor/edition.h"
 #include "services/processor/explain.h"
 
 namespace sluice::processor {
@@ -144,6 +148,8 @@ grpc::Status Service::Explain(const v1::ExplainRequest& request,
   const engine::Pipeline& pipeline = *edition.pipeline;
   auto keyed = KeyedEngine::Create(*edition.setup, edition.pipeline, random_);
   if (!keyed.ok()) return rpc::ToGrpc(keyed.status());
+  // Nothing is shown by an engine that shows too much.
+  if (absl::Status checked = keyed->engine->CheckSelf(); !checked.ok()) return rpc::ToGrpc(checked);
   base::InputRecord record;
   record.topic = pipeline.config().input().topic();
   SetEvent(request.event(), record);
@@ -160,7 +166,14 @@ grpc::Status Service::Process(
   if (!keyed.ok()) return rpc::ToGrpc(keyed.status());
   v1::ProcessRequest request;
   v1::ProcessResponse response;
+  const base::SystemClock clock;
+  std::optional<std::chrono::steady_clock::time_point> checked;
   while (stream.Read(&request)) {
+    if (const auto now = clock.Now(); !checked || now - *checked >= kSelfCheckInterval) {
+      absl::Status status = keyed->engine->CheckSelf();
+      if (!status.ok()) return rpc::ToGrpc(status);
+      checked = now;
+    }
     base::InputRecord record;
     if (!ParsePosition(request.source_position(), record)) {
       return {grpc::StatusCode::INVALID_ARGUMENT,

@@ -126,15 +126,20 @@ std::optional<LockReason> Guard::Counted(std::string_view caller, const Limits& 
 
 absl::StatusOr<std::vector<Guard::Locked>> Guard::locked() const {
   std::vector<Locked> locked;
-  if (authority_ == nullptr) return locked;
   {
     base::MutexLock lock(mutex_);
     for (const auto& [caller, state] : states_)
       if (state->locked) locked.push_back(*state->locked);
   }
+  if (authority_ == nullptr) return locked;  // whom a change of limits locked meanwhile
+  const size_t here = locked.size();
   SLUICE_RETURN_IF_ERROR(authority_->See([&](const v1::AuthorityState& state, int64_t) {
-    for (const v1::KeptLock& lock : state.locks())
-      locked.push_back({lock.caller(), lock.reason(), lock.since_unix_ms()});
+    for (const v1::KeptLock& lock : state.locks()) {
+      const bool known =
+          std::any_of(locked.begin(), locked.begin() + static_cast<std::ptrdiff_t>(here),
+                      [&](const Locked& other) { return other.caller == lock.caller(); });
+      if (!known) locked.push_back({lock.caller(), lock.reason(), lock.since_unix_ms()});
+    }
     return absl::OkStatus();
   }));
   return locked;
@@ -143,20 +148,24 @@ absl::StatusOr<std::vector<Guard::Locked>> Guard::locked() const {
 absl::Status Guard::Unlock(std::string_view caller) {
   absl::Status unknown =
       absl::NotFoundError("there is no such locked caller: see ListLockedCallers");
-  if (authority_ == nullptr) return unknown;
-  bool here = false;
-  {
+  auto here = [&](bool unlock) {
     base::MutexLock lock(mutex_);
     auto found = states_.find(caller);
-    here = found != states_.end() && found->second->locked;
-    if (here) found->second->locked.reset();
-  }
-  return authority_->With([&](v1::AuthorityState& state, int64_t) {
+    const bool locked = found != states_.end() && found->second->locked;
+    if (locked && unlock) found->second->locked.reset();
+    return locked;
+  };
+  if (authority_ == nullptr) return here(true) ? absl::OkStatus() : unknown;
+  const bool locked = here(false);
+  SLUICE_RETURN_IF_ERROR(authority_->With([&](v1::AuthorityState& state, int64_t) {
     auto found = LockOf(*state.mutable_locks(), caller);
-    if (found == state.locks().end()) return here ? absl::OkStatus() : unknown;
+    if (found == state.locks().end()) return locked ? absl::OkStatus() : unknown;
     state.mutable_locks()->erase(found);
     return absl::OkStatus();
-  });
+  }));
+  // Not before: a caller that is said to be locked still is.
+  here(true);
+  return absl::OkStatus();
 }
 
 void Guard::Keep(const Policy& policy) {

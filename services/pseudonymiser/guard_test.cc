@@ -119,6 +119,28 @@ TEST_F(GuardTest, WhereALockCannotBeKeptNobodyWhomOneCouldHitIsAdmitted) {
   EXPECT_EQ(guard_.Admit("a", limits_, 1), Verdict::kAdmitted);
 }
 
+// A policy may have got its limits while a call was under way that none was asked of.
+TEST_F(GuardTest, WithoutAStateFileAListAndAnUnlockTellTheTruthToo) {
+  Guard nowhere(clock_, nullptr);
+  EXPECT_TRUE(nowhere.locked()->empty());
+  EXPECT_TRUE(absl::IsNotFound(nowhere.Unlock("a")));
+  ASSERT_EQ(nowhere.Saw("a", limits_, {}, 4), LockReason::kMisses);
+  ASSERT_EQ(nowhere.locked()->size(), 1u);
+  EXPECT_EQ((*nowhere.locked())[0].caller, "a");
+  EXPECT_EQ(nowhere.Admit("a", {10, 25, 0, 0}, 1), Verdict::kLocked);
+  EXPECT_TRUE(absl::IsNotFound(nowhere.Unlock("b")));
+  EXPECT_TRUE(nowhere.Unlock("a").ok());
+  EXPECT_EQ(nowhere.Admit("a", {10, 25, 0, 0}, 1), Verdict::kAdmitted);
+  EXPECT_TRUE(nowhere.locked()->empty());
+}
+
+TEST_F(GuardTest, WhoIsNotUnlockedStaysLocked) {
+  std::filesystem::remove(folder_->path() + "/state");
+  ASSERT_EQ(guard_.Saw("a", limits_, {}, 4), LockReason::kMisses);
+  EXPECT_FALSE(guard_.Unlock("a").ok()) << "the state can't be read, so nobody knows";
+  EXPECT_EQ(guard_.Admit("a", {10, 25, 0, 0}, 1), Verdict::kLocked);
+}
+
 TEST_F(GuardTest, NoLimitIsNoLimit) {
   Limits none{0, 0, 0, 0};
   EXPECT_EQ(guard_.Admit("a", none, 1'000'000'000), Verdict::kAdmitted);

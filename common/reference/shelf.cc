@@ -1,6 +1,7 @@
 #include "common/reference/shelf.h"
 
 #include <fcntl.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -70,6 +72,21 @@ absl::Status WriteFile(const std::string& path, absl::FunctionRef<absl::Status(T
   return absl::OkStatus();
 }
 
+// Whether a version is kept there with this schema.
+bool HasDefinition(const std::string& path, const v1::Schema& definition) {
+  std::ifstream file(path, std::ios::binary);
+  std::string magic(kMagic.size(), '\0'), text;
+  uint32_t size = 0;
+  constexpr uint32_t kHeadBytesMax = 16 * 1024 * 1024;
+  if (!file.read(magic.data(), static_cast<std::streamsize>(magic.size())) || magic != kMagic ||
+      !file.read(reinterpret_cast<char*>(&size), sizeof(size)) || size > kHeadBytesMax)
+    return false;
+  text.resize(size);
+  v1::SnapshotHead head;
+  return file.read(text.data(), size) && head.ParseFromString(text) &&
+         google::protobuf::util::MessageDifferencer::Equals(head.schema(), definition);
+}
+
 absl::StatusOr<std::string> ReadWhole(const std::string& path) {
   return base::ReadFile(path, SIZE_MAX - 1);
 }
@@ -117,7 +134,8 @@ absl::Status Shelf::Put(const std::string& set, const enrichment::Rows& rows) {
   }
   unlink(PathOf(set, rows.id(), kMapped).c_str());
   std::string path = PathOf(set, rows.id(), kSnapshot);
-  if (fs::exists(path, error)) return absl::OkStatus();
+  // Equal rows whose columns are classified otherwise now take the place of what is there.
+  if (HasDefinition(path, rows.schema().definition())) return absl::OkStatus();
   fs::create_directories(fs::path(path).parent_path(), error);
   return WriteFile(path, [&](Take take) -> absl::Status {
     std::string head = SnapshotHeadOf(set, rows).SerializeAsString();

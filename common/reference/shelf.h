@@ -32,7 +32,7 @@ class Shelf {
 
   const std::string& folder() const { return folder_; }
 
-  // Nothing to do where it is there. A Store's file becomes the shelf's.
+  // Nothing to do where it is there with the same schema. A Store's file becomes the shelf's.
   absl::Status Put(const std::string& set, const enrichment::Rows& rows);
   // kNotFound: it isn't kept. kDataLoss: the file is damaged.
   absl::StatusOr<RowsPtr> Get(const std::string& set, const std::string& id) const;

@@ -1,10 +1,16 @@
 #include "common/reference/tables.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/reference/lmdb_table.h"
 
 namespace sluice::reference {
+
+bool HaveOneDefinition(const enrichment::Schema& one, const enrichment::Schema& other) {
+  return google::protobuf::util::MessageDifferencer::Equals(one.definition(), other.definition());
+}
 
 absl::StatusOr<std::map<std::string, TablePtr>> MakeTables(
     const std::map<std::string, RowsPtr>& sets, const std::map<std::string, TablePtr>& before) {
@@ -32,6 +38,7 @@ absl::StatusOr<std::map<std::string, TablePtr>> MakeTables(
       }
       if (auto old = before.find(name);
           old != before.end() && old->second->id() == rows->id() &&
+          HaveOneDefinition(old->second->schema(), schema) &&
           old->second->within() == areas.get() &&
           dynamic_cast<const LmdbTable*>(old->second.get()) == nullptr) {
         tables[name] = old->second;

@@ -1,5 +1,7 @@
 #include "services/processor/remote_sets.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -22,6 +24,7 @@ constexpr milliseconds kRetryMax{2000};
 // A call that follows is made anew after it: one that hangs shows itself.
 constexpr std::chrono::seconds kFollowMax{30};
 constexpr std::chrono::seconds kFetchMax{600};
+constexpr std::chrono::seconds kListMax{10};
 constexpr int kFetchAttempts = 5;
 // A larger one is refused, as it would be in memory.
 constexpr uint64_t kSnapshotBytesMax = uint64_t{4} << 30;
@@ -174,10 +177,16 @@ absl::Status RemoteSets::Take(const reference::v1::Active& active) {
   }
   auto next = std::make_shared<SetsState>();
   next->activation = active.activation();
+  std::set<std::string> reclassified;
+  if (now != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(reclassified, Reclassified(active, *now));
+  }
   for (const std::string& set : options_.sets) {
+    const std::string& id = active.ids().at(set);
     const enrichment::Rows* base =
         now != nullptr && now->rows.contains(set) ? now->rows.at(set).get() : nullptr;
-    SLUICE_ASSIGN_OR_RETURN(next->rows[set], Get(set, active.ids().at(set), base));
+    SLUICE_ASSIGN_OR_RETURN(
+        next->rows[set], reclassified.contains(set) ? Fetch(set, id, nullptr) : Get(set, id, base));
   }
   SLUICE_ASSIGN_OR_RETURN(
       next->tables,
@@ -196,6 +205,30 @@ absl::Status RemoteSets::Take(const reference::v1::Active& active) {
   Confirm(true);
   changed_.notify_all();
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::set<std::string>> RemoteSets::Reclassified(const reference::v1::Active& active,
+                                                               const SetsState& now) const {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kListMax);
+  reference::v1::ListSetsResponse response;
+  grpc::Status listed = stub_->ListSets(&context, {}, &response);
+  std::set<std::string> reclassified;
+  // An older service: a classification comes with the next version there.
+  if (listed.error_code() == grpc::StatusCode::UNIMPLEMENTED) return reclassified;
+  if (!listed.ok()) return rpc::FromGrpc(listed);
+  // Of a later activation the service tells next.
+  if (response.activation() != active.activation()) return reclassified;
+  for (const auto& set : response.sets()) {
+    auto id = active.ids().find(set.name());
+    auto rows = now.rows.find(set.name());
+    if (id == active.ids().end() || rows == now.rows.end() || rows->second->id() != id->second)
+      continue;
+    if (!google::protobuf::util::MessageDifferencer::Equals(set.schema(),
+                                                            rows->second->schema().definition()))
+      reclassified.insert(set.name());
+  }
+  return reclassified;
 }
 
 void RemoteSets::Confirm(bool changed) {

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -61,6 +62,9 @@ class RemoteSets final : public ReferenceSets {
   absl::Status Take(const reference::v1::Active& active);
   absl::StatusOr<reference::RowsPtr> Get(const std::string& set, const std::string& id,
                                          const enrichment::Rows* base);
+  // Those of the sets whose version stays and whose columns are classified otherwise now.
+  absl::StatusOr<std::set<std::string>> Reclassified(const reference::v1::Active& active,
+                                                     const SetsState& now) const;
   absl::StatusOr<reference::RowsPtr> Fetch(const std::string& set, const std::string& id,
                                            const enrichment::Rows* base);
   // One call; what it brings goes on where the reader is, which is made by the first. kUnavailable:

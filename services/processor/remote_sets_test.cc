@@ -57,9 +57,7 @@ class RemoteSetsTest : public ::testing::Test {
         path("reference.yaml"),
         base::StrCat("folder: ", kept, "\ntrail: trail-", kept,
                      "\nlook_interval_ms: 10\nlisten: {grpc: \"127.0.0.1:", port_,
-                     "\"}\nsets:\n  - {name: units, csv: units.csv, key: unit, not_personal: "
-                     "[name], store: ",
-                     store,
+                     "\"}\nsets:\n  - {name: units, csv: units.csv, ", units_, ", store: ", store,
                      "}\n  - {name: codes, csv: codes.csv, key: code, not_personal: [title]}\n"));
     auto settings = reference::LoadSettings(path("reference.yaml"));
     ASSERT_TRUE(settings.ok()) << settings.status();
@@ -71,14 +69,15 @@ class RemoteSetsTest : public ::testing::Test {
   std::set<std::string> Files(const std::string& folder) const {
     return reference::FilesIn(path(folder));
   }
-  void Follow(bool keep = true, std::vector<std::string> followed = {"codes", "units"}) {
+  void Follow(bool keep = true, std::vector<std::string> followed = {"codes", "units"},
+              const std::string& folder = "follower") {
     RemoteSets::Options options;
     options.channel.address = base::StrCat("127.0.0.1:", port_);
     options.channel.reconnect_backoff_ms_max = 100;
     options.sets = std::move(followed);
     options.age_max = 60s;
     if (keep) {
-      auto shelf = reference::Shelf::Open(path("follower"));
+      auto shelf = reference::Shelf::Open(path(folder));
       ASSERT_TRUE(shelf.ok()) << shelf.status();
       options.shelf = *std::move(shelf);
     }
@@ -96,6 +95,7 @@ class RemoteSetsTest : public ::testing::Test {
   }
 
   std::unique_ptr<test_support::TempDir> folder_ = *test_support::TempDir::Create("remote-sets");
+  std::string units_ = "key: unit, not_personal: [name]";
   MovedClock clock_;
   int port_ = 0;
   std::unique_ptr<reference::Server> server_;
@@ -297,6 +297,44 @@ TEST_F(RemoteSetsTest, ASetMovesIntoAFileAndOutOfItWithoutAnotherVersion) {
     })) << store;
   }
   EXPECT_EQ(WaitForState()->ids(), first->ids());
+}
+
+// The classification of a column is no part of a version's id.
+TEST_F(RemoteSetsTest, AColumnThatIsClassifiedOtherwiseArrivesWithoutAnotherVersion) {
+  WriteText(path("units.csv"), "unit,name,head\nA,One,x\nB,Two,y\n");
+  auto schema = [](const std::string& head) {
+    return base::StrCat(
+        "schema: {columns: [{name: unit}, {name: name, not_personal: true}, {name: ", "head", head,
+        "}], key: [{column: unit}]}");
+  };
+  auto decided = [](const SetsState& state, const char* column) {
+    const enrichment::Schema& schema = state.tables.at("units")->schema();
+    return schema.columns()[*schema.Find(column)].classification.decided();
+  };
+  for (const std::string store : {"memory", "mapped"}) {
+    server_.reset();
+    sets_.reset();
+    units_ = schema("");
+    StartService("service-" + store, store);
+    Follow(/*keep=*/true, {"codes", "units"}, "follower-" + store);
+    auto first = WaitForState();
+    ASSERT_NE(first, nullptr);
+    ASSERT_FALSE(decided(*first, "head"));
+    server_.reset();
+    units_ = schema(", not_personal: true");
+    StartService("service-" + store, store);
+    auto second = WaitForState(first->activation);
+    ASSERT_NE(second, nullptr);
+    EXPECT_EQ(second->ids(), first->ids()) << store;
+    EXPECT_TRUE(decided(*second, "head")) << store;
+    EXPECT_EQ(second->tables.at("codes"), first->tables.at("codes")) << "what is the same stays";
+    // It is what is kept, too.
+    server_.reset();
+    sets_.reset();
+    Follow(/*keep=*/true, {"codes", "units"}, "follower-" + store);
+    ASSERT_TRUE(Load().ok()) << Load().status();
+    EXPECT_TRUE(decided(**Load(), "head")) << store;
+  }
 }
 
 // Breaks each call off after so many bytes.

@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/reference/guards.h"
 #include "common/reference/lmdb_table.h"
+#include "common/reference/tables.h"
 
 namespace sluice::reference {
 namespace {
@@ -172,8 +173,10 @@ absl::Status Catalog::LookAt(Entry& entry, bool anyway) {
       active = found->second;
     const bool alike = active != nullptr && active->id() == (*rows)->id();
     if (alike || facts.held) facts.confirmed_at = read_at;
-    // Rows that have come into a mapped file, or out of it, take the place of their like.
-    same = alike && IsMapped(*active) == IsMapped(**rows);
+    // Rows that have come into a mapped file, or out of it, take the place of their like. So do
+    // rows with columns that are classified otherwise now, which processors have to hear of.
+    same = alike && IsMapped(*active) == IsMapped(**rows) &&
+           HaveOneDefinition(active->schema(), (*rows)->schema());
   }
   if (same) probe_.Loaded(entry.name(), "unchanged");
   entry.pending = same ? nullptr : *std::move(rows);

@@ -176,7 +176,13 @@ absl::StatusOr<std::shared_ptr<const Service::Snapshot>> Service::SnapshotFor(
   auto key = std::tuple(request.set(), id, request.base_id());
   std::erase_if(snapshots_, [](const auto& entry) { return entry.second.expired(); });
   if (auto found = snapshots_.find(key); found != snapshots_.end()) {
-    if (auto snapshot = found->second.lock()) return snapshot;
+    auto snapshot = found->second.lock();
+    auto view = catalog_.view();
+    auto active = view->rows.find(request.set());
+    // Of equal rows whose columns are classified otherwise now, nobody gets what was before.
+    const bool replaced = snapshot != nullptr && active != view->rows.end() &&
+                          active->second->id() == id && active->second != snapshot->rows;
+    if (snapshot != nullptr && !replaced) return snapshot;
   }
   SLUICE_ASSIGN_OR_RETURN(RowsPtr rows, catalog_.Find(request.set(), id));
   RowsPtr base;

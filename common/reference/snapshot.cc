@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/base/status.h"
+#include "common/base/stop_scope.h"
 #include "common/base/strings.h"
 #include "common/enrichment/geometry.h"
 #include "common/reference/guards.h"
@@ -113,7 +114,7 @@ v1::SnapshotHead SnapshotHeadOf(std::string_view set, const Rows& rows, const Ro
     hash.Add(part);
     bytes += part.size();
     return absl::OkStatus();
-  }).IgnoreError();  // there is none
+  }).IgnoreError();  // kCancelled: whoever writes the body meets it too
   v1::SnapshotHead head;
   head.set_set(std::string(set));
   head.set_id(rows.id());
@@ -133,6 +134,7 @@ absl::Status WriteBody(const Rows& rows, const Rows* base, const BodyOptions& op
   auto old = base == nullptr ? nullptr : base->Walk();
   bool more = row->Next(), more_old = old != nullptr && old->Next();
   while ((more || more_old) && steps.status().ok()) {
+    if (base::StopScope::stop_requested()) return absl::CancelledError("interrupted");
     int order = !more ? 1 : !more_old ? -1 : Order(*row, *old);
     if (order == 0 && row->bytes == old->bytes) {
       steps.Count(kKeep);

@@ -104,6 +104,7 @@ class Follower {
   // The service's, and the follower's.
   absl::Status Load() {
     std::string wanted;
+    uint64_t activation = 0;
     if (server_ != nullptr) {
       grpc::ClientContext context;
       reference::v1::LoadRequest request;
@@ -112,10 +113,11 @@ class Follower {
       absl::Status loaded = rpc::FromGrpc(stub_->Load(&context, request, &response));
       if (!loaded.ok()) return loaded;
       wanted = response.id();
+      activation = response.active().activation();
     }
     // With a fault, what it had before says nothing: it has heard of it since.
     auto has = [&] {
-      return Active() == wanted &&
+      return Active() == wanted && sets_->Look() >= activation &&
              (fault_.kind == TcpProxy::Fault::kNone ||
               *sets_->unconfirmed() < std::chrono::steady_clock::now() - faulty_since_);
     };

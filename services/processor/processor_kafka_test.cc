@@ -84,8 +84,8 @@ TEST_F(ProcessorKafkaTest, AStartEndsTheTransactionThatItsKilledPredecessorLeftO
   constexpr std::chrono::seconds kSession(6), kStatic(2);
   transaction_timeout_ms_ = 60'000;
   ASSERT_TRUE(LoadConfig("first").has_value());
-  Produce(2000);
   for (const char* point : {"after_produce:2", "after_send_offsets:2", "during_commit:2"}) {
+    Produce(2000);
     auto process = Start("first", point);
     auto ended = process->Wait(60s);
     ASSERT_TRUE(ended.ok()) << point << ": " << ended.status();
@@ -99,7 +99,6 @@ TEST_F(ProcessorKafkaTest, AStartEndsTheTransactionThatItsKilledPredecessorLeftO
     EXPECT_LE(took, kSession + kStatic) << point;
     RecordProperty(point, std::to_string(std::chrono::duration<double>(took).count()));
     std::cout << point << ": " << std::chrono::duration<double>(took).count() << " s\n";
-    Produce(1000);
     ExpectConserved();
     StopCleanly(*successor);
   }

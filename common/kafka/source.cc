@@ -423,7 +423,7 @@ void KafkaSource::Trim() {
 void KafkaSource::Drop() {
   handed_out_ = 0;
   if (client_ != nullptr && !SLUICE_MUTANT("read_ahead_survives_rewind")) Free(messages_.size());
-  if (!SLUICE_MUTANT("fault_survives_rewind")) fault_.reset();
+  fault_.reset();
   last_topic_ = {};
 }
 

@@ -256,7 +256,7 @@ class Consumer final : public kafka::ConsumerClient {
     Member* member = member_.empty() ? nullptr : world_.FindMember(member_);
     if (!member_.empty() && member == nullptr) {
       // A static one whose name another has now is fenced; anybody else was forgotten.
-      fenced_ = !instance_.empty() && generation_ >= 0 && world_.Chance(0.2);
+      fenced_ = !instance_.empty() && generation_ >= 0 && world_.Chance(0.4);
       member_.clear();
       if (generation_ >= 0 && !lost_) lost_ = true;
       return;
@@ -532,6 +532,7 @@ class Producer final : public kafka::ProducerClient {
     int64_t bytes = 0;
     bool late_timestamp = false;
     bool sent = false;  // and not answered: it is sent again
+    Time again_at{};    // then
     PartitionId partition;
     Entry entry;
   };
@@ -641,10 +642,14 @@ class Producer final : public kafka::ProducerClient {
       if (error == 0 && queued.late_timestamp && !topic.takes_late_timestamps)
         error = RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
       if (error == 0 && !Reaches(timeout_)) error = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
+      if (error == 0 && queued.sent && world_.Now() < queued.again_at) {
+        if (!all) return;
+        world_.Pass(std::chrono::ceil<milliseconds>(queued.again_at - world_.Now()));
+        continue;
+      }
       if (error == 0 && world_.Chance(network_.delayed_request)) {
         queued.sent = true;
-        world_.Pass(milliseconds(1));
-        if (!all) return;
+        queued.again_at = world_.Now() + milliseconds(1 + world_.Random(3'000));
         continue;
       }
       if (error == 0) error = world_.Produce(id_, epoch_, partition, queued.entry);

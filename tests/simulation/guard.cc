@@ -2,6 +2,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/stream/mutant.h"
 
 namespace sluice::simulation {
 namespace {
@@ -69,7 +70,7 @@ absl::Status Guard::CheckAtStart() {
 }
 
 void Guard::Look() {
-  if (!Connected() || world_.Now() < look_at_) return;
+  if (!Connected() || world_.Now() < look_at_ || SLUICE_MUTANT("topic_by_name")) return;
   look_at_ = world_.Now() + kLook;
   std::string id = TopicId(world_, site_.topic);
   if (id.empty()) return;

@@ -57,7 +57,6 @@ constexpr std::pair<const char*, const char*> kMutants[] = {
     {"one_partition", "of several partitions' positions only the first is sent"},
     {"off_by_one", "a position is that of the last record, not the next one"},
     {"revoked_without_commit", "what is complete isn't committed before partitions are given up"},
-    {"fault_survives_rewind", "a fault is told again after its rewind"},
     {"read_ahead_survives_rewind", "what was read ahead is processed after a rewind"},
     {"never_acknowledged", "the group isn't told that partitions are given up"},
     {"flow_stays_off", "a paused partition isn't resumed"},
@@ -306,7 +305,8 @@ class Run {
     process.transaction.reset();
     process.source.reset();
     process.transform.reset();
-    process.up_at = world_.Now() + milliseconds(200 + world_.Random(3'000));
+    process.up_at =
+        std::max(outage_until_, world_.Now() + milliseconds(200 + world_.Random(3'000)));
   }
 
   void MakeRaw() {
@@ -393,6 +393,19 @@ class Run {
       Note(base::StrCat("it is ", *may ? "allowed" : "forbidden", " to ", what));
     }
     if (!world_.has_members() && now_and_then(0.3)) Meddle(partition());
+    if (world_.has_members() && now_and_then(0.03)) {
+      Note("the coordinator forgets a member");
+      world_.ForgetMember();
+    }
+    if (now_and_then(0.01)) {
+      Note("all processes are gone for a while");
+      outage_until_ = world_.Now() + milliseconds(world_.session_timeout_ms * 2);
+      for (auto& process : processes_) {
+        process->network.frozen = true;
+        world_.fibers().Hold(process->fiber, {});
+        world_.fibers().Kill(process->fiber);
+      }
+    }
     if (now_and_then(0.03)) Operate(/*recover=*/world_.Chance(0.5));
   }
 
@@ -405,8 +418,10 @@ class Run {
       return Note("the group's offsets expire");
     }
     const Log& log = world_.topic("raw").partitions[static_cast<size_t>(number)];
-    int64_t to = log.start + static_cast<int64_t>(
-                                 world_.Random(static_cast<uint64_t>(log.end() - log.start) + 1));
+    // Also beyond what was published.
+    int64_t least = world_.Chance(0.5) ? log.start : std::clamp(published, log.start, log.end());
+    int64_t to =
+        least + static_cast<int64_t>(world_.Random(static_cast<uint64_t>(log.end() - least) + 1));
     world_.SetOffset({"raw", number}, to, "");
     Note(base::StrCat("somebody sets raw/", number, " to ", to));
   }
@@ -508,6 +523,8 @@ class Run {
       bool halted = snapshot.state == DriverState::kHalted;
       bool paused = snapshot.state == DriverState::kPaused;
       if (halted && snapshot.text.empty()) throw Violation{"halted without a reason"};
+      if (halted && snapshot.text.find("do not let this principal") != std::string::npos)
+        throw Violation{"a permission that is there again isn't taken: " + snapshot.text};
       if ((halted || paused) && !may_stand) {
         throw Violation{base::StrCat(process->name, " is ", stream::DriverStateName(snapshot.state),
                                      " although nothing is wrong: ", snapshot.text)};
@@ -523,6 +540,8 @@ class Run {
     }
     // A halted or paused worker keeps its partitions; nobody else's may be left out.
     if (any_stands) return;
+    if (world_.members() != processes_.size())
+      throw Violation{"a process isn't in the group; " + world_.Describe()};
     for (size_t i = 0; i < world_.topic("raw").partitions.size(); ++i) {
       if (!read.contains(static_cast<int32_t>(i)))
         throw Violation{base::StrCat("nobody reads raw/", i, "; ", world_.Describe())};
@@ -568,6 +587,7 @@ class Run {
   bool finished_ = false;
   bool ending_ = false;
   bool recovering_ = false;  // an operator is about to set the group
+  Time outage_until_{};      // no process comes up before then
   std::optional<std::string> violation_;
   std::vector<std::unique_ptr<Process>> processes_;
   int64_t steps_ = 0;

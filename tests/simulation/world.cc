@@ -3,6 +3,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/strings.h"
 
@@ -316,6 +317,13 @@ std::string World::Join(const std::string& instance, const std::string& member) 
 
 void World::Leave(const std::string& member) {
   if (members_.erase(member) > 0) Rebalance();
+}
+
+void World::ForgetMember() {
+  auto member = members_.begin();
+  std::advance(member, Random(members_.size()));
+  members_.erase(member);
+  Rebalance();
 }
 
 Member* World::FindMember(const std::string& member) {

@@ -153,6 +153,9 @@ class World final : public base::Clock {
   int generation() const { return generation_; }
   void Rebalance();
   bool has_members() const { return !members_.empty(); }
+  size_t members() const { return members_.size(); }
+  // As a coordinator does that comes up without having heard of it. There is a member.
+  void ForgetMember();
   struct Offset {
     int64_t next = -1;  // -1: nothing is committed
     std::string metadata;

@@ -326,7 +326,7 @@ class Run {
     size_t partitions = world_.topic("raw").partitions.size();
     auto partition = [&] { return static_cast<int32_t>(world_.Random(partitions)); };
     if (world_.HasTopic("raw") && now_and_then(100))
-      world_.Append("raw", partition(), faults_ && world_.Chance(0.004));
+      world_.Append("raw", partition(), faults_ && world_.Chance(0.002));
     if (recovering_) Recover();
     if (!faults_) return;
 

@@ -215,14 +215,16 @@ pipeline:
             self.faults += 1
 
     def metric(self, instance, name):
-        """Of a processor's metric without labels; None: it does not answer."""
+        """Of a processor's metric, over all its labels; None: it does not answer, or has none."""
         process = self.processors[instance]
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{process.port('http_port', 0)}/metrics", timeout=1) as got:
                 text = got.read().decode()
         except Exception:  # pylint: disable=broad-except
             return None
-        return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(name + " ")), None)
+        values = [float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+                  if line.startswith((name + " ", name + "{"))]
+        return sum(values) if values else None
 
     def addresses(self):
         return [f"127.0.0.1:{process.port('grpc_port')}" for process in self.processors.values() if process.running()]

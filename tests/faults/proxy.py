@@ -22,6 +22,8 @@ class Proxy:
         self.lock = threading.Lock()
         self.chance, self.seconds, self.random = 0.0, (0, 0), random.Random(0)
         self.held = 0
+        self.flowing = threading.Event()
+        self.flowing.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self, chance, seconds, seed):
@@ -29,9 +31,14 @@ class Proxy:
         with self.lock:
             self.chance, self.seconds, self.random = chance, seconds, random.Random(seed)
 
+    def cut(self):
+        """From now on nothing passes, either way, and nobody is told: a cable that is pulled."""
+        self.flowing.clear()
+
     def release(self):
         with self.lock:
             self.chance = 0.0
+        self.flowing.set()
 
     def close(self):
         self.listener.close()
@@ -72,14 +79,14 @@ class Proxy:
                     break
                 if (delay := self._delay(key)) > 0:
                     time.sleep(delay)  # the fault itself
+                self.flowing.wait()
                 server.sendall(head + body)
         except OSError:
             pass
         for end, how in ((server, socket.SHUT_WR), (client, socket.SHUT_RD)):
             _shut(end, how)
 
-    @staticmethod
-    def _answers(server, client):
+    def _answers(self, server, client):
         gone = False
         while True:
             try:
@@ -88,6 +95,7 @@ class Proxy:
                 break
             if not data:
                 break
+            self.flowing.wait()
             if not gone:
                 try:
                     client.sendall(data)

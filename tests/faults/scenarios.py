@@ -351,6 +351,7 @@ def late(run):
     """Requests of transactions arrive seconds late, some of them after their sender gave them up. The processors come
     through proxies before the brokers; their sockets time out after two seconds."""
     site = run.begin(listener="LATE", session_ms=10_000, transaction_ms=8_000)
+    before = sum(proxy.held for proxy in run.cluster.proxies)
     site.start()
     run.ends = time.monotonic() + run.seconds
     while run.going_on():
@@ -360,8 +361,30 @@ def late(run):
         for proxy in run.cluster.proxies:
             proxy.release()
         run.pause(1, 4)
-    site.faults += sum(proxy.held for proxy in run.cluster.proxies)
-    run.figures["requests held"] = sum(proxy.held for proxy in run.cluster.proxies)
+    held = sum(proxy.held for proxy in run.cluster.proxies) - before
+    site.faults += held
+    run.figures["requests held"] = held
+    run.figures["producers replaced"] = int(sum(
+        site.metric(name, "sluice_producer_recreations_total") or 0 for name in site.processors))
+    return run.finish()
+
+
+def network(run):
+    """The processors are cut off from one broker or from all, for up to more than the session timeout. Nobody is told:
+    connections stay open and nothing passes."""
+    site = run.begin(listener="LATE", session_ms=6_000, transaction_ms=3_000)
+    site.start()
+    run.ends = time.monotonic() + run.seconds
+    while run.going_on():
+        proxies = run.random.choice((run.cluster.proxies, [run.random.choice(run.cluster.proxies)]))
+        seconds = run.random.choice((1, 3, 8, 12))
+        run.fault(f"cut the processors off from {len(proxies)} brokers for {seconds} s")
+        for proxy in proxies:
+            proxy.cut()
+        time.sleep(seconds)
+        for proxy in proxies:
+            proxy.release()
+        run.pause(3, 6)
     return run.finish()
 
 
@@ -576,7 +599,7 @@ def mix(run):
     version = 2
     while run.going_on():
         kind = run.random.choice(("kill", "kill", "kill", "freeze", "broker", "broker freeze", "service", "units",
-                                  "leave", "late"))
+                                  "leave"))
         run.fault(kind)
         if kind == "kill":
             process = anyone(run)
@@ -646,4 +669,4 @@ def rto(run):
 
 SCENARIOS = {scenario.__name__.replace("_", "-"): scenario for scenario in (
     kills, random_kills, freezes, storm, crash_loop, twin, brokers, broker_freezes, outage, leaders, services, reloads,
-    certificates, late, disk_full, expired_offsets, retention, recreated, mix, rto)}
+    certificates, late, network, disk_full, expired_offsets, retention, recreated, mix, rto)}

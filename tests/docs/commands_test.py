@@ -320,6 +320,8 @@ class Mentions(unittest.TestCase):
         known = tree()
         self.assertGreater(len(known), 40)
         everywhere = {option for options in known.values() for option in options}
+        with open(os.path.join(ROOT, "run"), encoding="utf-8") as tasks:
+            tasks_options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", tasks.read()))
         pages = [path for path in glob.glob(os.path.join(ROOT, "docs/**/*.md"), recursive=True)
                  + glob.glob(os.path.join(ROOT, "*.md")) if not path.endswith("CHANGELOG.md")]
         mentions = 0
@@ -341,7 +343,7 @@ class Mentions(unittest.TestCase):
                 for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", command):
                     self.assertIn(option, known.get(name, everywhere) | {"--output", "--colour", "--help"}, where)
             for option in re.findall(r"`(--[a-z][a-z-]*)[^`]*`", text):
-                self.assertIn(option, everywhere | OTHERS, f"{os.path.relpath(path, ROOT)}: {option}")
+                self.assertIn(option, everywhere | tasks_options | OTHERS, f"{os.path.relpath(path, ROOT)}: {option}")
         self.assertGreater(mentions, 60)
 
     def test_each_exception_still_stands_on_its_page(self):
@@ -362,7 +364,8 @@ class Mentions(unittest.TestCase):
                 self.assertEqual(left, [], f"{page}: run it in a test above, or say in NOT_RUN why not")
 
 
-# What pages name that is no option of one of sluicectl's commands: its own, the services', a container engine's.
+# What pages name that is no option of one of sluicectl's commands or ./run's tasks: sluicectl's own, the services', a
+# container engine's.
 OTHERS = {"--output", "--colour", "--instance", "--build-arg"}
 
 

@@ -195,7 +195,7 @@ TEST_F(OffsetsKafkaTest, AProcessorTakesAResumeAfterItsTopicWasCreatedAgain) {
   ASSERT_TRUE(admin_->DeleteTopics({site_.raw()}).ok());
   ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
     std::vector<kafka::NewTopic> again = {{site_.raw(), 2, 1, {}}};
-    if (!admin_->CreateTopics(again).ok()) return false;
+    (void)admin_->CreateTopics(again);  // the old one may be there still, or this one already
     auto id = admin_->TopicId(site_.raw());
     return id.ok() && !id->empty() && *id != before;
   }));
@@ -284,8 +284,8 @@ TEST_F(OffsetsKafkaTest, ARotationPassesAStartAndAReloadAndAnOlderCopyDoesNot) {
     std::filesystem::rename(path("keyring.new"), path("keyring"));
     std::filesystem::remove(path("keyring.epochs"));
   };
+  std::filesystem::remove(log());  // it names the port of the one before
   auto process = StartProcessor();
-  ASSERT_TRUE(process->WaitForOutput("grpc_port", std::chrono::seconds(30)).ok());
   const std::string address = Address(*process);
   rotate("keyring");
   ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(20), [&] {

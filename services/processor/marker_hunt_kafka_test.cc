@@ -50,7 +50,7 @@ class MarkerHuntKafkaTest : public ::testing::Test {
     reference::WriteText(
         path("policy.yaml"),
         "callers: [{caller: \"spiffe://sluice/processor\", limits: {bulk: true},\n  may: [{calls: "
-        "[pseudonymise, encrypt, decrypt, format_preserve, invert_format_preserved, convert], "
+        "[pseudonymise, encrypt, decrypt, format_preserve, invert_format_preserved], "
         "domains: [\"*\"]}]}]\n");
     reference::WriteText(
         path("keys.yaml"),

@@ -94,11 +94,12 @@ TEST_F(MemoryKafkaTest, AnyMixOfEventsStaysWithinTheBoundAndIsGivenBack) {
   for (size_t i = 0; i < growing; ++i) mixes[0].events.push_back(text(100'000 + 2 * i));
   mixes[1].name = "empty objects";
   for (size_t i = 0; i < growing; ++i) mixes[1].events.push_back(items(30'000, "{}"));
+  // The writer takes no more than 1,000,000 bytes.
   mixes[2].name = "as large as may be";
   for (size_t i = 0; i < growing / 10; ++i) {
-    mixes[2].events.push_back(text(1'000'000));
-    mixes[2].events.push_back(items(1'000'000, "{}"));
-    mixes[2].events.push_back(items(1'000'000, "\"\\u0041\""));
+    mixes[2].events.push_back(text(990'000));
+    mixes[2].events.push_back(items(990'000, "{}"));
+    mixes[2].events.push_back(items(990'000, "\"\\u0041\""));
   }
   mixes[3].name = "small and large in turn";
   for (size_t i = 0; i < growing; ++i)

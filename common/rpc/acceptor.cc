@@ -19,7 +19,7 @@ namespace {
 // A want of descriptors or memory isn't over at once.
 constexpr int kPauseMs = 50;
 
-base::Fd Spare() { return base::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+telemetry::Fd Spare() { return telemetry::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 // What one subscriber has: an IPv4 address, or the first half of an IPv6 one.
 uint64_t AddressOf(const sockaddr_storage& peer) {
@@ -36,12 +36,12 @@ uint64_t AddressOf(const sockaddr_storage& peer) {
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const base::ListenAddress& address,
                                                            Limits limits) {
-  auto socket = base::Listen(address);
+  auto socket = telemetry::Listen(address);
   if (!socket.ok()) return socket.status();
   // The other half is for files, Kafka and what else the process does.
-  const int descriptors = base::RaiseDescriptorLimit(2 * limits.connections_max);
+  const int descriptors = telemetry::RaiseDescriptorLimit(2 * limits.connections_max);
   limits.connections_max = std::min(limits.connections_max, std::max(descriptors / 2, 1));
-  base::Fd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  telemetry::Fd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (wake.get() < 0) return absl::UnavailableError(std::strerror(errno));
   return std::unique_ptr<Acceptor>(
       new Acceptor(*std::move(socket), std::move(wake), Spare(), limits));
@@ -93,7 +93,7 @@ bool Acceptor::AcceptOne() {
     return accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &size,
                    SOCK_NONBLOCK | SOCK_CLOEXEC);
   };
-  base::Fd connection(accept_next());
+  telemetry::Fd connection(accept_next());
   if (connection.get() < 0) {
     switch (errno) {
       case EINTR:
@@ -105,10 +105,10 @@ bool Acceptor::AcceptOne() {
       case ENFILE: {
         // Refused with the descriptor that is kept for it: who waits in the queue would wait until
         // it gives up, and hide behind it whom there is room for.
-        spare_ = base::Fd();
-        base::Fd refused(accept_next());
+        spare_ = telemetry::Fd();
+        telemetry::Fd refused(accept_next());
         const bool there = refused.get() >= 0;
-        refused = base::Fd();
+        refused = telemetry::Fd();
         spare_ = Spare();
         base::MutexLock lock(mutex_);
         if (there) ++counts_.refused_descriptors;

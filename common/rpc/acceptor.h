@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
-#include "common/base/socket.h"
 #include "common/telemetry/metrics.h"
+#include "common/telemetry/socket.h"
 
 namespace sluice::rpc {
 
@@ -56,7 +56,8 @@ class Acceptor {
     uint64_t address;
   };
 
-  Acceptor(base::ListeningSocket socket, base::Fd wake, base::Fd spare, Limits limits)
+  Acceptor(telemetry::ListeningSocket socket, telemetry::Fd wake, telemetry::Fd spare,
+           Limits limits)
       : listener_(std::move(socket.fd)),
         wake_(std::move(wake)),
         spare_(std::move(spare)),
@@ -72,8 +73,8 @@ class Acceptor {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const base::Fd listener_, wake_;
-  base::Fd spare_;  // given up to refuse a connection when there is no other
+  const telemetry::Fd listener_, wake_;
+  telemetry::Fd spare_;  // given up to refuse a connection when there is no other
   const int port_;
   const Limits limits_;
   Hand hand_;

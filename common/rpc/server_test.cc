@@ -116,10 +116,10 @@ TEST_F(ServerTest, RefusesAPortInUse) {
 }
 
 // A client of TCP alone; `connect` doesn't wait.
-base::Fd RawSocket() {
-  return base::Fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+telemetry::Fd RawSocket() {
+  return telemetry::Fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
-void ConnectRaw(const base::Fd& fd, int port) {
+void ConnectRaw(const telemetry::Fd& fd, int port) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(static_cast<uint16_t>(port));
@@ -127,7 +127,7 @@ void ConnectRaw(const base::Fd& fd, int port) {
   connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to));
 }
 // Whether the other end has closed it.
-bool IsClosed(const base::Fd& fd) {
+bool IsClosed(const telemetry::Fd& fd) {
   char byte;
   ssize_t read = recv(fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return read == 0 || (read < 0 && errno != EAGAIN);
@@ -139,7 +139,7 @@ TEST_F(ServerTest, ConnectionsBeyondTheBoundAreClosedAndTheirPlacesAreFreedAgain
     options.connections = total ? Acceptor::Limits{.connections_max = 4}
                                 : Acceptor::Limits{.connections_per_address_max = 4};
     Serve(std::move(options));
-    std::vector<base::Fd> sockets;
+    std::vector<telemetry::Fd> sockets;
     for (int i = 0; i < 6; ++i) ConnectRaw(sockets.emplace_back(RawSocket()), server_->port());
     auto closed = [&] { return std::count_if(sockets.begin(), sockets.end(), IsClosed); };
     EXPECT_TRUE(test_support::WaitUntil(10s, [&] { return closed() == 2; })) << closed();
@@ -156,14 +156,14 @@ TEST_F(ServerTest, ConnectionsBeyondTheBoundAreClosedAndTheirPlacesAreFreedAgain
 TEST_F(ServerTest, AWantOfDescriptorsPasses) {
   Serve();
   ASSERT_TRUE(Echo("before").ok());
-  std::vector<base::Fd> sockets;
+  std::vector<telemetry::Fd> sockets;
   for (int i = 0; i < 40; ++i) sockets.push_back(RawSocket());
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
   rlimit few = before;
   few.rlim_cur = static_cast<rlim_t>(sockets.back().get()) + 1;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
-  for (const base::Fd& fd : sockets) ConnectRaw(fd, server_->port());
+  for (const telemetry::Fd& fd : sockets) ConnectRaw(fd, server_->port());
   EXPECT_TRUE(test_support::WaitUntil(
       30s, [&] { return std::all_of(sockets.begin(), sockets.end(), IsClosed); }));
   EXPECT_GT(server_->connections().refused_descriptors, 0u);

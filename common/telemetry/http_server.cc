@@ -15,10 +15,10 @@
 #include <utility>
 
 #include "common/base/mutex.h"
-#include "common/base/socket.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
 #include "common/telemetry/json.h"
+#include "common/telemetry/socket.h"
 
 namespace sluice::telemetry {
 namespace {
@@ -33,8 +33,6 @@ constexpr milliseconds kCheckMax(60);
 constexpr milliseconds kResultAgeMax(10'000);
 // For the client to close first, so that what is on its way isn't cut off.
 constexpr milliseconds kLinger(1'000);
-
-using base::Fd;
 
 Time Now() { return std::chrono::steady_clock::now(); }
 
@@ -422,7 +420,7 @@ HttpServer::~HttpServer() = default;
 
 absl::Status HttpServer::Start() {
   if (loop_ != nullptr) return absl::FailedPreconditionError("the HTTP server is started already");
-  auto listener = base::Listen(address_);
+  auto listener = Listen(address_);
   if (!listener.ok()) {
     return absl::UnavailableError(base::StrCat("can't serve HTTP on ", options_.address, ": ",
                                                base::View(listener.status().message())));

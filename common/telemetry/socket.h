@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/address.h"
 
-namespace sluice::base {
+namespace sluice::telemetry {
 
 // Owns a file descriptor; -1 is none.
 class Fd {
@@ -37,10 +37,10 @@ struct ListeningSocket {
 
 // A TCP socket that listens, without blocking, and shares its port with no other process. Error:
 // kUnavailable with the system's text.
-absl::StatusOr<ListeningSocket> Listen(const ListenAddress& address);
+absl::StatusOr<ListeningSocket> Listen(const base::ListenAddress& address);
 
 // Raises how many descriptors the process may have open to `wanted`, or as far as it may. How many
 // that is.
 int RaiseDescriptorLimit(int wanted);
 
-}  // namespace sluice::base
+}  // namespace sluice::telemetry

@@ -1,4 +1,4 @@
-#include "common/base/socket.h"
+#include "common/telemetry/socket.h"
 
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -10,9 +10,9 @@
 
 #include "common/base/strings.h"
 
-namespace sluice::base {
+namespace sluice::telemetry {
 
-absl::StatusOr<ListeningSocket> Listen(const ListenAddress& where) {
+absl::StatusOr<ListeningSocket> Listen(const base::ListenAddress& where) {
   sockaddr_in v4{};
   sockaddr_in6 v6{};
   v4.sin_family = AF_INET;
@@ -30,8 +30,9 @@ absl::StatusOr<ListeningSocket> Listen(const ListenAddress& where) {
   }
   if (fd.get() < 0 || bind(fd.get(), address, size) != 0 || listen(fd.get(), SOMAXCONN) != 0 ||
       getsockname(fd.get(), address, &size) != 0) {
-    return absl::UnavailableError(StrCat("is the port in use, or the address not this machine's? ",
-                                         std::string_view(std::strerror(errno))));
+    return absl::UnavailableError(
+        base::StrCat("is the port in use, or the address not this machine's? ",
+                     std::string_view(std::strerror(errno))));
   }
   return ListeningSocket{std::move(fd), ntohs(where.ipv6 ? v6.sin6_port : v4.sin_port)};
 }
@@ -48,4 +49,4 @@ int RaiseDescriptorLimit(int wanted) {
   return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, INT32_MAX));
 }
 
-}  // namespace sluice::base
+}  // namespace sluice::telemetry

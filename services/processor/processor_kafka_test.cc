@@ -90,10 +90,17 @@ TEST_F(ProcessorKafkaTest, AStartEndsTheTransactionThatItsKilledPredecessorLeftO
     auto ended = process->Wait(60s);
     ASSERT_TRUE(ended.ok()) << point << ": " << ended.status();
     ASSERT_EQ(ended->signal, SIGKILL) << point;
-    const uint64_t before = Audit().in;
     const auto killed = std::chrono::steady_clock::now();
     auto successor = Start();
-    EXPECT_TRUE(test_support::WaitUntil(30s, [&] { return Audit().in > before; }))
+    // What the successor has committed, not what can be read: that waits for all that is open.
+    EXPECT_TRUE(test_support::WaitUntil(
+        30s,
+        [&] {
+          constexpr std::string_view kCommitted = "\nsluice_events_in_total ";
+          const std::string metrics = Metrics(*successor);
+          const size_t at = metrics.find(kCommitted);
+          return at != metrics.npos && std::atof(metrics.c_str() + at + kCommitted.size()) > 0;
+        }))
         << point << test_support::Tail(test_support::ReadFile(log()), 20);
     const auto took = std::chrono::steady_clock::now() - killed;
     EXPECT_LE(took, kSession + kStatic) << point;

@@ -414,10 +414,12 @@ TEST_F(SecurityKafkaTest, EachPermissionThatIsTakenAwayIsNamedAndGivenBackTheFlo
         30s,
         [&] {
           seen = page("/readyz");
-          // The group is also asked for when offsets are committed, the topic when it is looked up.
-          const Access also = *at.taken.running == Access::kJoinGroup   ? Access::kCommitOffsets
-                              : *at.taken.running == Access::kReadInput ? Access::kLookUpInput
-                                                                        : *at.taken.running;
+          // The group is also asked for when offsets are committed, a topic when it is looked up:
+          // who may not write it may not describe it either.
+          const Access also = *at.taken.running == Access::kJoinGroup     ? Access::kCommitOffsets
+                              : *at.taken.running == Access::kReadInput   ? Access::kLookUpInput
+                              : *at.taken.running == Access::kWriteOutput ? Access::kLookUpOutput
+                                                                          : *at.taken.running;
           const bool operation = seen.find(denial.operation) != seen.npos ||
                                  seen.find(kafka::DenialOf(also).operation) != seen.npos;
           return operation && seen.find("(permission)") != seen.npos &&
@@ -496,7 +498,7 @@ TEST_F(SecurityKafkaTest, TheChartsAclsForPinsAreEnoughForWhoWritesAndForWhoFoll
     refused->Kill();
     EXPECT_TRUE(access_->Revoke("User:alice", kTopic, control).ok());
   };
-  expect_refused({kDescribe, kDescribeConfigs, kRead}, "the topics that are written");
+  expect_refused({kDescribe, kDescribeConfigs, kRead}, "grant it Write on topic control.");
   grant({kTopic, control, {kDescribe, kDescribeConfigs, kRead, kWrite}});
   auto leader = Start();
   EXPECT_TRUE(all_committed()) << test_support::Tail(test_support::ReadFile(log()), 20);

@@ -533,7 +533,16 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
   const std::string_view canonical = std::string_view(batch_.bytes()).substr(before);
   const bool blank = privacy::IsBlank(text);
   const bool nobody = blank || canonical.empty() || canonical == "?";
-  if (!valid && node.check_identifier && !blank) Violate(entry, "sluice.identifier", node.id);
+  if (node.check_identifier && !blank) {
+    // The age of a vehicle mark is issued by the event's month.
+    bool later = false;
+    if (valid && node.classification.identifier == contract::v1::VRM && entry.has_time) {
+      const event::CivilDate date =
+          event::CivilFromDays(Truncated(entry.civil_seconds, Part::kDay) / 86400);
+      later = privacy::IsMarkOfLater(canonical, date.year, date.month);
+    }
+    if (!valid || later) Violate(entry, "sluice.identifier", node.id);
+  }
   const auto& placeholders = identifier.placeholders.texts;
   if (!placeholders.empty() &&
       std::find(placeholders.begin(), placeholders.end(), canonical) != placeholders.end()) {

@@ -47,6 +47,7 @@ message Visit {
   repeated google.protobuf.Timestamp calls = 16 [(sluice.contract.v1.field).quasi = EVENT_TIME];
   string postcode = 18 [(sluice.contract.v1.field).identifier = POSTCODE];
   optional bool seen = 19 [(sluice.contract.v1.field).quasi = ATTRIBUTE];
+  string plate = 21 [(sluice.contract.v1.field) = {identifier: VRM check: true}];
 }
 message Spot {
   optional double lat = 1 [(sluice.contract.v1.field).quasi = LATITUDE];
@@ -55,9 +56,9 @@ message Spot {
 enum Sort { SORT_UNSPECIFIED = 0; SHORT = 1; LONG = 2; }
 )";
 
-constexpr std::string_view kClasses[] = {"PERSON_NAME", "NHS_NUMBER", "DATE_OF_BIRTH", "EVENT_TIME",
-                                         "LOCATION",    "ATTRIBUTE",  "PHONE",         "POSTCODE",
-                                         "OCCURRED_AT", "EVENT_ID"};
+constexpr std::string_view kClasses[] = {
+    "PERSON_NAME", "NHS_NUMBER", "DATE_OF_BIRTH", "EVENT_TIME", "LOCATION", "ATTRIBUTE",
+    "PHONE",       "POSTCODE",   "OCCURRED_AT",   "EVENT_ID",   "VRM"};
 
 // A field of a record, as JSON without white space; `-`: it isn't there.
 using Fields = std::map<std::string, std::string>;
@@ -227,6 +228,21 @@ TEST_F(ValuesTest, PlaceholdersAreAbsentAndCounted) {
   EXPECT_THAT(records[0].value, HasSubstr("nhs"));
   EXPECT_THAT(records[0].value, HasSubstr("born"));
   EXPECT_EQ(Repaired("nhs", event::RepairKind::kPlaceholder), 0u);
+}
+
+// On the wall clock of the event's zone: 23:30 in UTC is September in London.
+TEST_F(ValuesTest, AMarkThatIsIssuedOnlyAfterTheEventIsRefused) {
+  Make(Stream("a", {{"VRM", "pseudonymise {}"}}));
+  auto refused = [&](const char* mark, const char* at) {
+    Run(base::StrCat(R"({"id":"v1","at":")", at, R"(","plate":")", mark, R"("})"));
+    return reasons_ == "sluice.identifier@plate ";
+  };
+  EXPECT_TRUE(refused("AB49 CDE", "2026-07-01T12:00:00Z"));
+  EXPECT_TRUE(refused("AB76 CDE", "2026-08-31T22:30:00Z"));
+  EXPECT_FALSE(refused("AB76 CDE", "2026-08-31T23:30:00Z"));
+  EXPECT_TRUE(refused("262 D 1234", "2026-06-30T22:30:00Z"));
+  EXPECT_FALSE(refused("262 D 1234", "2026-06-30T23:30:00Z"));
+  EXPECT_FALSE(refused("AB26 CDE", "2026-07-01T12:00:00Z"));
 }
 
 TEST_F(ValuesTest, DatesAtTheCalendarsEndsAreNeverShifted) {

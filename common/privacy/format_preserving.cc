@@ -3,6 +3,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
@@ -131,6 +132,23 @@ struct Format {
   std::span<const Blocks> blocks = {};
 };
 
+// Ireland's marks with the digits of a year in front: of each county, with each length of serial.
+std::vector<std::string_view> IrishPatterns(std::string_view year) {
+  static constexpr std::string_view kCounties[] = {
+      "C",  "CE", "CN", "CW", "D",  "DL", "G",  "KE", "KK", "KY", "L", "LD", "LH", "LK", "LM",
+      "LS", "MH", "MN", "MO", "OY", "RN", "SO", "T",  "TN", "TS", "W", "WD", "WH", "WW", "WX"};
+  static auto* const kept = new std::deque<std::string>();
+  std::vector<std::string_view> patterns;
+  for (std::string_view county : kCounties) {
+    for (size_t digits = 0; digits < 6; ++digits) {
+      std::string& pattern = kept->emplace_back(year);
+      pattern.append(county).append("n").append(digits, 'd');
+      patterns.push_back(pattern);
+    }
+  }
+  return patterns;
+}
+
 // The first format that a value matches is its own.
 const std::vector<Format>& FormatsOf(IdentifierKind kind) {
   using namespace contract::v1;
@@ -165,7 +183,16 @@ const std::vector<Format>& FormatsOf(IdentifierKind kind) {
                 {{"dl", "ddl", "dddl", "ddddl", "dll", "ddll", "dddll", "ddddll", "dlll", "ddlll",
                   "dddlll", "ddddlll"}},
                 {{"ld", "ldd", "lddd", "ldddd", "lld", "lldd", "llddd", "lldddd", "llld", "llldd",
-                  "lllddd", "llldddd"}}};
+                  "lllddd", "llldddd"}},
+                // Of doubtful age; Jersey's; the diplomatic corps'; the forces'.
+                {{"Qdgtt", "Qddgtt", "Qdddgtt"}},
+                {{"Jnddddd", "Jndddd"}},
+                {{"dddDddd", "dddXddd"}},
+                {{"ddlldd"}},
+                {{"llddll"}},
+                // Ireland's, each year's apart.
+                {IrishPatterns("kk")},
+                {IrishPatterns("kkk")}};
     all[DRIVING_LICENCE] = {{{"llllldodqddiiall", "llll9dodqddiiall", "lll99dodqddiiall",
                               "ll999dodqddiiall", "l9999dodqddiiall", "99999dodqddiiall"}}};
     all[PASSPORT] = {{{"dddddd"}}, {{"ddddddd"}}, {{"dddddddd"}}, {{"ddddddddd"}},
@@ -181,14 +208,6 @@ const std::vector<Format>& FormatsOf(IdentifierKind kind) {
   }();
   return (*kFormats)[kind];
 }
-
-// The areas of postcodes (Royal Mail); of others nobody lives in.
-constexpr std::string_view kPostcodeAreas =
-    " AB AL B BA BB BD BH BL BN BR BS BT CA CB CF CH CM CO CR CT CV CW DA DD DE DG DH DL DN DT DY "
-    "E "
-    "EC EH EN EX FK FY G GL GU GY HA HD HG HP HR HS HU HX IG IM IP IV JE KA KT KW KY L LA LD LE LL "
-    "LN LS LU M ME MK ML N NE NG NN NP NR NW OL OX PA PE PH PL PO PR RG RH RM S SA SE SG SK SL SM "
-    "SN SO SP SR SS ST SW SY TA TD TF TN TQ TR TS TW UB W WA WC WD WF WN WR WS WV YO ZE ";
 
 // Whether a day is one of its month; `year` is two digits, of a century that isn't known.
 bool IsRealDay(int year, int month, int day) {
@@ -213,10 +232,8 @@ bool Belongs(IdentifierKind kind, size_t format, std::string_view text) {
     case contract::v1::NHS_NUMBER:
       return format != 2 || IsRealDay(TwoDigits(text, 4), TwoDigits(text, 2), TwoDigits(text, 0));
     case contract::v1::POSTCODE: {
-      if (format != 0) return true;
-      std::string area(" ");
-      for (size_t i = 0; i < 2 && text[i] >= 'A'; ++i) area.push_back(text[i]);
-      return kPostcodeAreas.find(area + " ") != std::string_view::npos;
+      const size_t letters = text[1] >= 'A' ? 2 : 1;
+      return format != 0 || IsPostcodeArea(text.substr(0, letters));
     }
     default:
       return true;

@@ -26,11 +26,13 @@ bool HasPreservableFormat(contract::v1::IdentifierKind kind);
 //   freephone, service (084, 087), premium, nationwide (03), corporate and VoIP numbers, by what
 //   Ofcom has allotted; other British numbers keep their first digit and don't become any of these.
 //   Of another country's, the first three digits stay, and its own plan isn't looked at.
-// - vehicle marks: current, prefix, suffix and dateless ones apart; the age of a current one that
-// was
-//   issued after 2025 stays. Driving licences have real dates of birth. NHS numbers stay in their
-//   country's range; Scotland's begin with real dates. PNC IDs of after 2025 keep their year.
-//   Postcodes are of areas that there are; district and unit may be none's.
+// - vehicle marks: current, prefix, suffix, dateless, Q, diplomatic and military ones apart, and
+//   Jersey's and Ireland's. The age of a current one that was issued after 2025 stays, and
+//   Ireland's years. Guernsey's, trade plates and the Isle of Man's of five digits are too few and
+//   are refused, as postcodes abroad and phones with an extension are. Driving licences have real
+//   dates of birth. NHS numbers stay in their country's range; Scotland's begin with real dates.
+//   PNC IDs of after 2025 keep their year. Postcodes are of areas that there are; district and unit
+//   may be none's.
 // - CRO numbers are standard or short (SF) as before. What else there is of a value is random.
 //
 // The result may be somebody's true identifier. It doesn't say its domain or epoch. Not

@@ -180,6 +180,38 @@ TEST(FormatPreserver, StaysAmongWhatIsValid) {
   }
 }
 
+// Marks of other kinds stay of theirs, and come back.
+TEST(FormatPreserver, KeepsTheKindOfAMark) {
+  FormatPreserver preserver = Preserver();
+  std::mt19937_64 random(5);
+  auto digits = [&](size_t count) {
+    std::string text(1, static_cast<char>('1' + random() % 9));
+    while (text.size() < count) text.push_back(static_cast<char>('0' + random() % 10));
+    return text;
+  };
+  for (int i = 0; i < 500; ++i) {
+    const std::string q = base::StrCat("Q", digits(3), "ABC"),
+                      jersey = base::StrCat("J", digits(5)),
+                      corps = base::StrCat(digits(3), "X", digits(3)),
+                      forces = base::StrCat(digits(2), "AB", digits(2)),
+                      ireland = base::StrCat("12WX", digits(3 + random() % 4)),
+                      later = base::StrCat("161D", digits(5));
+    for (const std::string& mark : {q, jersey, corps, forces, ireland, later}) {
+      const std::string out = Encrypted(preserver, VRM, mark);
+      std::string again, back;
+      EXPECT_TRUE(AppendCanonical(VRM, out, again) && again == out) << mark << " -> " << out;
+      ASSERT_TRUE(preserver.Decrypt(VRM, out, back).ok()) << out;
+      EXPECT_EQ(back, mark);
+    }
+    EXPECT_EQ(Encrypted(preserver, VRM, q)[0], 'Q');
+    EXPECT_EQ(Encrypted(preserver, VRM, jersey)[0], 'J');
+    EXPECT_EQ(Shape(Encrypted(preserver, VRM, corps)), Shape(corps));
+    EXPECT_EQ(Shape(Encrypted(preserver, VRM, forces)), Shape(forces));
+    EXPECT_EQ(Encrypted(preserver, VRM, ireland).substr(0, 2), "12");
+    EXPECT_EQ(Encrypted(preserver, VRM, later).substr(0, 3), "161");
+  }
+}
+
 TEST(FormatPreserver, RefusesWhatIsNotValid) {
   FormatPreserver preserver = Preserver();
   std::string out = "before";
@@ -195,6 +227,12 @@ TEST(FormatPreserver, RefusesWhatIsNotValid) {
            {PHONE, "+1234567"},  // too few digits are left
            {PHONE, "?ask at the desk"},
            {POSTCODE, "GIR 0AA"},
+           {POSTCODE, "BFPO 61"},
+           {POSTCODE, "FIQQ 1ZZ"},
+           {VRM, "54321"},
+           {VRM, "MAN12345"},
+           {VRM, "?unknown"},
+           {PHONE, "+442079460000;ext=12"},
            {PERSON_NAME, "ann archer"},
            {EMAIL, "a@example.com"},
            {PHONE, ""}}) {

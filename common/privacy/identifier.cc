@@ -122,6 +122,11 @@ bool Fallback(std::string_view value, std::string& out) {
   return false;
 }
 
+// As that, of a kind whose values are the same with and without what `compact` leaves out.
+bool Fallback(std::string_view value, const Compact& compact, std::string& out) {
+  return Fallback(compact.view().empty() ? value : compact.view(), out);
+}
+
 bool FoldedText(std::string_view value, std::string& out) {
   size_t before = out.size();
   AppendFolded(value, out);
@@ -534,6 +539,53 @@ size_t Run(std::string_view text, size_t at, Class is) {
   return end - at;
 }
 
+// Ireland's counties, cities and their former ones.
+constexpr std::string_view kIrishCounties =
+    " C CE CN CW D DL G KE KK KY L LD LH LK LM LS MH MN MO OY RN SO T TN TS W WD WH WW WX ";
+
+// Digits, letters, digits.
+struct Middle {
+  size_t digits, letters;
+};
+Middle MiddleOf(std::string_view text) {
+  const size_t digits = Run(text, 0, IsDigit);
+  return {digits, Run(text, digits, IsUpper)};
+}
+
+// 131D12345: Ireland's. The half year of issue counted from the year 0; 0: it is none.
+int32_t IrishHalf(std::string_view text) {
+  const auto [digits, letters] = MiddleOf(text);
+  const size_t serial = text.size() - digits - letters;
+  if (digits < 2 || digits > 3 || letters < 1 || letters > 2 || serial < 1 || serial > 6) return 0;
+  char county[4] = {' ', ' ', ' ', ' '};
+  text.copy(county + 1, letters, digits);
+  if (kIrishCounties.find({county, letters + 2}) == std::string_view::npos) return 0;
+  const std::string_view code(county + 1, letters);
+  const int32_t year = (text[0] - '0') * 10 + (text[1] - '0');
+  if (digits == 2) {  // until 2012
+    if (code == "T" || (year > 12 && year < 87)) return 0;
+    return (year >= 87 ? 1900 + year : 2000 + year) * 2;
+  }
+  if (year < 13 || (text[2] != '1' && text[2] != '2')) return 0;
+  // Limerick, Tipperary and Waterford became one each.
+  const bool former = code == "LK" || code == "TN" || code == "TS" || code == "WD";
+  if (year > 13 ? former : code == "T") return 0;
+  return (2000 + year) * 2 + text[2] - '1';
+}
+
+// 101D234: the diplomatic corps' and international organisations'.
+bool IsDiplomatic(std::string_view text) {
+  return text.size() == 7 && AllDigits(text.substr(0, 3)) && In(text[3], "DX") &&
+         AllDigits(text.substr(4));
+}
+
+bool IsNumbersBothSides(std::string_view text) {
+  const auto [digits, letters] = MiddleOf(text);
+  if (digits + letters + Run(text, digits + letters, IsDigit) != text.size()) return false;
+  const bool military = text.size() == 6 && digits == 2 && letters == 2;  // 12AB34
+  return military || IsDiplomatic(text) || IrishHalf(text) != 0;
+}
+
 bool IsMark(std::string_view text) {
   auto letters_in = [&](std::string_view part, Characters never) {
     return std::all_of(part.begin(), part.end(),
@@ -548,25 +600,33 @@ bool IsMark(std::string_view text) {
   size_t first = Run(text, 0, IsUpper);
   size_t digits = Run(text, first, IsDigit);
   size_t last = Run(text, first + digits, IsUpper);
-  if (first + digits + last != text.size()) return false;
-  if (first == 0) {  // dateless, digits first
-    return digits >= 1 && digits <= 4 && last >= 1 && last <= 3;
-  }
   std::string_view front = text.substr(0, first), back = text.substr(first + digits);
-  if (last == 0) return digits >= 1 && digits <= 4 && first <= 3;  // dateless, Northern Ireland
+  auto is_manx = [](std::string_view part) { return part == "MN" || part == "MAN"; };
+  if (first + digits + last != text.size()) return first == 0 && IsNumbersBothSides(text);
+  if (first == 0) {
+    if (last == 0) return digits >= 1 && digits <= 5;  // Guernsey, trade plates
+    if (digits == 5) return is_manx(back);
+    return digits >= 1 && digits <= 4 && last >= 1 && last <= 3;  // dateless, digits first
+  }
+  if (last == 0) {
+    if (digits == 5) return front == "J" || is_manx(front);
+    if (digits == 6) return front == "J";             // Jersey
+    return digits >= 1 && digits <= 4 && first <= 3;  // dateless, Northern Ireland
+  }
   if (digits < 1 || digits > 3) return false;
-  if (first == 1 && last == 3) {  // prefix: A123BCD
-    return letters_in(front, "IOQUZ") && letters_in(back.substr(0, 1), "IQZ") &&
+  if (first == 1 && last == 3) {  // prefix: A123BCD; of doubtful age: Q123ABC
+    return letters_in(front, "IOUZ") && letters_in(back.substr(0, 1), "IQZ") &&
            letters_in(back.substr(1), "IQ");
   }
+  if (first == 2 && digits == 2 && last == 2) return true;  // military: AB12CD
   return first == 3 && last == 1 && letters_in(front, "IQ") &&
-         letters_in(back, "IOQUZ");  // suffix: ABC123D
+         letters_in(back, "IOQUZ");  // suffix: ABC123D, the Isle of Man's too
 }
 
 bool Vrm(std::string_view value, std::string& out) {
   Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
-  if (text.empty() || !IsMark(text)) return Fallback(value, out);
+  if (text.empty() || !IsMark(text)) return Fallback(value, compact, out);
   out.append(text);
   return true;
 }
@@ -640,16 +700,47 @@ bool IsOutward(std::string_view text) {
   return two ? In(rest[1], "ABEHMNPRVWXY") : In(rest[1], "ABCDEFGHJKPSTUW");
 }
 
+// Overseas territories' that the format doesn't have.
+constexpr std::string_view kTerritories =
+    " ASCN1ZZ BBND1ZZ BIQQ1ZZ FIQQ1ZZ PCRN1ZZ SIQQ1ZZ STHL1ZZ TDCU1ZZ TKCA1ZZ AI2640 ";
+
+// How many characters stand before the space of a postcode of the forces or of an overseas
+// territory that has another format; 0: it is none.
+size_t OutwardAbroad(std::string_view text) {
+  auto digits_behind = [&](std::string_view front, size_t min, size_t max) {
+    if (!text.starts_with(front)) return size_t{0};
+    const size_t digits = text.size() - front.size();
+    const bool all = AllDigits(text.substr(front.size()));
+    return all && digits >= min && digits <= max ? front.size() : size_t{0};
+  };
+  if (const size_t size = digits_behind("BFPO", 1, 4); size != 0) return size;
+  if (text.size() < 6 || text.size() > 7) return 0;
+  if (text.starts_with("KY") && IsDigit(text[2])) return digits_behind(text.substr(0, 3), 4, 4);
+  for (std::string_view front : {"MSR", "VG"}) {
+    if (const size_t size = digits_behind(front, 4, 4); size != 0) return size;
+  }
+  char padded[9] = {' '};
+  text.copy(padded + 1, text.size());
+  padded[text.size() + 1] = ' ';
+  if (kTerritories.find({padded, text.size() + 2}) == std::string_view::npos) return 0;
+  return text.size() == 7 ? 4 : 2;
+}
+
 bool Postcode(std::string_view value, std::string& out) {
   Compact compact(value, kWithoutSpacesAndHyphens);
   std::string_view text = compact.view();
-  if (text.size() < 5 || text.size() > 7) return Fallback(value, out);
+  if (const size_t abroad = OutwardAbroad(text); abroad != 0) {
+    out.append(text, 0, abroad).push_back(' ');
+    out.append(text, abroad);
+    return true;
+  }
+  if (text.size() < 5 || text.size() > 7) return Fallback(value, compact, out);
   std::string_view outward = text.substr(0, text.size() - 3), inward = text.substr(text.size() - 3);
   constexpr std::string_view kNotInward = "CIKMOV";
   bool valid = IsDigit(inward[0]) && IsUpper(inward[1]) && IsUpper(inward[2]) &&
                !In(inward[1], kNotInward) && !In(inward[2], kNotInward) &&
                (IsOutward(outward) || text == "GIR0AA");
-  if (!valid) return Fallback(value, out);
+  if (!valid) return Fallback(value, compact, out);
   out.append(outward);
   out.push_back(' ');
   out.append(inward);
@@ -823,7 +914,35 @@ char CheckCharacter(IdentifierKind kind, std::string_view body) {
   }
 }
 
+bool IsMarkOfLater(std::string_view canonical, int32_t year, int32_t month) {
+  if (canonical.size() == 7 && IsUpper(canonical[0]) && IsUpper(canonical[1]) &&
+      IsDigit(canonical[2]) && IsDigit(canonical[3]) && IsUpper(canonical[4])) {
+    // 02 to 50 from March of that year, 51 to 99 from September of fifty before.
+    const int32_t age = (canonical[2] - '0') * 10 + (canonical[3] - '0');
+    return age <= 50 ? year * 12 + month < (2000 + age) * 12 + 3
+                     : year * 12 + month < (1950 + age) * 12 + 9;
+  }
+  if (!IsDigit(canonical.empty() ? 'A' : canonical[0]) || IsDiplomatic(canonical)) return false;
+  const int32_t half = IrishHalf(canonical);
+  return half != 0 && year * 2 + (month > 6) < half;
+}
+
+bool IsPostcodeArea(std::string_view area) {
+  constexpr std::string_view kAreas =
+      " AB AL B BA BB BD BH BL BN BR BS BT CA CB CF CH CM CO CR CT CV CW DA DD DE DG DH DL DN DT "
+      "DY E EC EH EN EX FK FY G GL GU GY HA HD HG HP HR HS HU HX IG IM IP IV JE KA KT KW KY L LA "
+      "LD LE LL LN LS LU M ME MK ML N NE NG NN NP NR NW OL OX PA PE PH PL PO PR RG RH RM S SA SE "
+      "SG SK SL SM SN SO SP SR SS ST SW SY TA TD TF TN TQ TR TS TW UB W WA WC WD WF WN WR WS WV "
+      "YO ZE ";
+  if (area.empty() || area.size() > 2) return false;
+  char padded[4] = {' ', ' ', ' ', ' '};
+  area.copy(padded + 1, area.size());
+  return kAreas.find({padded, area.size() + 2}) != std::string_view::npos;
+}
+
 std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part) {
+  // A digit more would be all of BFPO 6.
+  if (canonical.starts_with("BFPO ")) return canonical.substr(0, 4);
   size_t space = canonical.find(' ');
   switch (part) {
     case PostcodePart::kSector:

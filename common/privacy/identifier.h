@@ -2,6 +2,7 @@
 // with it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,12 +33,16 @@ inline constexpr int kYearPivot = 49;
 //   ASN               without slashes, 11 digits of sequence, check letter likewise
 //   NHS_NUMBER        10 digits, check digit by modulus 11
 //   NINO              two letters and six digits, without the suffix A to D
-//   VRM               upper case without spaces; the formats since 1903, Northern Ireland's too
+//   VRM               upper case without spaces; the formats since 1903 of the United Kingdom,
+//                     Jersey, Guernsey, the Isle of Man and Ireland, Q plates, trade plates,
+//                     diplomatic and military marks. Of others, ? and its text without spaces and
+//                     hyphens
 //   DRIVING_LICENCE   16 characters (its check isn't public)
 //   PASSPORT          6 to 9 letters and digits
 //   WARRANT_NUMBER    1 to 6 digits without leading zeros
 //   SHOULDER_NUMBER   1 to 4 digits and two letters
-//   POSTCODE          upper case with one space before the last three
+//   POSTCODE          upper case with one space before the last three; BFPO and a number; those
+//                     of overseas territories
 //   UPRN              1 to 12 digits without leading zeros
 //   ADDRESS           folded text without commas and full stops, ½ as 1/2
 //   IP_ADDRESS        RFC 5952; IPv4 in dotted decimals, also where it came mapped into IPv6
@@ -53,7 +58,14 @@ bool AppendCanonical(contract::v1::IdentifierKind kind, std::string_view value, 
 // the kind's format.
 char CheckCharacter(contract::v1::IdentifierKind kind, std::string_view body);
 
-// The parts of a postcode in canonical form: SW1A 1, SW1A, SW.
+// Whether a vehicle mark in canonical form tells that it was issued only after that month: of the
+// current format in March and September, of Ireland's in January and July.
+bool IsMarkOfLater(std::string_view canonical, int32_t year, int32_t month);
+
+// Whether there is a postcode area of that name (Royal Mail): SW, not XX. Upper case.
+bool IsPostcodeArea(std::string_view area);
+
+// The parts of a postcode in canonical form: SW1A 1, SW1A, SW. Of BFPO's all are BFPO.
 enum class PostcodePart { kSector, kDistrict, kArea };
 std::string_view PartOfPostcode(std::string_view canonical, PostcodePart part);
 

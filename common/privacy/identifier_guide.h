@@ -77,7 +77,7 @@ inline std::vector<KindGuide> IdentifierGuide() {
        {{"81/34U", "82/34J"}},
        {"81/34", "81/34I"},
        "The forms with a slash, and the twelve characters without; any other spelling behind "
-       "*PNC*.",
+       "*PNC*. A letter apart is one behind a slash that stands apart too.",
        "PNC "},
       {CRO,
        "`NNNNNN/YYL` or `SFYY/N...L`.",
@@ -85,7 +85,7 @@ inline std::vector<KindGuide> IdentifierGuide() {
        {"065656/91H", "65656/91H", "65656/91h", "65656 / 91 H", "06565691H", "6565691H"},
        {{"65656/91H", "65657/91J"}},
        {"65656/91", "85227/65!"},
-       "With a slash; without one behind *CRO*.",
+       "With a slash, as PNC IDs; without one behind *CRO*.",
        "CRO "},
       {ASN,
        "Without slashes, the sequence with its noughts: `YYFFUUSSnnnnnnnnnnnL`.",
@@ -112,18 +112,25 @@ inline std::vector<KindGuide> IdentifierGuide() {
        {{"AB123456C", "AB123457C"}},
        {"AB12345", "AB123456E"},
        "With its suffix anywhere; without one in one word, as letters and three pairs of digits, "
-       "or "
-       "behind *NI*, *NINO* or *insurance*.",
+       "or behind *NI*, *NINO* or *insurance*. Letters apart that are a word before a number (at, "
+       "PC, NO) begin none.",
        "NINO "},
       {VRM,
-       "Upper case without spaces.",
-       "The formats since 1903, Northern Ireland's too.",
+       "Upper case without spaces. A value that is no mark gets `?` and its text in small letters "
+       "without spaces and hyphens.",
+       "The formats since 1903 of the United Kingdom, Northern Ireland's, Jersey's, Guernsey's, "
+       "the "
+       "Isle of Man's and Ireland's too, Q plates, trade plates, diplomatic and military marks. An "
+       "age that is issued only after the event fails in any case: AB49 CDE in 2026.",
        {"AB12CDE", "ab12 cde", "AB12-CDE", "AB12  CDE", "AB 12 CDE"},
-       {{"AB12 CDE", "AB13 CDE"}, {"A1", "1A"}},
-       {"UNKNOWN", "AB01CDE"},
-       "Marks that tell their age, also with 0 for O and 1 for I; others behind *vehicle*, "
-       "*index*, "
-       "*reg* and their like.",
+       {{"AB12 CDE", "AB13 CDE"}, {"A1", "1A"}, {"Q123 ABC", "J12345"}, {"101 D 234", "161-D-234"}},
+       {"UNKNOWN", "AB01CDE", "B-AB 12345",
+        "AB1"
+        "? CDE"},
+       "Marks that tell their age, also with 0 for O and 1 for I; in small letters those of the "
+       "current format and those without a space, and parted in three only in capitals. Three "
+       "letters that are a word (DUE) are one in small letters and where all is in capitals. "
+       "Others behind *vehicle*, *index*, *reg* and their like.",
        "index "},
       {DRIVING_LICENCE,
        "16 characters.",
@@ -155,16 +162,20 @@ inline std::vector<KindGuide> IdentifierGuide() {
        {"123AW", "123 aw", "123-AW"},
        {{"123AW", "123AX"}},
        {"AW123"},
-       "Behind a rank, and the event's own.",
+       "Behind a rank, in one word or with its letters in capitals, and the event's own.",
        "PC ",
        1},
       {POSTCODE,
-       "Upper case with one space before the last three.",
-       "The letters that may stand in each place (BS 7666).",
+       "Upper case with one space before the last three; `BFPO` and a number. A value that is none "
+       "gets `?` and its text in small letters without spaces and hyphens.",
+       "The letters that may stand in each place (BS 7666), BFPO numbers, and the postcodes of "
+       "overseas territories, but for Bermuda's.",
        {"SW1A 1AA", "sw1a1aa", "SW1A-1AA", "SW1A  1AA", "SW 1A 1AA", "SW1A 1 AA"},
-       {{"SW1A 1AA", "SW1A 1AB"}},
+       {{"SW1A 1AA", "SW1A 1AB"}, {"BFPO 61", "BF1 2AY"}, {"FIQQ 1ZZ", "KY1-1001"}},
        {"SW1", "QA1 1AA"},
-       "Anywhere, also across a line break.",
+       "Anywhere, also across a line break; parted in three only in capitals. 1st, 2nd and their "
+       "like in small letters end none. Overseas territories' of another format (KY1-1001) in one "
+       "word.",
        "at "},
       {UPRN,
        "One to twelve digits without leading noughts.",

@@ -60,8 +60,10 @@ INSTANTIATE_TEST_SUITE_P(
         Form{PHONE, "not known", "?not known", false}, Form{PHONE, "12345", "?12345", false},
         Form{EMAIL, " Some.One@Example.COM", "some.one@example.com"},
         Form{PHONE, "020 7946 0000 ext. 12", "+442079460000;ext=12"},
-        Form{PHONE, "tel:+44-7700-900123", "+447700900123"}, Form{PERSON_NAME, "-", "-"},
-        Form{EMAIL, "a@b", "?a@b", false},
+        Form{PHONE, "tel:+44-7700-900123", "+447700900123"},
+        Form{PHONE, "07700/900123 ext 4", "+447700900123;ext=4"},
+        Form{PHONE, "07700 900123 / not known", "?07700 900123 / not known", false},
+        Form{PERSON_NAME, "-", "-"}, Form{EMAIL, "a@b", "?a@b", false},
         Form{EMAIL, "mailto:a%40b@x.example?subject=c", "?mailto:a%40b@x.example?subject=c", false},
         Form{EMAIL, "\"a b\"@x.example", "\"a b\"@x.example"},
         Form{EMAIL, "\"a.b\"@x.example", "a.b@x.example"},
@@ -88,6 +90,16 @@ INSTANTIATE_TEST_SUITE_P(
         Form{VRM, "AB01CDE", "?ab01cde", false}, Form{VRM, "A123 BCD", "A123BCD"},
         Form{VRM, "ABC 123D", "ABC123D"}, Form{VRM, "1234 AB", "1234AB"},
         Form{VRM, "AIZ 1234", "AIZ1234"}, Form{VRM, "UNKNOWN", "?unknown", false},
+        Form{VRM, "q 42 xyz", "Q42XYZ"}, Form{VRM, "J-654321", "J654321"},
+        Form{VRM, "K654321", "?k654321", false}, Form{VRM, "54321", "54321"},
+        Form{VRM, "654321", "?654321", false}, Form{VRM, "MAN 12345", "MAN12345"},
+        Form{VRM, "12345-MN", "12345MN"}, Form{VRM, "DMN 12 B", "DMN12B"},
+        Form{VRM, "12-D-34567", "12D34567"}, Form{VRM, "152 WX 9", "152WX9"},
+        Form{VRM, "153 WX 9", "?153wx9", false}, Form{VRM, "86 D 345", "?86d345", false},
+        Form{VRM, "131 TS 45", "131TS45"}, Form{VRM, "141 TS 45", "?141ts45", false},
+        Form{VRM, "211 X 305", "211X305"}, Form{VRM, "12 AB 34", "12AB34"},
+        Form{VRM, "ab 12 cd", "AB12CD"}, Form{VRM, "W-XY 98.765", "?wxy98765", false},
+        Form{VRM, "AB12 C?E", "?ab12c?e", false},
         Form{DRIVING_LICENCE, "MORGA 657054 SM9IJ", "MORGA657054SM9IJ", true},
         Form{DRIVING_LICENCE, "MORGA699054SM9IJ", "?morga699054sm9ij", false},
         Form{PASSPORT, "123 456 789", "123456789"}, Form{PASSPORT, "ABCDEFG", "?abcdefg", false},
@@ -95,8 +107,14 @@ INSTANTIATE_TEST_SUITE_P(
         Form{SHOULDER_NUMBER, "123 ab", "123AB"}, Form{SHOULDER_NUMBER, "AB123", "?ab123", false},
         Form{POSTCODE, "sw1a1aa", "SW1A 1AA"}, Form{POSTCODE, "M1 1AE", "M1 1AE"},
         Form{POSTCODE, "GIR 0AA", "GIR 0AA"}, Form{POSTCODE, "SW1", "?sw1", false},
-        Form{POSTCODE, "QA1 1AA", "?qa1 1aa", false}, Form{UPRN, "000100023336956", "100023336956"},
-        Form{UPRN, "0", "0"}, Form{ADDRESS, "Flat 2, 10 High St.", "flat 2 10 high st"},
+        Form{POSTCODE, "QA1 1AA", "?qa11aa", false}, Form{POSTCODE, "bfpo7", "BFPO 7"},
+        Form{POSTCODE, "BFPO 12345", "?bfpo12345", false}, Form{POSTCODE, "BF1 3AA", "BF1 3AA"},
+        Form{POSTCODE, "stHL1ZZ", "STHL 1ZZ"}, Form{POSTCODE, "GX11 1AA", "GX11 1AA"},
+        Form{POSTCODE, "AI-2640", "AI 2640"}, Form{POSTCODE, "KY2-2001", "KY2 2001"},
+        Form{POSTCODE, "VG1120", "VG 1120"}, Form{POSTCODE, "MSR 1250", "MSR 1250"},
+        Form{POSTCODE, "XXXX 1ZZ", "?xxxx1zz", false},
+        Form{UPRN, "000100023336956", "100023336956"}, Form{UPRN, "0", "0"},
+        Form{ADDRESS, "Flat 2, 10 High St.", "flat 2 10 high st"},
         Form{IP_ADDRESS, "2001:DB8:0:0:0:0:0:1", "2001:db8::1"},
         Form{IP_ADDRESS, "192.0.2.1", "192.0.2.1"},
         Form{IP_ADDRESS, "192.0.2.256", "?192.0.2.256", false},
@@ -107,6 +125,33 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) {
       return base::StrCat(IdentifierKind_Name(info.param.kind), "_", info.index);
     });
+
+TEST(Mark, TellsWhenItWasIssued) {
+  struct Case {
+    const char* mark;
+    int32_t year, month;  // the first of issue
+  };
+  for (const auto& [mark, year, month] :
+       {Case{"AB02CDE", 2002, 3}, Case{"AB51CDE", 2001, 9}, Case{"AB26CDE", 2026, 3},
+        Case{"AB76CDE", 2026, 9}, Case{"AB49CDE", 2049, 3}, Case{"AB99CDE", 2049, 9},
+        Case{"87D1", 1987, 1}, Case{"12C345", 2012, 1}, Case{"262WX1234", 2026, 7}}) {
+    EXPECT_FALSE(IsMarkOfLater(mark, year, month)) << mark;
+    EXPECT_TRUE(month == 1 ? IsMarkOfLater(mark, year - 1, 12)
+                           : IsMarkOfLater(mark, year, month - 1))
+        << mark;
+  }
+  // None of these tells.
+  for (const char* mark : {"A123BCD", "ABC123D", "Q123ABC", "J12345", "301D234", "12AB34", "AB12CD",
+                           "54321", "AIZ1234", "?unknown", ""})
+    EXPECT_FALSE(IsMarkOfLater(mark, 1900, 1)) << mark;
+}
+
+TEST(Postcode, OfTheForcesShowsNoNumberInPart) {
+  for (auto part : {PostcodePart::kSector, PostcodePart::kDistrict, PostcodePart::kArea})
+    EXPECT_EQ(PartOfPostcode("BFPO 6", part), "BFPO");
+  EXPECT_EQ(PartOfPostcode("VG 1120", PostcodePart::kSector), "VG 1");
+  EXPECT_EQ(PartOfPostcode("FIQQ 1ZZ", PostcodePart::kDistrict), "FIQQ");
+}
 
 std::string Canonical(IdentifierKind kind, std::string_view value) {
   std::string out;

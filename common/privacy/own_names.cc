@@ -54,9 +54,10 @@ bool IsSwapped(std::string_view a, std::string_view b) {
          a.substr(at + 2) == b.substr(at + 2);
 }
 
-OwnNames::Part::Weight WeightOf(std::string_view part, bool first, bool only) {
+// What stands last is a name, whatever it is elsewhere: Das.
+OwnNames::Part::Weight WeightOf(std::string_view part, bool first, bool last) {
   using Weight = OwnNames::Part::Weight;
-  if (!only && (first ? IsHonorific(part) : IsParticle(part))) return Weight::kBeside;
+  if (!last && (first ? IsHonorific(part) : IsParticle(part))) return Weight::kBeside;
   if (IsFunctionWord(part)) return Weight::kEvidence;
   if (IsParticle(part) || IsOrdinaryWord(part) || Length(part) <= 2) return Weight::kCapital;
   return Weight::kAlone;
@@ -116,14 +117,14 @@ void OwnNames::Add(std::string_view name) {
 }
 
 void OwnNames::AddParts(uint64_t name) {
-  const bool one = atoms_.size() == 1;
   for (size_t i = 0; i < atoms_.size(); ++i) {
     const Atom atom = atoms_[i];
     const std::string_view text = std::string_view(bytes_).substr(atom.begin, atom.size);
     // Initials are everybody's.
     if (atom.size >= 2 && atom.size <= kPartBytesMax)
-      AddPart(atom.begin,
-              {.names = name, .size = atom.size, .weight = WeightOf(text, i == 0, one)});
+      AddPart(atom.begin, {.names = name,
+                           .size = atom.size,
+                           .weight = WeightOf(text, i == 0, i + 1 == atoms_.size())});
     // Atoms stand one after the other in bytes_: a join is there already.
     Part join{.names = name, .size = atom.size, .joined = true};
     bool particles = IsParticle(text) || atom.size == 1;

@@ -132,9 +132,11 @@ class Scrubber {
   std::optional<size_t> Nino(const Word& prefix, const Word& word);
   std::optional<size_t> Postcode(const Word& word, const Word& before);
   std::optional<size_t> Mark(const Word& word, const Word& before);
-  // A mark without a letter or digits for its age.
-  std::optional<size_t> DatelessMark(const Word& word, const Word& before);
-  std::optional<size_t> FindNumber(const Word& word);
+  // A mark of another format, behind a word that says so.
+  std::optional<size_t> OtherMark(const Word& word, const Word& before);
+  std::optional<size_t> ShoulderNumber(const Word& word);
+  // The event's own, of `size_min` characters or more.
+  std::optional<size_t> FindNumber(const Word& word, size_t size_min);
   // Phones and NHS numbers: digits in groups, from `first` on.
   std::optional<size_t> DigitGroups(size_t first, const Word& word);
   size_t WithExtension(size_t end) const;
@@ -148,6 +150,7 @@ class Scrubber {
   // Adds a finding where the kind's own check holds.
   bool Take(Kind kind, size_t begin, size_t end);
   bool TakeAs(Kind kind, size_t begin, size_t end, std::string_view value);
+  bool CanTake(Kind kind, std::string_view value);
 
   std::string_view text_;
   int32_t year_ = 0;

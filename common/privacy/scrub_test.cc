@@ -368,6 +368,56 @@ TEST_F(ScrubTest, FindsWholeAddressesAlsoInLinks) {
     EXPECT_EQ(Marked(text), marked);
 }
 
+// What another generator found that was taken for something else, or not at all.
+TEST_F(ScrubTest, TellsApartWhatLooksAlike) {
+  scrubber_.AddBirth("1974-11-23");
+  scrubber_.AddNumber(PASSPORT, "003124415");
+  scrubber_.AddName("Farrukh Das");
+  for (const auto& [text, marked] : std::initializer_list<std::pair<const char*, const char*>>{
+           // A letter apart, of the forms with a slash.
+           {"saw 2002 / 0073319 Z run", "saw <PNC_ID 2002/0073319Z> run"},
+           {"saw 65656 / 91 h run", "saw <CRO 065656/91H> run"},
+           {"1/2 a mile, 65/12 A", "1/2 a mile, 65/12 A"},
+           // A word between the label and the value; nine digits with noughts in front are no
+           // phone.
+           {"PNC ID 020073319Z", "PNC ID <PNC_ID 2002/0073319Z>"},
+           // Pairs of digits that would be a date.
+           {"NI YT-12-09-68-D", "NI <NINO YT120968>"},
+           {"LA 10 88 53 seen", "<NINO LA108853> seen"},
+           {"zx 34 35 81 seen", "<NINO ZX343581> seen"},
+           {"AT 20 30 00, PC 12 34 56", "AT 20 30 00, PC 12 34 56"},
+           // Marks of other kinds behind a word; without it only what nothing else is.
+           {"vehicle J 12345 left", "vehicle <VRM J12345> left"},
+           {"index 101 D 234.", "index <VRM 101D234>."},
+           {"reg 12-WX-3456", "reg <VRM 12WX3456>"},
+           {"a Q123 ABC there", "a <VRM Q123ABC> there"},
+           {"unit AB12CD, J12345", "unit AB12CD, J12345"},
+           {"saw KF66 DUE there", "saw <VRM KF66DUE> there"},
+           {"KF66 DUE", "<VRM KF66DUE>"},
+           {"UNIT KF66 DUE BACK", "UNIT KF66 DUE BACK"},
+           {"CM 12 XDX left", "<VRM CM12XDX> left"},
+           {"at 0056hrs", "at 0056hrs"},
+           // O read as 0 in a mark whose letters are no postcode's.
+           {"of XU63 0AW", "of <VRM XU63OAW>"},
+           {"of SW63 0AW", "of <POSTCODE SW63 0AW>"},
+           {"at dy4  2ft", "at <POSTCODE DY4 2FT>"},
+           {"at e4 2ft, se1 1st floor", "at e4 2ft, se1 1st floor"},
+           {"sent to BFPO 61.", "sent to <POSTCODE BFPO 61>."},
+           {"of FIQQ 1ZZ", "of <POSTCODE FIQQ 1ZZ>"},
+           {"From:2001:db8::4.then", "From:<IP_ADDRESS 2001:db8::4>.then"},
+           {"aa:bb:cc:dd:ee:ff:00:11:22:33", "aa:bb:cc:dd:ee:ff:00:11:22:33"},
+           {"PC 815 AS left", "PC <SHOULDER_NUMBER 815AS> left"},
+           {"PC 815 AS REQUESTED", "PC 815 AS REQUESTED"},
+           {"OO999 960059 YU6AW", "<DRIVING_LICENCE OO999960059YU6AW>"},
+           {"version 16.7.64", "version 16.7.64"},
+           // The event's own.
+           {"noted 23111974, 231174", "noted <BORN>, <BORN>"},
+           {"noted 24111974, 241174", "noted 24111974, 241174"},
+           {"noted 003124415", "noted <PASSPORT 003124415>"},
+           {"saw Das there", "saw <PERSON_NAME farrukhdas> there"}})
+    EXPECT_EQ(Marked(text), marked);
+}
+
 // The work is linear in the bytes: these take minutes otherwise.
 TEST_F(ScrubTest, IsLinear) {
   std::string words, distinct, marks = "a";

@@ -23,7 +23,10 @@ constexpr std::string_view kRanks[] = {"pc",  "ps", "dc",   "ds",      "wpc",   
                                        "sgt", "sc", "insp", "officer", "constable", "sergeant"};
 constexpr std::string_view kBorn[] = {"dob", "born", "birth", "birthday", "b"};
 constexpr std::string_view kFillers[] = {"on", "is", "was", "the", "as", "of"};
-// Two letters before a number that begin no National Insurance number there.
+// Two letters before a number that begin no National Insurance number there. In capitals some of
+// them do, but for these.
+constexpr std::string_view kNeverNino[] = {"at", "am", "pm", "pc", "ps",
+                                           "sc", "by", "ex", "no", "nr"};
 constexpr std::string_view kPairs[] = {
     "at", "on", "an", "as", "am", "pm", "by", "my", "we", "he", "me", "no", "or", "so", "pc",
     "ps", "sc", "st", "mr", "ms", "ex", "re", "kg", "km", "cm", "mm", "hr", "be", "ha", "ok",
@@ -32,6 +35,10 @@ constexpr std::string_view kPairs[] = {
 constexpr std::string_view kVehicleWords[] = {
     "bmw", "kia", "suv", "lgv", "hgv", "mpv", "psv", "gti", "amg", "gtr", "vin", "pnc", "cid",
     "mot", "rtc", "vrm", "reg", "mph", "kph", "atv", "uk",  "gb",  "vw",  "mg",  "nip"};
+// Two letters that are a word of nearly any text.
+constexpr std::string_view kWordsOfTwo[] = {
+    "am", "an", "as", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me",
+    "my", "no", "of", "on", "or", "so", "to", "up", "us", "we", "ok", "pm", "mr", "ms"};
 constexpr std::string_view kUnits[] = {"st", "nd", "rd", "th", "ft", "hr", "lb", "yr", "pt", "hz"};
 constexpr std::string_view kAddressKeys[] = {
     "email", "mail",     "to",   "from", "cc",    "bcc",     "user",    "name",    "mailto",
@@ -130,6 +137,18 @@ int32_t MonthOf(std::string_view word) {
 // O in a spoken number is a nought.
 bool IsSpokenDigit(char c) { return IsDigit(c) || c == 'O' || c == 'o'; }
 
+// Own numbers of so many characters are found before anything else is.
+constexpr size_t kOwnNumberLong = 8;
+
+// Small letters that end no postcode behind `outward`: 1st; behind one letter also 5ft.
+bool IsMeasure(std::string_view outward, std::string_view inward) {
+  const std::string_view unit = inward.substr(1);
+  if (!OneOf(unit, kUnits) || AllUpper(unit)) return false;
+  if (outward.size() < 2 || IsDigit(outward[1])) return true;
+  const char digit = inward[0];
+  return OneOf(unit, {digit == '1' ? "st" : digit == '2' ? "nd" : digit == '3' ? "rd" : "th"});
+}
+
 std::optional<int32_t> Number(std::string_view digits) {
   if (digits.empty() || digits.size() > 4) return std::nullopt;
   int32_t number = 0;
@@ -187,6 +206,13 @@ bool Scrubber::TakeAs(IdentifierKind kind, size_t begin, size_t end, std::string
   return true;
 }
 
+bool Scrubber::CanTake(IdentifierKind kind, std::string_view value) {
+  const size_t before = canonical_.size();
+  const bool can = AppendCanonical(kind, value, canonical_);
+  canonical_.resize(before);
+  return can;
+}
+
 bool Scrubber::Take(IdentifierKind kind, size_t begin, size_t end) {
   return TakeAs(kind, begin, end, text_.substr(begin, end - begin));
 }
@@ -225,7 +251,10 @@ size_t Scrubber::LookAtEmail(size_t at) {
 }
 
 std::optional<size_t> Scrubber::IpV6(size_t begin) {
-  if (begin > 0 && (ClassOf(text_[begin - 1]) != kOther || text_[begin - 1] == ':'))
+  if (begin > 0 && ClassOf(text_[begin - 1]) != kOther) return std::nullopt;
+  // Not from the middle of one, or of other hexadecimal. "From:" is before it.
+  if (begin > 0 && text_[begin - 1] == ':' &&
+      (begin == 1 || IsHex(text_[begin - 2]) || text_[begin - 2] == ':'))
     return std::nullopt;
   size_t end = begin, colons = 0;
   bool digits = false;
@@ -235,7 +264,10 @@ std::optional<size_t> Scrubber::IpV6(size_t begin) {
     colons += c == ':';
     digits = digits || IsHex(c);
   }
-  if (colons < 2 || !digits || ClassOf(At(end)) != kOther) return std::nullopt;
+  // A word behind a full stop or colon is none of it.
+  if (ClassOf(At(end)) != kOther && text_[end - 1] != '.' && text_[end - 1] != ':')
+    return std::nullopt;
+  if (colons < 2 || !digits) return std::nullopt;
   while (end > begin && text_[end - 1] == '.') --end;
   if (text_[end - 1] == ':' && text_[end - 2] != ':') --end;
   if (!Take(IP_ADDRESS, begin, end)) return std::nullopt;
@@ -246,13 +278,19 @@ size_t Scrubber::LookAtNumber(const Word& word, const Word& before) {
   if (At(word.end) == ':' && (IsHex(At(word.end + 1)) || At(word.end + 1) == ':')) {
     if (auto end = IpV6(word.begin)) return *end;
   }
+  // AB-12-03-81-C is no date.
+  if (word.size() == 2 && before.size() == 2 && !word.letters && !before.digits &&
+      Adjoins(before, word)) {
+    if (auto end = Nino(before, word)) return *end;
+  }
+  if (auto end = FindNumber(word, kOwnNumberLong)) return *end;
   if (auto end = Date(word, before)) return *end;
   if (word.size() == 1) {
     if (auto end = Spelled(word)) return *end;
   }
   if (auto end = word.letters ? LookAtCode(word, before) : LookAtDigits(word, before)) return *end;
   if (auto end = Mark(word, before)) return *end;
-  if (auto end = FindNumber(word)) return *end;
+  if (auto end = FindNumber(word, 0)) return *end;
   return Labelled(word, before).value_or(word.end);
 }
 
@@ -272,7 +310,25 @@ std::optional<size_t> Scrubber::LookAtDigits(const Word& word, const Word& befor
       return next->end;
   }
   if (auto end = Postcode(word, before)) return end;
+  if (auto end = ShoulderNumber(word)) return end;
   return DigitGroups(word.begin, word);
+}
+
+// PC 123 AS
+std::optional<size_t> Scrubber::ShoulderNumber(const Word& word) {
+  static constexpr CharSet kHyphen("-");
+  if (word.size() > 4) return std::nullopt;
+  auto unit = Behind(word, kHyphen);
+  if (!unit || unit->size() != 2 || !AllUpper(In(*unit)) ||
+      !OneOf(In(WordBefore(word.begin)), kRanks))
+    return std::nullopt;
+  // Where all is in capitals, AS is a word.
+  static constexpr CharSet kNone("");
+  if (OneOf(In(*unit), kWordsOfTwo)) {
+    if (auto then = Behind(*unit, kNone); then && AllUpper(In(*then))) return std::nullopt;
+  }
+  if (!Take(SHOULDER_NUMBER, word.begin, unit->end)) return std::nullopt;
+  return unit->end;
 }
 
 std::optional<size_t> Scrubber::LookAtCode(const Word& word, const Word& before) {
@@ -293,6 +349,18 @@ std::optional<size_t> Scrubber::LookAtCode(const Word& word, const Word& before)
   if (IsDigit(in[0]) && OneOf(In(WordBefore(word.begin)), kRanks) &&
       Take(SHOULDER_NUMBER, word.begin, word.end))
     return word.end;
+  constexpr uint32_t kSaysCode = kSaysPnc | kSaysCro | kSaysAsn | kSaysNino | kSaysLicence;
+  if (IsDigit(in[0]) && (LabelsBefore(word.begin) & kSaysCode) != 0) {
+    if (auto end = Labelled(word, before)) return end;
+  }
+  if (in.size() == 5 && IsUpper(in[0])) {
+    static constexpr CharSet kHyphen("-");
+    // OO999 960059 YU6AW is no phone.
+    auto second = Behind(word, kHyphen);
+    auto third = second && second->size() == 6 ? Behind(*second, kHyphen) : std::nullopt;
+    if (third && third->size() == 5 && Take(DRIVING_LICENCE, word.begin, third->end))
+      return third->end;
+  }
   if (IsDigit(in[0]) || std::all_of(in.begin(), in.end(), IsSpokenDigit))
     return DigitGroups(word.begin, word);
   // tel07700900123
@@ -330,10 +398,19 @@ std::optional<size_t> Scrubber::Slashed(const Word& word) {
         fourth && separator == '/' && Take(ASN, word.begin, fourth->end))
       return fourth->end;
   }
-  if ((in.size() == 2 || in.starts_with("19") || in.starts_with("20")) &&
-      Take(PNC_ID, word.begin, second->end))
-    return second->end;
-  if (Take(CRO, word.begin, second->end)) return second->end;
+  const bool year = in.size() == 2 || in.starts_with("19") || in.starts_with("20");
+  auto take = [&](size_t end) {
+    return (year && Take(PNC_ID, word.begin, end)) || Take(CRO, word.begin, end);
+  };
+  if (take(second->end)) return second->end;
+  // 81 / 34 U: a letter apart may be a word, as in 1/2 a mile.
+  static constexpr CharSet kNone("");
+  if (second->letters) return std::nullopt;
+  auto letter = Behind(*second, kNone);
+  if (!letter || letter->size() != 1 || letter->digits) return std::nullopt;
+  const bool apart = At(word.end) == ' ' && in.size() + second->size() >= 5;
+  const char said = text_[letter->begin];
+  if ((apart || (IsUpper(said) && said != 'A')) && take(letter->end)) return letter->end;
   return std::nullopt;
 }
 
@@ -362,7 +439,7 @@ std::optional<size_t> Scrubber::Nino(const Word& prefix, const Word& word) {
   }
   const bool upper = AllUpper(letters);
   const bool parted = last.begin != prefix.begin;
-  const bool pair = parted && OneOf(letters, kPairs);
+  const bool pair = parted && (upper ? OneOf(letters, kNeverNino) : OneOf(letters, kPairs));
   if (pair && !upper && (LabelsBefore(prefix.begin) & kSaysNino) == 0) return std::nullopt;
   if (size == 8) {
     if (auto suffix = Behind(last, kBetween);
@@ -371,7 +448,7 @@ std::optional<size_t> Scrubber::Nino(const Word& prefix, const Word& word) {
       if (TakeAs(NINO, prefix.begin, suffix->end, {compact, 9})) return suffix->end;
     }
     // Without its suffix it is two letters and a number, as much else.
-    if (parted && (pair || !upper || pairs != 3) && (LabelsBefore(prefix.begin) & kSaysNino) == 0)
+    if (parted && (pair || pairs != 3) && (LabelsBefore(prefix.begin) & kSaysNino) == 0)
       return std::nullopt;
   }
   if (TakeAs(NINO, prefix.begin, last.end, {compact, size})) return last.end;
@@ -385,6 +462,11 @@ std::optional<size_t> Scrubber::Postcode(const Word& word, const Word& before) {
   if (word.begin > 0 && text_[word.begin - 1] == '#') return std::nullopt;  // a colour
   auto next = Behind(word, kBetween);
   if (ClassOf(in[0]) != kLetter) {
+    // FIQQ 1ZZ, BFPO 61
+    if (before.size() == 4 && in.size() <= 4 &&
+        (Upper(in.back()) == 'Z' || Upper(text_[before.begin + 1]) == 'F') &&
+        Adjoins(before, word) && Take(POSTCODE, before.begin, word.end))
+      return word.end;
     if (in.size() > 2 || !next || next->size() != 3 || !Adjoins(before, word) ||
         before.size() > 2 || before.digits || !AllUpper(In(before)) || OneOf(In(before), kPairs) ||
         !AllUpper(In(*next).substr(1)))
@@ -398,13 +480,15 @@ std::optional<size_t> Scrubber::Postcode(const Word& word, const Word& before) {
     if (TakeAs(POSTCODE, before.begin, next->end, {compact, size})) return next->end;
     return std::nullopt;
   }
-  if (in.size() >= 5 && in.size() <= 7 && Take(POSTCODE, word.begin, word.end)) return word.end;
+  if (in.size() >= 5 && in.size() <= 8 && Take(POSTCODE, word.begin, word.end)) return word.end;
   if (in.size() > 4 || !next) return std::nullopt;
   if (next->size() == 3) {
-    // 1st, 5ft and their like aren't the second.
-    const std::string_view inward = In(*next).substr(1);
-    if ((!OneOf(inward, kUnits) || AllUpper(inward)) && Take(POSTCODE, word.begin, next->end))
-      return next->end;
+    const std::string_view inward = In(*next);
+    // FU63 0AW is a mark in which O was read as 0.
+    const char area[] = {Upper(in[0]), Upper(in[1])};
+    const bool mark =
+        in.size() == 4 && inward[0] == '0' && AllDigits(in.substr(2)) && !IsPostcodeArea({area, 2});
+    if (!mark && !IsMeasure(in, inward) && Take(POSTCODE, word.begin, next->end)) return next->end;
   } else if (next->size() == 1 && next->digits) {
     if (auto last = Behind(*next, kBetween);
         last && last->size() == 2 && AllUpper(In(*last)) && Take(POSTCODE, word.begin, last->end))
@@ -413,9 +497,10 @@ std::optional<size_t> Scrubber::Postcode(const Word& word, const Word& before) {
   return std::nullopt;
 }
 
-std::optional<size_t> Scrubber::FindNumber(const Word& word) {
+std::optional<size_t> Scrubber::FindNumber(const Word& word, size_t size_min) {
   static constexpr CharSet kBetween("-.");
-  if (numbers_.empty() || Beside(word, '/') || Beside(word, '.')) return std::nullopt;
+  if (numbers_.empty() || number_size_max_ < size_min || Beside(word, '/') || Beside(word, '.'))
+    return std::nullopt;
   const std::string_view bytes = number_bytes_;
   auto text_of = [&](const OwnNumber& number) {
     return bytes.substr(number.begin, number.end - number.begin);
@@ -433,6 +518,7 @@ std::optional<size_t> Scrubber::FindNumber(const Word& word) {
       auto at = std::lower_bound(
           numbers_.begin(), numbers_.end(), form,
           [&](const OwnNumber& number, std::string_view value) { return text_of(number) < value; });
+      if (form.size() < size_min) continue;
       for (int same = 0; at != numbers_.end() && same < 4 && text_of(*at) == form; ++at, ++same) {
         if (form.size() != said.size() && at->kind != WARRANT_NUMBER) continue;
         if (TakeAs(at->kind, word.begin, last.end, form)) return last.end;
@@ -568,8 +654,7 @@ std::optional<size_t> Scrubber::Labelled(const Word& word, const Word& before) {
   // A prefix of letters is part of it: SF 05 482703 J.
   const bool prefixed = Adjoins(before, word) && !before.digits && before.size() <= 2 &&
                         Says(In(before)) == 0 && !OneOf(In(before), kPairs);
-  const Word first = prefixed ? before : word;
-  const uint32_t says = LabelsBefore(first.begin);
+  const uint32_t says = LabelsBefore(prefixed ? before.begin : word.begin);
   constexpr std::pair<uint32_t, Kind> kKinds[] = {
       {kSaysPnc, PNC_ID},     {kSaysCro, CRO},           {kSaysAsn, ASN},
       {kSaysNhs, NHS_NUMBER}, {kSaysNino, NINO},         {kSaysLicence, DRIVING_LICENCE},
@@ -583,17 +668,21 @@ std::optional<size_t> Scrubber::Labelled(const Word& word, const Word& before) {
       return std::nullopt;
     return word.end;
   }
-  size_t ends[12], count = 0;
-  for (Word last = first; count < std::size(ends);) {
-    ends[count++] = last.end;
-    auto next = Behind(last, kBetween);
-    if (!next || (next->size() > 2 && !next->digits) || next->end - first.begin > 40) break;
-    last = *next;
-  }
-  for (const auto& [bit, kind] : kKinds) {
-    if ((says & bit) == 0 || kind == UPRN || kind == PASSPORT) continue;
-    for (size_t i = count; i-- > 0;) {
-      if (Take(kind, first.begin, ends[i])) return ends[i];
+  // Of PNC ID 127579792L, the letters before are none of it.
+  for (const Word& first : {before, word}) {
+    if (first.begin == before.begin && !prefixed) continue;
+    size_t ends[12], count = 0;
+    for (Word last = first; count < std::size(ends);) {
+      ends[count++] = last.end;
+      auto next = Behind(last, kBetween);
+      if (!next || (next->size() > 2 && !next->digits) || next->end - first.begin > 40) break;
+      last = *next;
+    }
+    for (const auto& [bit, kind] : kKinds) {
+      if ((says & bit) == 0 || kind == UPRN || kind == PASSPORT) continue;
+      for (size_t i = count; i-- > 0;) {
+        if (Take(kind, first.begin, ends[i])) return ends[i];
+      }
     }
   }
   return std::nullopt;
@@ -666,9 +755,9 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
     }
   }
   bool said = false;
-  if (!year && !word.letters && (in.size() == 6 || in.size() == 8) && SaysBorn(begin)) {
+  if (!year && !word.letters && (in.size() == 6 || in.size() == 8) &&
+      ((said = SaysBorn(begin)) || !births_.empty())) {
     // DOB 120381
-    said = true;
     day = Number(in.substr(0, 2));
     month = Number(in.substr(2, 2));
     year = Number(in.substr(4));
@@ -680,19 +769,23 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
   }
   if (!day || !month || !year || *day < 1 || *day > 31 || *month < 1 || *month > 12)
     return std::nullopt;
+  const bool figures = end == word.end && in.size() >= 6;
   // 1.2.34.5 is an address or a version, and no date.
   if (separator != ' ' &&
       ((At(end) == separator && IsDigit(At(end + 1))) ||
        (begin > 1 && text_[begin - 1] == separator && IsDigit(text_[begin - 2]))))
     return std::nullopt;
+  // Version 16.7.64 is no date either.
+  if (separator == '.' && *year < 100 && (LabelsBefore(begin) & kSaysVersion) != 0) return end;
   if (*year < 100) *year += *year <= (year_ > 0 ? year_ % 100 : kYearPivot) ? 2000 : 1900;
   if (*year < 1890 || *year > 2100) return std::nullopt;
   const bool born =
-      said || (year_ > 0 && *year <= year_ - 10) ||
+      said || (year_ > 0 && *year <= year_ - 10 && !figures) ||
       std::binary_search(births_.begin(), births_.end(),
                          static_cast<uint32_t>(*year * 10'000 + *month * 100 + *day)) ||
       SaysBorn(begin);
   if (born) findings_.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end)});
+  if (!born && figures) return std::nullopt;
   return end;
 }
 
@@ -718,19 +811,25 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
   // Whether three letters behind are a word of their own. Capitals among small letters are none.
   auto is_word = [&](const Word& letters, size_t begin) {
     if (!IsShortWord(In(letters))) return false;
-    if (AllUpper(In(letters)) && in.size() == 4) {
+    if (AllUpper(In(letters)) && (in.size() == 4 || in.size() == 2)) {
       const std::string_view said = In(WordBefore(begin));
-      const auto after = Behind(word.begin == begin ? letters : word, kComma);
+      const auto after = Behind(word.begin == begin || in.size() == 2 ? letters : word, kComma);
       const std::string_view then = after ? In(*after) : std::string_view();
-      if (std::any_of(said.begin(), said.end(), IsLower) ||
-          std::any_of(then.begin(), then.end(), IsLower))
+      auto shouted = [](std::string_view other) {
+        return std::any_of(other.begin(), other.end(), IsUpper) &&
+               std::none_of(other.begin(), other.end(), IsLower);
+      };
+      if (At(word.end) == '-' || std::any_of(said.begin(), said.end(), IsLower) ||
+          std::any_of(then.begin(), then.end(), IsLower) || (!shouted(said) && !shouted(then)))
         return false;
     }
     return (LabelsBefore(begin) & kSaysVehicle) == 0;
   };
   if (in.size() == 7) {
     upper(in, 0);
-    if (current() && TakeAs(VRM, word.begin, word.end, {text, 7})) return word.end;
+    // 0056hrs
+    if (!AllDigits(in.substr(0, 4)) && current() && TakeAs(VRM, word.begin, word.end, {text, 7}))
+      return word.end;
   }
   if (in.size() == 4 && behind.size() == 3 && !is_word(*next, word.begin)) {
     upper(in, 0);
@@ -740,7 +839,7 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
   // AB 12 CDE
   const bool adjoins = Adjoins(before, word);
   if (in.size() == 2 && behind.size() == 3 && adjoins && before.size() == 2 &&
-      AllUpper(In(before)) && AllUpper(behind) && !OneOf(In(before), kPairs) &&
+      AllUpper(In(before)) && AllUpper(behind) && !OneOf(In(before), kRanks) &&
       !is_word(*next, before.begin)) {
     upper(In(before), 0);
     upper(in, 2);
@@ -753,7 +852,9 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
     return digits >= 1 && digits <= 3 ? digits : 0;
   };
   if (size_t digits = shape(in); digits != 0) {
-    if (in.size() == digits + 4 && Take(VRM, word.begin, word.end)) return word.end;
+    const bool letters = IsDigit(in[1]) || (in.size() > 3 && IsDigit(in[3]) && !IsDigit(in[2]));
+    if (in.size() == digits + 4 && letters && !IsDigit(in[0]) && Take(VRM, word.begin, word.end))
+      return word.end;
     if (in.size() == digits + 1 && IsUpper(in[0]) && behind.size() == 3 && AllUpper(behind) &&
         !is_word(*next, word.begin) && Take(VRM, word.begin, next->end))
       return next->end;
@@ -761,36 +862,55 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
         AllUpper(In(before)) && !is_word(before, before.begin) && Take(VRM, before.begin, word.end))
       return word.end;
   }
-  return DatelessMark(word, before);
+  return OtherMark(word, before);
 }
 
-// 123 BCD, ABC 123, AIZ 1234, with a space or without. Much else is written so, so that somebody
-// has to say that it is one.
-std::optional<size_t> Scrubber::DatelessMark(const Word& word, const Word& before) {
+// 123 BCD, ABC 123, AIZ 1234, J 12345, 101 D 234, with a space or without. Much else is written so,
+// so that somebody has to say that it is one.
+std::optional<size_t> Scrubber::OtherMark(const Word& word, const Word& before) {
   static constexpr CharSet kBetween("-.");
   auto letters = [](std::string_view part) {
     return !part.empty() && part.size() <= 3 && AllUpper(part) && !IsShortWord(part) &&
-           !OneOf(part, kVehicleWords);
+           !OneOf(part, kVehicleWords) && !OneOf(part, kWordsOfTwo);
   };
-  const std::string_view in = In(word);
-  size_t begin = word.begin, end = word.end;
-  if (word.letters) {
-    const size_t split = static_cast<size_t>(
-        std::find_if(in.begin(), in.end(), [&](char c) { return IsDigit(c) != IsDigit(in[0]); }) -
-        in.begin());
-    if (in.size() < 4 || !letters(IsDigit(in[0]) ? in.substr(split) : in.substr(0, split)))
-      return std::nullopt;
-  } else {
+  const bool behind_letters = Adjoins(before, word) && letters(In(before));
+  if (!word.letters && !behind_letters) {
     auto next = Behind(word, kBetween);
-    if (next && letters(In(*next))) {
-      end = next->end;
-    } else if (Adjoins(before, word) && letters(In(before))) {
-      begin = before.begin;
-    }
-    if (end - begin < 5) return std::nullopt;
+    if (!next || next->digits || next->size() > 3) return std::nullopt;
   }
-  if ((LabelsBefore(begin) & kSaysVehicle) == 0 || !Take(VRM, begin, end)) return std::nullopt;
-  return end;
+  const bool prefixed = behind_letters && (LabelsBefore(before.begin) & kSaysVehicle) != 0;
+  if (!prefixed && (LabelsBefore(word.begin) & kSaysVehicle) == 0) return std::nullopt;
+  // The longest of up to four parts, each figures or letters.
+  for (const Word& first : {before, word}) {
+    if (first.begin == before.begin && !prefixed) continue;
+    size_t end = 0, parts = 0;
+    for (Word last = first; parts < 4; ++parts) {
+      const std::string_view in = In(last);
+      const size_t size = last.end - first.begin;
+      if (size > 14 || (!last.digits && !letters(in))) break;
+      const bool mixed = last.letters && last.digits;
+      const size_t split = static_cast<size_t>(
+          std::find_if(in.begin(), in.end(), [&](char c) { return IsDigit(c) != IsDigit(in[0]); }) -
+          in.begin());
+      if (mixed && parts == 0) {
+        // Letters in front or behind: CAD123, 12th.
+        std::string_view run = IsDigit(in[0]) ? in.substr(split) : in.substr(0, split);
+        run = run.substr(
+            0, static_cast<size_t>(std::find_if(run.begin(), run.end(), IsDigit) - run.begin()));
+        if (!AllUpper(run) || IsShortWord(run) || OneOf(run, kVehicleWords)) break;
+      }
+      const std::string_view all = text_.substr(first.begin, size);
+      // Fewer than four characters, or figures alone, may be anything.
+      if (std::any_of(all.begin(), all.end(), [](char c) { return ClassOf(c) == kLetter; }) &&
+          size - parts >= 4 && CanTake(VRM, all))
+        end = last.end;
+      auto next = Behind(last, kBetween);
+      if (!next) break;
+      last = *next;
+    }
+    if (end != 0 && Take(VRM, first.begin, end)) return end;
+  }
+  return std::nullopt;
 }
 
 }  // namespace sluice::privacy

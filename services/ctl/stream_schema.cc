@@ -35,7 +35,7 @@ Form FormOfPart(engine::Part part, std::string_view calendar) {
     case engine::Part::kHour:
       return {"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}$", "2026-03-04T05", of("An hour")};
     case engine::Part::kSector:
-      return {"^[A-Z]{1,4}[0-9]{0,2}[A-Z]? [0-9]$", "SW1A 1", "A postcode's sector."};
+      return {"^([A-Z]{1,4}[0-9]{0,2}[A-Z]? [0-9]|BFPO)$", "SW1A 1", "A postcode's sector."};
     case engine::Part::kDistrict:
       return {"^[A-Z]{1,4}[0-9]{0,2}[A-Z]?$", "SW1A", "A postcode's district."};
     case engine::Part::kArea:

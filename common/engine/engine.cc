@@ -528,11 +528,11 @@ void Engine::Identify(const IdentifierNode& identifier, Value& value, Entry& ent
     batch_.bytes().resize(before);
     return Violate(entry, "sluice.identifier_too_long", node.id);
   }
-  // What is blank, or has nothing left in its canonical form, identifies nobody, and a pseudonym
-  // would link all who have it.
+  // What is blank, or has no letter and no digit (-, ?), identifies nobody, and a pseudonym would
+  // link all who have it.
   const std::string_view canonical = std::string_view(batch_.bytes()).substr(before);
   const bool blank = privacy::IsBlank(text);
-  const bool nobody = blank || canonical.empty() || canonical == "?";
+  const bool nobody = blank || !privacy::HasLetterOrDigit(canonical);
   if (node.check_identifier && !blank) {
     // The age of a vehicle mark is issued by the event's month.
     bool later = false;

@@ -197,6 +197,12 @@ TEST_F(ValuesTest, BlankIdentifiersAreAbsentInEveryTreatment) {
       EXPECT_THAT(records[0].value, Not(HasSubstr("guest"))) << how;
       EXPECT_THAT(records[0].value, Not(HasSubstr("nhs"))) << how;
     }
+    for (const char* sign : {"-", ".", "?", "-- / --", "\u2026", "\u2013"}) {
+      auto records = Run(Event(base::StrCat(R"("guest":")", sign, R"(","nhs":")", sign, '"')));
+      ASSERT_EQ(records.size(), 1u) << reasons_;
+      EXPECT_THAT(records[0].value, Not(HasSubstr("guest"))) << sign;
+      EXPECT_THAT(records[0].value, Not(HasSubstr("nhs"))) << sign;
+    }
     EXPECT_THAT(Run(Event(R"("guest":"Bea\u200B")"))[0].value, HasSubstr("guest"));
   }
   // Nobody's dates.

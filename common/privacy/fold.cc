@@ -264,6 +264,51 @@ void AppendMapped(std::string_view text, Case to, std::string& out) {
   AppendCodePoints(mapped.begin(), static_cast<size_t>(std::max<utf8proc_ssize_t>(count, 0)), out);
 }
 
+// Letters that no decomposition leads to ASCII from.
+std::string_view PlainLetter(CodePoint c) {
+  switch (c) {
+    case 0xE6:
+      return "ae";
+    case 0xF0:
+    case 0x111:
+      return "d";
+    case 0xF8:
+      return "o";
+    case 0xFE:
+      return "th";
+    case 0x127:
+      return "h";
+    case 0x131:
+      return "i";
+    case 0x142:
+      return "l";
+    case 0x14B:
+      return "ng";
+    case 0x153:
+      return "oe";
+    case 0x167:
+      return "t";
+    default:
+      return {};
+  }
+}
+
+std::string_view GermanLetter(CodePoint c) {
+  switch (c) {
+    case 0xE4:
+      return "ae";
+    case 0xE5:
+      return "aa";
+    case 0xF6:
+    case 0xF8:
+      return "oe";
+    case 0xFC:
+      return "ue";
+    default:
+      return {};
+  }
+}
+
 Look FindLook(CodePoint c) {
   if (!utf8proc_codepoint_valid(c)) return static_cast<Look>('|');
   if (IsApostrophe(c)) return static_cast<Look>('\'');
@@ -330,6 +375,32 @@ size_t ReadCodePoint(std::string_view text, int32_t& code_point) {
 }
 
 void AppendFolded(std::string_view text, std::string& out) { AppendMapped(text, Case::kFold, out); }
+void AppendWithoutMarks(std::string_view folded, bool german, std::string& out) {
+  while (!folded.empty()) {
+    int32_t c;
+    const size_t size = ReadCodePoint(folded, c);
+    const std::string_view bytes = folded.substr(0, std::max<size_t>(size, 1));
+    folded.remove_prefix(bytes.size());
+    if (size < 2) {
+      out.append(bytes);
+      continue;
+    }
+    if (c >= 0x300 && c < 0x370) continue;  // marks of Latin letters
+    std::string_view plain = german ? GermanLetter(c) : std::string_view();
+    if (plain.empty()) plain = PlainLetter(c);
+    if (!plain.empty()) {
+      out.append(plain);
+      continue;
+    }
+    CodePoint parts[kShapeMax];
+    const size_t count = Decompose(c, Case::kKeep, parts);
+    if (count > 1 && parts[0] < 0x80) {
+      out.push_back(static_cast<char>(parts[0]));
+    } else {
+      out.append(bytes);
+    }
+  }
+}
 void AppendLowered(std::string_view text, std::string& out) {
   AppendMapped(text, Case::kLower, out);
 }

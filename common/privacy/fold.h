@@ -21,6 +21,12 @@ namespace sluice::privacy {
 // marks. Allocates only for text beyond ASCII of more than about five hundred characters.
 void AppendFolded(std::string_view text, std::string& out);
 
+// Appends folded text with each Latin letter's marks left out and letters that ASCII hasn't as
+// people write them who can't type them: jose for josé, lukasz for łukasz, sorensen for sørensen.
+// `german`: with an e behind in place of the mark, as German and the Nordic languages have it:
+// mueller for müller, soerensen for sørensen. Other scripts' letters stay.
+void AppendWithoutMarks(std::string_view folded, bool german, std::string& out);
+
 // As AppendFolded, but lower case instead of folded case: for addresses on the network, where
 // straße and strasse are two (IDNA 2008, RFC 5891; the mapping is RFC 5895's).
 void AppendLowered(std::string_view text, std::string& out);

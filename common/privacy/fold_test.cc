@@ -112,5 +112,26 @@ TEST(Fold, IsIdempotentForRandomText) {
   }
 }
 
+TEST(Fold, LeavesMarksOut) {
+  auto without = [](std::string_view text, bool german) {
+    std::string folded, out;
+    AppendFolded(text, folded);
+    AppendWithoutMarks(folded, german, out);
+    return out;
+  };
+  EXPECT_EQ(without("Jos\u00E9 Nu\u0301n\u0303ez", false), "jose nunez");
+  EXPECT_EQ(without("\u0141ukasz S\u00F8rb\u00F8", false), "lukasz sorbo");
+  EXPECT_EQ(without("Nguy\u1EC5n \u0110\u1EE9c", false), "nguyen duc");
+  EXPECT_EQ(without("M\u00FCller \u00C5s \u00C9", true), "mueller aas e");
+  EXPECT_EQ(without("Q\u0323\u0303x", false), "qx");
+  // Other scripts' letters, and bytes that are no character.
+  EXPECT_EQ(without("\u0439\u738B", false), "\u0439\u738B");
+  EXPECT_EQ(without("a\xFF"
+                    "b",
+                    false),
+            "a\xFF"
+            "b");
+}
+
 }  // namespace
 }  // namespace sluice::privacy

@@ -41,9 +41,14 @@ inline std::vector<KindGuide> IdentifierGuide() {
         {"Ann Bell", "Bell, Ann"}},
        {""},
        "The event's own names are found in every spelling that has their form, in any order, alone "
-       "or whole, joined or parted, with two letters swapped (from five letters on). A name that "
-       "is a word too (May, Will) or has two letters needs a capital, a title, a rank or another "
-       "part of the name beside it. Other people's names aren't found.",
+       "or whole, joined or parted, in the plural, with two letters swapped (from five letters "
+       "on), "
+       "with or without their marks (Jos\u00E9, Jose; M\u00FCller, Muller, Mueller), beside "
+       "figures (Bell85) "
+       "and joined to another word where a capital shows it (sawBell). A name that is a word too "
+       "(May, Will), a particle that is the surname (Das, Le) or one of two letters needs a "
+       "capital, "
+       "a title, a rank or another part of the name beside it. Other people's names aren't found.",
        "Saw "},
       {PHONE,
        "E.164, with `;ext=` and the extension if there is one.",
@@ -53,7 +58,7 @@ inline std::vector<KindGuide> IdentifierGuide() {
         "(07700) 900-123", "+44 (0)7700 900123", "07700/900123", "07700.900.123",
         "0 7 7 0 0 9 0 0 1 2 3", "tel:+447700900123", "7700900123"},
        {{"020 7946 0000", "020 7946 0000 ext 12"}, {"07700 900123", "07700 900124"}},
-       {"999", "12345", "0770\u00BD 900123"},
+       {"999", "12345", "0770\u00BD 900123", "+0044 7700 900123", "07700 900123;"},
        "Numbers with a trunk nought or a country code are found anywhere, digits in groups or one "
        "by one, behind letters, across a line break, with the letter O for a nought. Ten digits "
        "without the nought are found behind *tel*, *phone*, *mobile* and their like.",
@@ -67,8 +72,9 @@ inline std::vector<KindGuide> IdentifierGuide() {
         "mailto:jane.doe@b\u00FCcher.example"},
        {{"jane@stra\u00DFe.example", "jane@strasse.example"},
         {"jane+a@example.org", "jane@example.org"}},
-       {"jane", "jane@example", "jane doe@example.org"},
-       "Whole, also with a quoted local part and percent-encoded in a link.",
+       {"jane", "jane@example", "jane doe@example.org", "Jane Doe <jane@example.org>"},
+       "Whole, also with a quoted local part and percent-encoded in a link. A `|` parts an address "
+       "from what stands before.",
        "mail "},
       {PNC_ID,
        "`YYYY/NNNNNNNL`. Two-digit years above 49 are of the last century.",
@@ -129,7 +135,8 @@ inline std::vector<KindGuide> IdentifierGuide() {
         "? CDE"},
        "Marks that tell their age, also with 0 for O and 1 for I; in small letters those of the "
        "current format and those without a space, and parted in three only in capitals. Three "
-       "letters that are a word (DUE) are one in small letters and where all is in capitals. "
+       "letters that are a word (DUE) are one in small letters and where all is in capitals. A "
+       "colour (#ff11aa) is none. "
        "Others behind *vehicle*, *index*, *reg* and their like.",
        "index "},
       {DRIVING_LICENCE,
@@ -199,7 +206,8 @@ inline std::vector<KindGuide> IdentifierGuide() {
        {"2001:db8::1", "2001:DB8:0:0:0:0:0:1", "2001:0db8::0:1"},
        {{"192.0.2.1", "192.0.2.11"}},
        {"192.0.2.256", "1.2.3"},
-       "Anywhere, but for what follows *version*, *section* and their like.",
+       "Anywhere, but for what follows *version*, *section* and their like, and IPv6 addresses of "
+       "two groups without a figure (a::b).",
        "from "},
       {FREE_IDENTIFIER,
        "Folded text.",

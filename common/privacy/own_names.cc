@@ -93,13 +93,21 @@ void OwnNames::Add(std::string_view name) {
   const uint64_t bit = uint64_t{1} << std::min<size_t>(names_.size(), kLastName);
   names_.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(bytes_.size())});
 
-  // In lower case without losing where capitals part a word: McDonald.
-  std::string_view source = name;
-  if (!IsAscii(name)) {
-    scratch_.clear();
-    AppendFolded(name, scratch_);
-    source = scratch_;
-  }
+  if (IsAscii(name)) return AddSpelling(name, bit);
+  scratch_.clear();
+  AppendFolded(name, scratch_);
+  AddSpelling(scratch_, bit);
+  // Without its marks, as people write it who can't type them.
+  plain_.clear();
+  AppendWithoutMarks(scratch_, false, plain_);
+  if (plain_ != scratch_) AddSpelling(plain_, bit);
+  german_.clear();
+  AppendWithoutMarks(scratch_, true, german_);
+  if (german_ != plain_) AddSpelling(german_, bit);
+}
+
+// In lower case without losing where capitals part a word: McDonald.
+void OwnNames::AddSpelling(std::string_view source, uint64_t bit) {
   atoms_.clear();
   for (size_t at = 0; at < source.size();) {
     if (!IsLetter(source[at])) {

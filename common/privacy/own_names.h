@@ -9,7 +9,8 @@
 namespace sluice::privacy {
 
 // A name's parts, and every join of up to five that stand beside each other, so that Delacruz is
-// found of somebody who is called De La Cruz, and the other way round. Asked word by word: a lookup
+// found of somebody who is called De La Cruz, and the other way round; of a name with marks (José,
+// Müller) also without them (Jose, Muller, Mueller). Asked word by word: a lookup
 // costs the logarithm of how many there are, whatever their number. Not thread-safe; keeps its
 // memory up to a bound.
 class OwnNames {
@@ -68,12 +69,13 @@ class OwnNames {
   struct Atom {
     uint32_t begin, size;  // in bytes_
   };
+  void AddSpelling(std::string_view source, uint64_t name);
   void AddParts(uint64_t name);
   void AddPart(uint32_t begin, Part part);
   void Sort();
 
   std::string bytes_;
-  std::string scratch_;
+  std::string scratch_, plain_, german_;
   std::vector<Name> names_;
   std::vector<Part> parts_;
   std::vector<Swap> swaps_;

@@ -703,6 +703,13 @@ TEST(Generalise, MasksWholeCharacters) {
   EXPECT_EQ(masked("", 1, 1), "");
 }
 
+TEST(Visible, TellsPunctuationFromWhatIsSomebodys) {
+  for (std::string_view text : {"", "-", ".", "?", "--- / ---", "?-", "\u2026", "\u2013", "\u263A"})
+    EXPECT_FALSE(HasLetterOrDigit(text)) << text;
+  for (std::string_view text : {"x", "(7)", "-Z-", "\u00E9", "\u738B", "\u0663", "?\xFF"})
+    EXPECT_TRUE(HasLetterOrDigit(text)) << text;
+}
+
 TEST(Generalise, WhatNobodySeesIsNoCharacter) {
   auto masked = [](std::string_view text, size_t first, size_t last) {
     std::string out;

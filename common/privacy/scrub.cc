@@ -107,6 +107,7 @@ void Scrubber::Settle() {
 
 void Scrubber::Scan(std::string_view text) {
   text_ = text;
+  ascii_ = IsAscii(text);
   run_ = {};
   labels_at_ = SIZE_MAX;
   const bool names = !names_.empty();
@@ -125,7 +126,10 @@ void Scrubber::Scan(std::string_view text) {
     const Word word = WordAt(at);
     at = word.end;
     if (word.digits) {
+      const size_t found = findings_.size();
       at = std::max<size_t>(LookAtNumber(word, before), word.end);
+      if (names && word.letters && findings_.size() == found)
+        at = std::max(LookAtLetters(word), at);
     } else {
       std::optional<size_t> end;
       if (At(word.end) == ':' && (IsHex(At(word.end + 1)) || At(word.end + 1) == ':'))
@@ -133,7 +137,7 @@ void Scrubber::Scan(std::string_view text) {
       if (!end && word.size() == 1) end = Spelled(word);
       if (end) {
         at = *end;
-      } else if (names && (word.apostrophe || names_.MayBegin(text[word.begin]))) {
+      } else if (names && (word.apostrophe || word.mixed || names_.MayBegin(text[word.begin]))) {
         at = LookAtName(word);
       }
     }
@@ -148,9 +152,11 @@ Scrubber::Word Scrubber::WordAt(size_t at) const {
   Word word;
   word.begin = static_cast<uint32_t>(at);
   uint8_t seen = 0;
+  // A capital in front says nothing.
+  uint8_t counts = static_cast<uint8_t>(~kCapitalLetter);
   size_t apostrophe_at = 0;
   for (; at < text_.size(); ++at) {
-    uint8_t is = ClassOf(text_[at]);
+    const uint8_t is = kShape[static_cast<unsigned char>(text_[at])];
     if (is == kOther) {
       bool apostrophe = text_[at] == '\'' && at > word.begin && at + 1 < text_.size() &&
                         ClassOf(text_[at + 1]) == kLetter && (seen & kDigit) == 0;
@@ -158,7 +164,8 @@ Scrubber::Word Scrubber::WordAt(size_t at) const {
       word.apostrophe = true;
       apostrophe_at = at;
     }
-    seen |= is;
+    seen |= is & counts;
+    counts = 0xFF;
   }
   // A quotation mark before a number, not an apostrophe within a name.
   if (word.apostrophe && (seen & kDigit) != 0) {
@@ -168,6 +175,7 @@ Scrubber::Word Scrubber::WordAt(size_t at) const {
   word.end = static_cast<uint32_t>(at);
   word.digits = (seen & kDigit) != 0;
   word.letters = (seen & kLetter) != 0;
+  word.mixed = (seen & kCapitalLetter) != 0 && (seen & kOtherLetter) != 0;
   return word;
 }
 

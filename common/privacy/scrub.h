@@ -28,11 +28,12 @@ struct Finding {
 
 // Finds in a text:
 //
-// - The names of the event's own people (own_names.h), in any spelling that folds to them, joined,
-//   parted, in any order, also with two letters swapped where they have five or more. Recall comes
-//   before precision: a name is one wherever it stands as a word, whatever follows. Only a name
-//   that is a word too (May, Will, Close) or has two letters needs a capital, a title, a rank or
-//   another part of the name beside it.
+// - The names of the event's own people (own_names.h), in any spelling that folds to them, with or
+//   without marks, joined, parted, in any order, in the plural, beside figures or a word that a
+//   capital parts from them, also with two letters swapped where they have five or more. Recall
+//   comes before precision: a name is one wherever it stands as a word, whatever follows. Only a
+//   name that is a word too (May, Will, Close) or has two letters needs a capital, a title, a rank
+//   or another part of the name beside it.
 // - By their shapes and their kinds' own checks (identifier.h: what a field accepts, a text
 //   finds): phones (also with O for 0, spelled digit by digit, with an extension), e-mail
 //   addresses, PNC IDs, CRO numbers, ASNs, NHS and NI numbers, vehicle marks (also with 0 for O, 1
@@ -75,6 +76,7 @@ class Scrubber {
     bool digits = false;
     bool letters = false;
     bool apostrophe = false;
+    bool mixed = false;  // a capital behind its first letter, and letters that are none
     size_t size() const { return end - begin; }
   };
   struct OwnNumber {
@@ -112,10 +114,17 @@ class Scrubber {
   std::optional<Word> Beside(const Word& word, char separator) const;
 
   size_t LookAtName(const Word& word);
-  size_t NameFrom(Word piece, bool split);
+  // Names in the letters of a word that has digits too.
+  size_t LookAtLetters(const Word& word);
+  // Which spelling of the letters that have marks is meant.
+  enum class Spelling { kAsMarked, kWithoutMarks, kGerman };
+  size_t NameFrom(const Word& piece, bool split);
+  bool MatchFrom(Word piece, bool split, Spelling spelling);
+  const OwnNames::Part* FindPlural(const Word& piece);
   Word PieceAt(size_t at, bool split) const;
   std::optional<Word> NextPiece(const Word& piece, bool split, bool& open) const;
-  void AppendPiece(const Word& piece);
+  bool IsBorder(size_t at) const;
+  void AppendPiece(const Word& piece, Spelling spelling);
   bool IsAlone(const OwnNames::Part& part, const Word& match) const;
   void AddToRun(const Word& match, uint64_t names, bool alone);
   void EndRun();
@@ -127,6 +136,7 @@ class Scrubber {
   std::optional<size_t> LookAtCode(const Word& word, const Word& before);
   std::optional<size_t> Date(const Word& word, const Word& before);
   bool SaysBorn(size_t begin) const;
+  bool IsColour(const Word& word);
   std::optional<size_t> IpV4(const Word& word);
   std::optional<size_t> Slashed(const Word& word);
   std::optional<size_t> Nino(const Word& prefix, const Word& word);
@@ -153,6 +163,7 @@ class Scrubber {
   bool CanTake(Kind kind, std::string_view value);
 
   std::string_view text_;
+  bool ascii_ = true;  // text_ is
   int32_t year_ = 0;
   OwnNames names_;
   std::string number_bytes_;
@@ -163,7 +174,7 @@ class Scrubber {
   TextView view_, decoded_;
   std::vector<Finding> findings_;
   std::string canonical_;
-  std::string scratch_;
+  std::string scratch_, folded_;
   Run run_;
   size_t labels_at_ = SIZE_MAX;  // where labels_ was looked for
   uint32_t labels_ = 0;

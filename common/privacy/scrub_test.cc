@@ -418,6 +418,159 @@ TEST_F(ScrubTest, TellsApartWhatLooksAlike) {
     EXPECT_EQ(Marked(text), marked);
 }
 
+// A surname may be a particle of other names, or be a word in a list of words that it isn't.
+TEST_F(ScrubTest, FindsSurnamesThatAreParticlesElsewhere) {
+  for (const char* name : {"Das", "Le", "Du", "Abu", "Bin", "Dos", "Van", "Ben", "Mac", "Di", "Te",
+                           "Ten", "Saint", "Al", "Den", "St", "Von"}) {
+    scrubber_.NextEvent(2026);
+    scrubber_.AddName(base::StrCat("Rina ", name));
+    std::string upper(name), lower(name);
+    for (char& c : upper) c = static_cast<char>(c >= 'a' ? c - 32 : c);
+    for (char& c : lower) c = static_cast<char>(c <= 'Z' ? c + 32 : c);
+    const std::string found = base::StrCat("<PERSON_NAME rina", lower, ">");
+    EXPECT_EQ(Marked(base::StrCat(name, " was arrested")), base::StrCat(found, " was arrested"));
+    EXPECT_EQ(Marked(base::StrCat(upper, " REFUSED")), base::StrCat(found, " REFUSED"));
+    EXPECT_EQ(Marked(base::StrCat("spoke to ", name, " at")),
+              base::StrCat("spoke to ", found, " at"));
+  }
+}
+
+TEST_F(ScrubTest, FindsCommonSurnamesInSmallLetters) {
+  for (const char* name :
+       {"smith",    "jones",  "williams", "taylor", "davies",   "evans",   "thomas",  "johnson",
+        "roberts",  "turner", "wright",   "webb",   "spencer",  "harper",  "hughes",  "edwards",
+        "thompson", "cole",   "cooper",   "morris", "morgan",   "chapman", "palmer",  "harris",
+        "clarke",   "scott",  "watson",   "carter", "marshall", "jackson", "parsons", "holt"}) {
+    scrubber_.NextEvent(2026);
+    scrubber_.AddName(base::StrCat("Una ", name));
+    EXPECT_EQ(Marked(base::StrCat("then ", name, " ran off")),
+              base::StrCat("then <PERSON_NAME una", name, "> ran off"));
+  }
+}
+
+// In capitals nothing tells a street from what somebody does: the name comes first.
+TEST_F(ScrubTest, FindsOwnNamesBeforeStreetWordsInCapitals) {
+  scrubber_.NextEvent(2026);
+  scrubber_.AddName("Rose Hill");
+  scrubber_.AddName("Bo Young");
+  for (const auto& [text, marked] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"SPOKE TO YOUNG CLOSE TO THE DOOR", "SPOKE TO <PERSON_NAME boyoung> CLOSE TO THE DOOR"},
+           {"STOPPED BY YOUNG DRIVE AWAY", "STOPPED BY <PERSON_NAME boyoung> DRIVE AWAY"},
+           {"AT 14:30 YOUNG WALK OFF", "AT 14:30 <PERSON_NAME boyoung> WALK OFF"},
+           {"NEAR HILL WALK AWAY", "NEAR <PERSON_NAME rosehill> WALK AWAY"},
+           {"AT 12 YOUNG DRIVE", "AT 12 YOUNG DRIVE"},
+           {"ON YOUNG STREET", "ON YOUNG STREET"},
+           {"on Young Close", "on Young Close"}})
+    EXPECT_EQ(Marked(text), marked);
+}
+
+TEST_F(ScrubTest, FindsNamesJoinedToOtherWords) {
+  scrubber_.NextEvent(2026);
+  scrubber_.AddName("Ngozi Okafor");
+  for (const char* front : {"Mr", "saw", "PC", "Detained", "now", "ID", "DETAINED|"}) {
+    const std::string before = front;
+    EXPECT_EQ(Marked(base::StrCat("then ", before, "Okafor left")),
+              base::StrCat("then ", before, "<PERSON_NAME ngoziokafor> left"));
+  }
+  EXPECT_EQ(Marked("OKAFORsaid so"), "<PERSON_NAME ngoziokafor>said so");
+  EXPECT_EQ(Marked("sawNgoziOkafor"), "saw<PERSON_NAME ngoziokafor>");
+  for (const char* text : {"aWord", "PCBooks", "iOS", "HTMLParser"}) EXPECT_EQ(Marked(text), text);
+}
+
+TEST_F(ScrubTest, FindsNamesBesideFigures) {
+  scrubber_.NextEvent(2026);
+  scrubber_.AddName("Ngozi Okafor");
+  scrubber_.AddName("May Nd");
+  for (const auto& [text, marked] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"as Okafor85 online", "as <PERSON_NAME ngoziokafor>85 online"},
+           {"ngoziokafor85", "<PERSON_NAME ngoziokafor>85"},
+           {"Okafor0600", "<PERSON_NAME ngoziokafor>0600"},
+           {"IC3Okafor ran", "IC3<PERSON_NAME ngoziokafor> ran"},
+           {"0600sawOkafor ran", "0600saw<PERSON_NAME ngoziokafor> ran"},
+           {"on 12May26, 2Nd floor, May5", "on 12May26, 2Nd floor, May5"}})
+    EXPECT_EQ(Marked(text), marked);
+}
+
+TEST_F(ScrubTest, FindsPlurals) {
+  scrubber_.NextEvent(2026);
+  scrubber_.AddName("Jean Okafor");
+  scrubber_.AddName("Bo Jones");
+  for (const auto& [text, marked] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"Okafors car, the okafors",
+            "<PERSON_NAME jeanokafor> car, the <PERSON_NAME jeanokafor>"},
+           {"OKAFORS CAR", "<PERSON_NAME jeanokafor> CAR"},
+           {"the Joneses", "the <PERSON_NAME bojones>"},
+           {"in blue jeans", "in blue jeans"},
+           {"BLUE JEANS", "BLUE JEANS"}})
+    EXPECT_EQ(Marked(text), marked);
+}
+
+TEST_F(ScrubTest, FindsNamesWithAndWithoutTheirMarks) {
+  const std::pair<std::string, std::string> kNames[] = {
+      {"Garc\u00EDa", "Garcia"}, {"Si\u00E2n", "Sian"},     {"Nguy\u1EC5n", "Nguyen"},
+      {"\u0141ask", "Lask"},     {"K\u00FCrten", "Kurten"}, {"K\u00FCrten", "Kuerten"},
+      {"\u00D8rsted", "Orsted"}, {"O'Se\u0301", "O'Se"}};
+  for (const auto& [marked, plain] : kNames) {
+    for (const auto& [field, said] :
+         {std::pair(marked, plain), std::pair(plain, marked), std::pair(marked, marked)}) {
+      scrubber_.NextEvent(2026);
+      scrubber_.AddName(base::StrCat("Una ", field));
+      const std::string found = Marked(base::StrCat("Saw Una ", said, " run, and ", said, "."));
+      EXPECT_TRUE(found.starts_with("Saw <PERSON_NAME una") &&
+                  found.find("> run, and <PERSON_NAME una") != std::string::npos)
+          << field << " in " << said << ": " << found;
+    }
+  }
+  // Of two whose names differ in their marks only, a name with marks is one's.
+  scrubber_.NextEvent(2026);
+  scrubber_.AddName("Zo\u00EB Young");
+  scrubber_.AddName("Zoe Young");
+  EXPECT_EQ(Marked("Zo\u00EB Young"), "<PERSON_NAME zo\u00EByoung>");
+  EXPECT_EQ(Marked("Zoe Young"), "<PERSON_NAME>");
+}
+
+TEST_F(ScrubTest, FindsValuesBesideSignsAndInOtherSpellings) {
+  scrubber_.AddBirth("1974-11-23");
+  scrubber_.AddNumber(WARRANT_NUMBER, "482913");
+  for (const auto& [text, marked] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"IP:2001:db8::1", "IP:<IP_ADDRESS 2001:db8::1>"},
+           {"addr:fe80::1", "addr:<IP_ADDRESS fe80::1>"},
+           {"src:2001:db8::1 dst:2001:db8::2",
+            "src:<IP_ADDRESS 2001:db8::1> dst:<IP_ADDRESS 2001:db8::2>"},
+           {"a::b, ab::cd", "a::b, ab::cd"},
+           {"Vehicle #AB12CDE", "Vehicle #<VRM AB12CDE>"},
+           {"#AB12 CDE", "#<VRM AB12CDE>"},
+           {"\uFF03AB12CDE", "\uFF03<VRM AB12CDE>"},
+           {"#SW1A 1AA", "#<POSTCODE SW1A 1AA>"},
+           {"#A12BCD, vehicle #A12BCD", "#A12BCD, vehicle #<VRM A12BCD>"},
+           {"DOB 12MAR1981", "DOB <BORN>"},
+           {"DOB 12Mar81, 12 MAR 81", "DOB <BORN>, <BORN>"},
+           {"noted 23NOV1974", "noted <BORN>"},
+           {"born 12th March 81", "born <BORN>"},
+           {"on 12th March 81 people", "on 12th March 81 people"},
+           {"DOB12/03/1981", "DOB<BORN>"},
+           {"DOB12031981, dob120381", "DOB<BORN>, dob<BORN>"},
+           {"Date of birth 1981 03 12", "Date of birth <BORN>"},
+           {"DOB given as 12031981", "DOB given as <BORN>"},
+           {"PC482913 saw PC123AW", "PC<WARRANT_NUMBER 482913> saw PC<SHOULDER_NUMBER 123AW>"},
+           {"at GIR 0AA", "at <POSTCODE GIR 0AA>"},
+           {"Postcode gir 0aa", "Postcode <POSTCODE GIR 0AA>"},
+           {"saw ABC 123 D go", "saw <VRM ABC123D> go"},
+           {"saw A 123 BCD go", "saw <VRM A123BCD> go"},
+           {"CAD 123 D, REF 456 B, S 136 MHA", "CAD 123 D, REF 456 B, S 136 MHA"},
+           {"SECTION S136 MHA", "SECTION S136 MHA"},
+           {"held under S136 MHA", "held under S136 MHA"},
+           {"A 30 MPH ZONE, A 20 MIN WALK", "A 30 MPH ZONE, A 20 MIN WALK"},
+           {"saw AB1 2CDE go", "saw <VRM AB12CDE> go"},
+           {"saw AB12C DE go", "saw <VRM AB12CDE> go"},
+           {"saw AB 12CDE go", "saw <VRM AB12CDE> go"},
+           {"AT 12HRS ON A40 2MEN", "AT 12HRS ON A40 2MEN"},
+           {"kim@exam_ple.org", "<EMAIL kim@exam_ple.org>"},
+           {"kim&bo@example.org", "<EMAIL kim&bo@example.org>"},
+           {"s?a=1&e=bo@example.org", "s?a=1&e=<EMAIL bo@example.org>"}})
+    EXPECT_EQ(Marked(text), marked);
+}
+
 // The work is linear in the bytes: these take minutes otherwise.
 TEST_F(ScrubTest, IsLinear) {
   std::string words, distinct, marks = "a";

@@ -32,6 +32,16 @@ inline constexpr std::array<uint8_t, 256> kClass = [] {
   }
   return table;
 }();
+// Beside the class, as bits, what case a letter has.
+enum : uint8_t { kCapitalLetter = 4, kOtherLetter = 8 };
+inline constexpr std::array<uint8_t, 256> kShape = [] {
+  std::array<uint8_t, 256> table = kClass;
+  for (int i = 0; i < 256; ++i) {
+    uint8_t& shape = table[static_cast<size_t>(i)];
+    if (shape == kLetter) shape |= i >= 'A' && i <= 'Z' ? kCapitalLetter : kOtherLetter;
+  }
+  return table;
+}();
 inline uint8_t ClassOf(char c) { return kClass[static_cast<unsigned char>(c)]; }
 inline char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 inline char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }

@@ -22,7 +22,8 @@ constexpr std::string_view kMonths[] = {"jan", "feb", "mar", "apr", "may", "jun"
 constexpr std::string_view kRanks[] = {"pc",  "ps", "dc",   "ds",      "wpc",       "pcso",
                                        "sgt", "sc", "insp", "officer", "constable", "sergeant"};
 constexpr std::string_view kBorn[] = {"dob", "born", "birth", "birthday", "b"};
-constexpr std::string_view kFillers[] = {"on", "is", "was", "the", "as", "of"};
+constexpr std::string_view kFillers[] = {"on",    "is",     "was",      "the",       "as", "of",
+                                         "given", "stated", "recorded", "confirmed", "to", "be"};
 // Two letters before a number that begin no National Insurance number there. In capitals some of
 // them do, but for these.
 constexpr std::string_view kNeverNino[] = {"at", "am", "pm", "pc", "ps",
@@ -35,6 +36,8 @@ constexpr std::string_view kPairs[] = {
 constexpr std::string_view kVehicleWords[] = {
     "bmw", "kia", "suv", "lgv", "hgv", "mpv", "psv", "gti", "amg", "gtr", "vin", "pnc", "cid",
     "mot", "rtc", "vrm", "reg", "mph", "kph", "atv", "uk",  "gb",  "vw",  "mg",  "nip"};
+// Acts of Parliament, behind a section: S136 MHA.
+constexpr std::string_view kActs[] = {"mha", "mda", "poa", "cja", "rta", "pca", "soa"};
 // Two letters that are a word of nearly any text.
 constexpr std::string_view kWordsOfTwo[] = {
     "am", "an", "as", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me",
@@ -219,12 +222,13 @@ bool Scrubber::Take(IdentifierKind kind, size_t begin, size_t end) {
 
 size_t Scrubber::LookAtEmail(size_t at) {
   static constexpr CharSet kLocal("!#$%&'*+-/=?^_`{}~.");
+  static constexpr CharSet kDomain(".-_");
   // Never an address's first.
   static constexpr CharSet kBefore("!#&'*-/=?`~.");
   auto local = [](char c) { return ClassOf(c) != kOther || kLocal[c]; };
   size_t begin = at, end = at + 1;
   while (end < text_.size() && end - at < 254 &&
-         (ClassOf(text_[end]) != kOther || text_[end] == '.' || text_[end] == '-'))
+         (ClassOf(text_[end]) != kOther || kDomain[text_[end]]))
     ++end;
   while (end > at + 1 && ClassOf(text_[end - 1]) == kOther) --end;
   if (end == at + 1) return at + 1;
@@ -238,7 +242,7 @@ size_t Scrubber::LookAtEmail(size_t at) {
   while (begin > 0 && at - begin < 64 && local(text_[begin - 1])) --begin;
   const std::string_view said = text_.substr(begin, at - begin);
   if (said.find("//") != std::string_view::npos || said.find('?') != std::string_view::npos ||
-      said.find('&') != std::string_view::npos) {
+      (said.find('&') != std::string_view::npos && said.find('=') != std::string_view::npos)) {
     // In a link: what stands before the value is none of it.
     begin += said.find_last_of("/?&=") + 1;
   } else if (size_t key = said.find('=');
@@ -252,22 +256,29 @@ size_t Scrubber::LookAtEmail(size_t at) {
 
 std::optional<size_t> Scrubber::IpV6(size_t begin) {
   if (begin > 0 && ClassOf(text_[begin - 1]) != kOther) return std::nullopt;
-  // Not from the middle of one, or of other hexadecimal. "From:" is before it.
-  if (begin > 0 && text_[begin - 1] == ':' &&
-      (begin == 1 || IsHex(text_[begin - 2]) || text_[begin - 2] == ':'))
-    return std::nullopt;
-  size_t end = begin, colons = 0;
+  // Not from the middle of one, or of other hexadecimal. "From:" and "src:" are before it.
+  if (begin > 0 && text_[begin - 1] == ':') {
+    size_t at = begin - 1;
+    bool label = false;
+    while (at > 0 && begin - at < 7 && ClassOf(text_[at - 1]) != kOther && !label)
+      label = !IsHex(text_[--at]) || begin - at > 5;
+    if (!label) return std::nullopt;
+  }
+  size_t end = begin, colons = 0, groups = 0;
   bool digits = false;
   for (; end < text_.size() && end - begin <= 45; ++end) {
     const char c = text_[end];
     if (!IsHex(c) && c != ':' && c != '.') break;
     colons += c == ':';
-    digits = digits || IsHex(c);
+    groups += IsHex(c) && (end == begin || text_[end - 1] == ':');
+    digits = digits || IsDigit(c);
   }
   // A word behind a full stop or colon is none of it.
+  if (colons < 2 || groups == 0) return std::nullopt;
   if (ClassOf(At(end)) != kOther && text_[end - 1] != '.' && text_[end - 1] != ':')
     return std::nullopt;
-  if (colons < 2 || !digits) return std::nullopt;
+  // a::b is no address.
+  if (!digits && groups < 3) return std::nullopt;
   while (end > begin && text_[end - 1] == '.') --end;
   if (text_[end - 1] == ':' && text_[end - 2] != ':') --end;
   if (!Take(IP_ADDRESS, begin, end)) return std::nullopt;
@@ -285,12 +296,34 @@ size_t Scrubber::LookAtNumber(const Word& word, const Word& before) {
   }
   if (auto end = FindNumber(word, kOwnNumberLong)) return *end;
   if (auto end = Date(word, before)) return *end;
+  // The figures behind letters of the same word: DOB120381, PC12345.
+  Word figures = word, front = word;
+  if (word.letters && !IsDigit(text_[word.begin])) {
+    while (!IsDigit(text_[figures.begin])) ++figures.begin;
+    front.end = figures.begin;
+    front.digits = false;
+    const std::string_view in = In(figures);
+    figures.letters = !AllDigits(in);
+    if (front.size() > 1 && OneOf(In(front), kBorn)) {
+      if (auto end = Date(figures, front)) return *end;
+    }
+    if (OneOf(In(front), kRanks)) {
+      if (!figures.letters) {
+        if (auto end = FindNumber(figures, 0)) return *end;
+      }
+      if (auto end = ShoulderNumber(figures)) return *end;
+      if (figures.letters && Take(SHOULDER_NUMBER, figures.begin, figures.end)) return figures.end;
+    }
+  }
   if (word.size() == 1) {
     if (auto end = Spelled(word)) return *end;
   }
   if (auto end = word.letters ? LookAtCode(word, before) : LookAtDigits(word, before)) return *end;
   if (auto end = Mark(word, before)) return *end;
   if (auto end = FindNumber(word, 0)) return *end;
+  if (figures.begin != word.begin && !figures.letters) {
+    if (auto end = FindNumber(figures, 0)) return *end;
+  }
   return Labelled(word, before).value_or(word.end);
 }
 
@@ -459,9 +492,11 @@ std::optional<size_t> Scrubber::Nino(const Word& prefix, const Word& word) {
 std::optional<size_t> Scrubber::Postcode(const Word& word, const Word& before) {
   static constexpr CharSet kBetween("-.");
   const std::string_view in = In(word);
-  if (word.begin > 0 && text_[word.begin - 1] == '#') return std::nullopt;  // a colour
   auto next = Behind(word, kBetween);
   if (ClassOf(in[0]) != kLetter) {
+    if (before.size() == 3 && in.size() == 3 && OneOf(In(before), {"gir"}) &&
+        Adjoins(before, word) && Take(POSTCODE, before.begin, word.end))
+      return word.end;
     // FIQQ 1ZZ, BFPO 61
     if (before.size() == 4 && in.size() <= 4 &&
         (Upper(in.back()) == 'Z' || Upper(text_[before.begin + 1]) == 'F') &&
@@ -480,7 +515,8 @@ std::optional<size_t> Scrubber::Postcode(const Word& word, const Word& before) {
     if (TakeAs(POSTCODE, before.begin, next->end, {compact, size})) return next->end;
     return std::nullopt;
   }
-  if (in.size() >= 5 && in.size() <= 8 && Take(POSTCODE, word.begin, word.end)) return word.end;
+  if (in.size() >= 5 && in.size() <= 8 && !IsColour(word) && Take(POSTCODE, word.begin, word.end))
+    return word.end;
   if (in.size() > 4 || !next) return std::nullopt;
   if (next->size() == 3) {
     const std::string_view inward = In(*next);
@@ -688,9 +724,18 @@ std::optional<size_t> Scrubber::Labelled(const Word& word, const Word& before) {
   return std::nullopt;
 }
 
+// #ff11aa, and no mark or postcode, unless somebody says that it is one.
+bool Scrubber::IsColour(const Word& word) {
+  const std::string_view in = In(word);
+  return word.begin > 0 && text_[word.begin - 1] == '#' &&
+         (in.size() == 3 || in.size() == 6 || in.size() == 8) &&
+         std::all_of(in.begin(), in.end(), IsHex) &&
+         (LabelsBefore(word.begin) & (kSaysVehicle | kSaysPostcode)) == 0;
+}
+
 bool Scrubber::SaysBorn(size_t begin) const {
   Word before = WordBefore(begin);
-  for (int fillers = 0; fillers < 2 && OneOf(In(before), kFillers) && before.begin > 0; ++fillers)
+  for (int fillers = 0; fillers < 3 && OneOf(In(before), kFillers) && before.begin > 0; ++fillers)
     before = WordBefore(before.begin);
   return OneOf(In(before), kBorn);
 }
@@ -699,7 +744,7 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
   static constexpr CharSet kBetween("/-.");
   static constexpr CharSet kComma("/-.,'");
   const std::string_view in = In(word);
-  if (in.size() > 8 || !IsDigit(in[0])) return std::nullopt;
+  if (in.size() > 15 || !IsDigit(in[0])) return std::nullopt;
   std::optional<int32_t> day, month, year;
   size_t begin = word.begin, end = word.end;
   auto year_of = [&](const Word& last) {
@@ -719,6 +764,28 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
     }
   }
   if (year) {
+  } else if (word.letters && !Day(in)) {  // 12MAR1981, 12Mar 1981, 1981MAR12
+    const auto split = [&](size_t from, auto is) {
+      while (from < in.size() && is(in[from])) ++from;
+      return from;
+    };
+    const size_t named = split(0, IsDigit);
+    const size_t behind = split(named, [](char c) { return !IsDigit(c); });
+    month = MonthOf(in.substr(named, behind - named));
+    const std::string_view first = in.substr(0, named), last = in.substr(behind);
+    if (*month == 0 || !AllDigits(last)) return std::nullopt;
+    if (first.size() == 4) {
+      if (last.empty() || last.size() > 2) return std::nullopt;
+      year = Number(first);
+      day = Number(last);
+    } else if (first.size() <= 2) {
+      day = Number(first);
+      if (!last.empty()) {
+        if (last.size() == 4 || last.size() == 2) year = Number(last);
+      } else if (auto third = Behind(word, kComma); third && !third->letters) {
+        if (third->size() == 4 || SaysBorn(begin)) year_of(*third);
+      }
+    }
   } else if (!word.letters && in.size() <= 4) {
     auto second = Behind(word, kBetween, &separator);
     if (second) {
@@ -726,7 +793,7 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
       if (in.size() == 4) {
         auto third = Behind(*second, kBetween, &next);
         // A time may follow: 1981-03-12T00:00.
-        if (third && (separator != ' ' || named != 0) && next == separator) {
+        if (third && (separator != ' ' || named != 0 || SaysBorn(begin)) && next == separator) {
           size_t digits = 0;
           while (digits < third->size() && IsDigit(In(*third)[digits])) ++digits;
           if (digits < 1 || digits > 2) return std::nullopt;
@@ -748,7 +815,9 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
     auto second = Behind(word, kBetween);
     if (second && OneOf(In(*second), {"of"})) second = Behind(*second, kBetween);
     auto third = second && MonthOf(In(*second)) != 0 ? Behind(*second, kComma) : std::nullopt;
-    if (third && third->size() == 4 && !third->letters) {
+    // 81 people may stand behind a date.
+    if (third && !third->letters &&
+        (third->size() == 4 || (third->size() == 2 && SaysBorn(begin)))) {
       day = Day(in);
       month = MonthOf(In(*second));
       year_of(*third);
@@ -769,7 +838,7 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
   }
   if (!day || !month || !year || *day < 1 || *day > 31 || *month < 1 || *month > 12)
     return std::nullopt;
-  const bool figures = end == word.end && in.size() >= 6;
+  const bool figures = end == word.end && in.size() >= 6 && !word.letters;
   // 1.2.34.5 is an address or a version, and no date.
   if (separator != ' ' &&
       ((At(end) == separator && IsDigit(At(end + 1))) ||
@@ -792,7 +861,7 @@ std::optional<size_t> Scrubber::Date(const Word& word, const Word& before) {
 std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
   static constexpr CharSet kBetween("-.");
   const std::string_view in = In(word);
-  if (in.size() > 7 || (word.begin > 0 && text_[word.begin - 1] == '#')) return std::nullopt;
+  if (in.size() > 7 || IsColour(word)) return std::nullopt;
   char text[7];
   auto upper = [&](std::string_view part, size_t at) {
     std::transform(part.begin(), part.end(), text + at, Upper);
@@ -846,6 +915,36 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
     upper(behind, 4);
     if (current() && TakeAs(VRM, before.begin, next->end, {text, 7})) return next->end;
   }
+  // AB1 2CDE, AB12C DE: a space in another place than the field's.
+  if (next && in.size() + behind.size() == 7 && in.size() > 2 && behind.size() > 1 &&
+      IsUpper(in[0]) && IsDigit(in.back()) == IsDigit(behind[0]) && At(word.end) == ' ' &&
+      !OneOf(behind, kWordsOfTwo)) {
+    in.copy(text, in.size());
+    behind.copy(text + in.size(), behind.size());
+    const auto upper_or_digit = [](char c) { return IsUpper(c) || IsDigit(c); };
+    const bool ends = IsDigit(text[3]) && AllUpper({text + 4, 3}) && !IsShortWord({text + 4, 3});
+    if (ends && std::all_of(text, text + 7, upper_or_digit) &&
+        TakeAs(VRM, word.begin, next->end, {text, 7}))
+      return next->end;
+  }
+  if (adjoins && in.size() == 5 && before.size() == 2 && AllDigits(in.substr(0, 2)) &&
+      AllUpper(in.substr(2)) && AllUpper(In(before)) && !OneOf(In(before), kRanks) &&
+      !OneOf(In(before), kWordsOfTwo) && !IsShortWord(in.substr(2)) &&
+      Take(VRM, before.begin, word.end))
+    return word.end;
+  // ABC 123 D and A 123 BCD. S 136 MHA is a section of an Act.
+  if (next && AllDigits(in) && in.size() <= 3 && in.size() > 1 && adjoins && !before.digits &&
+      before.size() + behind.size() == 4 && (before.size() == 1 || before.size() == 3) &&
+      AllUpper(In(before)) && AllUpper(behind) && At(word.end) == ' ' &&
+      text_[word.begin - 1] == ' ') {
+    const Word& letters = before.size() == 3 ? before : *next;
+    const char age = before.size() == 3 ? behind[0] : text_[before.begin];
+    const bool word_too = IsShortWord(In(letters)) || OneOf(In(letters), kVehicleWords) ||
+                          (age == 'S' && before.size() == 1) || (age == 'A' && before.size() == 3);
+    if ((!word_too || (LabelsBefore(before.begin) & kSaysVehicle) != 0) &&
+        Take(VRM, before.begin, next->end))
+      return next->end;
+  }
   // A123BCD and ABC123D. With a space between and small letters they are words: A40 and.
   auto shape = [](std::string_view part) {
     size_t digits = static_cast<size_t>(std::count_if(part.begin(), part.end(), IsDigit));
@@ -856,7 +955,8 @@ std::optional<size_t> Scrubber::Mark(const Word& word, const Word& before) {
     if (in.size() == digits + 4 && letters && !IsDigit(in[0]) && Take(VRM, word.begin, word.end))
       return word.end;
     if (in.size() == digits + 1 && IsUpper(in[0]) && behind.size() == 3 && AllUpper(behind) &&
-        !is_word(*next, word.begin) && Take(VRM, word.begin, next->end))
+        !(in[0] == 'S' && OneOf(behind, kActs)) && !is_word(*next, word.begin) &&
+        Take(VRM, word.begin, next->end))
       return next->end;
     if (in.size() == digits + 1 && IsUpper(in.back()) && adjoins && before.size() == 3 &&
         AllUpper(In(before)) && !is_word(before, before.begin) && Take(VRM, before.begin, word.end))

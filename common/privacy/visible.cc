@@ -74,6 +74,21 @@ bool IsVisible(int32_t code) {
 
 }  // namespace
 
+bool HasLetterOrDigit(std::string_view text) {
+  for (size_t at = 0, size; at < text.size(); at += size) {
+    const int32_t code = Decode(text, at, size);
+    if (code == kNotUtf8) return true;
+    if (code < 0x80) {
+      const int32_t lower = code | 0x20;
+      if ((code >= '0' && code <= '9') || (lower >= 'a' && lower <= 'z')) return true;
+      continue;
+    }
+    const utf8proc_category_t category = utf8proc_category(code);
+    if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) return true;
+  }
+  return false;
+}
+
 bool HasNothingVisible(std::string_view text) {
   for (size_t at = 0, size = 0; at < text.size(); at += size) {
     if (IsVisible(Decode(text, at, size))) return false;

@@ -18,6 +18,10 @@ inline bool IsBlank(std::string_view text) {
   return !(!text.empty() && text[0] > ' ' && text[0] < 0x7F) && HasNothingVisible(text);
 }
 
+// Whether a text has a letter or digit of any script. What has none (-, ?, ...) is no value of
+// anybody's. Linear; the first one ends it. Bytes that are no UTF-8 count as letters.
+bool HasLetterOrDigit(std::string_view text);
+
 // A text's extended grapheme clusters (Unicode UAX #29): what a reader takes for one character.
 //
 //   for (Graphemes at(text); at.Next();) use(at.cluster(), at.visible());

@@ -20,6 +20,7 @@ enum class PlantedFault : uint8_t {
   kSecondTimes,       // a second time may be not_personal
   kFieldsUndecided,   // a field needs no decision
   kJoinsNotCompared,  // `lint --against` looks at neither joins nor domains
+  kUnknownNotWeaker,  // `lint --against` takes another treatment for one that hides as much
 };
 
 #ifdef SLUICE_PLANTED_FAULTS

@@ -570,7 +570,8 @@ class PipelineCompiler {
     for (const Node& node : plan_.children(parent)) {
       std::optional<OutputNode> field = CompileField(node);
       if (!field) continue;
-      if (!names.insert(field->field.name).second) {
+      if (!names.insert(field->field.name).second &&
+          !base::Planted(base::PlantedFault::kEqualMembers)) {
         Error(base::StrCat(path_, ".fields"),
               base::StrCat("two fields of '", stream_->name, "' are named '", field->field.name,
                            "'"));
@@ -695,11 +696,7 @@ class PipelineCompiler {
           "map; with anything else two keys become one");
     }
     const TreatmentRow& row = RowOf(KindOf(treatment));
-    if (!Accepts(row, node)) {
-      return Refuse(node, row.subject == Subject::kFormatKind && node.classification.identifier == 0
-                              ? "can't be format-preserved: only identifiers can"
-                              : row.refusal);
-    }
+    if (!Accepts(row, node)) return Refuse(node, RefusalOf(row, node));
     switch (treatment.how_case()) {
       case Treatment::kKeep:
         out.op = Op::kKeep;
@@ -785,7 +782,8 @@ class PipelineCompiler {
   }
 
   bool ApplyShift(const Node& node, const config::v1::Shift& shift, OutputNode& out) {
-    if (node.id == plan_.time_node() || node.classification.quasi == contract::v1::OCCURRED_AT) {
+    // Whatever the contract calls it.
+    if (node.id == plan_.time_node()) {
       return Refuse(node,
                     "can't be shifted: the event's own time is known from its place in the topic; "
                     "generalise it to hour, day, month or year, or drop it");
@@ -833,13 +831,6 @@ class PipelineCompiler {
                     "has a mask out of range: keep_first and keep_last are 0 or more, "
                     "with is one ASCII character that is seen");
     }
-    const bool date = node.check_date || node.classification.quasi == contract::v1::DATE_OF_BIRTH;
-    if (date && !base::Planted(base::PlantedFault::kWeakTreatments)) {
-      return Refuse(
-          node,
-          "is a date, whose first and last characters are its year and its day: generalise, "
-          "shift or drop it");
-    }
     out.op = Op::kMask;
     out.mask = mask;
     if (out.mask.with().empty()) out.mask.set_with("*");
@@ -878,15 +869,10 @@ class PipelineCompiler {
       case Generalise::kGridMetres:
         return ApplyGrid(node, generalise.grid_metres(), out);
       case Generalise::kBucket:
-        if (IsLocation(node.classification) &&
-            !base::Planted(base::PlantedFault::kWeakTreatments)) {
-          return Refuse(node,
-                        "is part of a place, which a bucket of one number doesn't hide: use "
-                        "grid_metres, snap or area_of, or drop it");
-        }
         if (node.classification.classified() && node.type != Type::kFloat &&
-            node.type != Type::kDouble && generalise.bucket() <= 1) {
-          return Refuse(node, "has a bucket of one whole number, which shows each value");
+            node.type != Type::kDouble && generalise.bucket() < 2) {
+          return Refuse(node,
+                        "has a bucket that whole numbers don't share, which shows each value");
         }
         if (auto buckets = privacy::Buckets::Of(generalise.bucket())) {
           out.buckets = *buckets;

@@ -4,6 +4,8 @@
 #include <array>
 #include <limits>
 
+#include "absl/strings/str_join.h"
+#include "common/base/planted_fault.h"
 #include "common/base/strings.h"
 #include "common/privacy/format_preserving.h"
 
@@ -20,6 +22,10 @@ constexpr double kYearDays = 366, kMonthDays = 31, kDayDays = 1, kHourDays = 1.0
 // Of about 31 million addresses: 11,200 sectors, 2,980 districts, 124 areas (ONS Postcode
 // Directory).
 constexpr double kSectorAddresses = 2'800, kDistrictAddresses = 10'000, kAreaAddresses = 250'000;
+
+// What points at few people: shorter bands, finer places, dates and numbers, more characters.
+constexpr double kBandYearsMin = 5, kMetresMin = 1'000, kWidthMin = 1, kAgeWidthMin = 5;
+constexpr double kCharactersMax = 3;
 
 constexpr std::array<TreatmentRow, kTreatmentKinds> kRows = {{
     {.kind = TreatmentKind::kKeep,
@@ -104,7 +110,7 @@ constexpr std::array<TreatmentRow, kTreatmentKinds> kRows = {{
                 "pseudonymise or encrypt it"},
     {.kind = TreatmentKind::kShift,
      .name = "shift",
-     .subject = Subject::kDateOrTime,
+     .subject = Subject::kShiftable,
      .makes = Makes::kSameType,
      .measure = Measure::kSpans,
      .needs_domain = true,
@@ -323,14 +329,57 @@ double NarrowestBandYears(const std::vector<int32_t>& bands) {
   return narrowest;
 }
 
+bool IsPlace(const contract::Classification& is) {
+  return is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE ||
+         is.quasi == contract::v1::LOCATION_TEXT;
+}
+
+bool IsTime(const contract::Classification& is) {
+  return is.quasi == contract::v1::OCCURRED_AT || is.quasi == contract::v1::EVENT_TIME;
+}
+
+// How far the records of one person can be followed by a pseudonym: less has smaller numbers.
+int ReachOf(const Treatment* treatment) {
+  using config::v1::Pseudonymise;
+  constexpr int kAll = 5;
+  if (treatment == nullptr || treatment->how_case() != Treatment::kPseudonymise) return kAll;
+  const Pseudonymise& how = treatment->pseudonymise();
+  if (how.linkage() == Pseudonymise::none) return 0;
+  if (how.linkage() == Pseudonymise::event) return 1;
+  if (how.linkage() != Pseudonymise::period) return kAll;
+  if (!how.has_every() || how.every() == Pseudonymise::month) return 2;
+  return how.every() == Pseudonymise::quarter ? 3 : 4;
+}
+
+bool ScrubsAsMuch(const OutputNode& before, const OutputNode& now) {
+  for (size_t kind = 0; kind < now.scrub_requests.size(); ++kind) {
+    bool placeholder = kind >= before.scrub_requests.size() || before.scrub_requests[kind] < 0;
+    if (placeholder && now.scrub_requests[kind] >= 0) return false;
+  }
+  return true;
+}
+
+// Parts of one calendar or one postcode: each lies whole in a coarser one.
+bool AreNested(TreatmentKind one, TreatmentKind other) {
+  auto calendar = [](TreatmentKind kind) {
+    return kind == TreatmentKind::kYear || kind == TreatmentKind::kMonth ||
+           kind == TreatmentKind::kDay || kind == TreatmentKind::kHour;
+  };
+  auto postcode = [](TreatmentKind kind) {
+    return kind == TreatmentKind::kSector || kind == TreatmentKind::kDistrict ||
+           kind == TreatmentKind::kArea;
+  };
+  return (calendar(one) && calendar(other)) || (postcode(one) && postcode(other));
+}
+
 std::string_view SubjectInWords(Subject subject) {
   switch (subject) {
     case Subject::kAnything:
       return "any field";
     case Subject::kText:
-      return "string";
+      return "string that isn't a date";
     case Subject::kNumber:
-      return "integer, float or double that isn't an identifier";
+      return "integer, float or double that is neither an identifier nor part of a place";
     case Subject::kIdentifier:
       return "identifier: string, integer";
     case Subject::kFormatKind:
@@ -341,6 +390,8 @@ std::string_view SubjectInWords(Subject subject) {
       return "DATE_OF_BIRTH: string";
     case Subject::kDateOrTime:
       return "Timestamp; a date in a string";
+    case Subject::kShiftable:
+      return "Timestamp; a date in a string; not the event's own time";
     case Subject::kTime:
       return "Timestamp";
     case Subject::kPostcode:
@@ -442,15 +493,17 @@ TreatmentKind KindOf(const OutputNode& node) {
 
 bool Accepts(const TreatmentRow& row, const Node& node) {
   const contract::Classification& is = node.classification;
-  bool date =
+  const bool date =
       node.type == Type::kString && (node.check_date || is.quasi == contract::v1::DATE_OF_BIRTH);
+  const bool weak = base::Planted(base::PlantedFault::kWeakTreatments);
   switch (row.subject) {
     case Subject::kAnything:
       return true;
     case Subject::kText:
-      return node.type == Type::kString;
+      return node.type == Type::kString && (!date || weak);
     case Subject::kNumber:
       if (is.identifier != 0) return false;  // a number that identifies is no quantity
+      if (IsPlace(is) && !weak) return false;
       return node.type == Type::kInt32 || node.type == Type::kInt64 || node.type == Type::kUint32 ||
              node.type == Type::kUint64 || node.type == Type::kFloat || node.type == Type::kDouble;
     case Subject::kIdentifier:
@@ -463,6 +516,8 @@ bool Accepts(const TreatmentRow& row, const Node& node) {
       return is.quasi == contract::v1::DATE_OF_BIRTH && node.type == Type::kString;
     case Subject::kDateOrTime:
       return date || node.type == Type::kTimestamp;
+    case Subject::kShiftable:
+      return (date || node.type == Type::kTimestamp) && is.quasi != contract::v1::OCCURRED_AT;
     case Subject::kTime:
       return node.type == Type::kTimestamp;
     case Subject::kPostcode:
@@ -471,6 +526,23 @@ bool Accepts(const TreatmentRow& row, const Node& node) {
       return is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE;
   }
   return false;
+}
+
+std::string_view RefusalOf(const TreatmentRow& row, const Node& node) {
+  // What the treatment would be for, if the field weren't what it is.
+  if (row.subject == Subject::kText && node.type == Type::kString)
+    return "is a date, whose first and last characters are its year and its day: generalise, shift "
+           "or drop it";
+  if (row.subject == Subject::kNumber && IsPlace(node.classification) && node.type != Type::kString)
+    return "is part of a place, which a bucket of one number doesn't hide: use grid_metres, snap "
+           "or "
+           "area_of, or drop it";
+  if (row.subject == Subject::kShiftable && node.classification.quasi == contract::v1::OCCURRED_AT)
+    return "can't be shifted: the event's own time is known from its place in the topic; "
+           "generalise it to hour, day, month or year, or drop it";
+  if (row.subject == Subject::kFormatKind && node.classification.identifier == 0)
+    return "can't be format-preserved: only identifiers can";
+  return row.refusal;
 }
 
 Shown HowMuchShows(const OutputNode& node) {
@@ -525,6 +597,143 @@ Shown HowMuchShows(const OutputNode& node) {
       return shown;
   }
   return shown;
+}
+
+bool PointsAtFew(const Node& node, TreatmentKind kind, const Shown& shown) {
+  switch (kind) {
+    case TreatmentKind::kKeep:
+      return true;
+    case TreatmentKind::kDrop:
+    case TreatmentKind::kConstant:
+    case TreatmentKind::kPseudonymise:
+    case TreatmentKind::kEncrypt:
+    case TreatmentKind::kFormatPreserve:
+    case TreatmentKind::kShift:
+    case TreatmentKind::kScrub:
+    case TreatmentKind::kAreaOf:
+      return false;
+    case TreatmentKind::kMask:
+      return shown.amount > kCharactersMax;
+    case TreatmentKind::kAgeBands:
+      return shown.amount < kBandYearsMin * kYearDays;
+    case TreatmentKind::kYear:
+    case TreatmentKind::kMonth:
+    case TreatmentKind::kDay:
+    case TreatmentKind::kHour:
+      return shown.amount < (IsTime(node.classification) ? kMonthDays : kYearDays);
+    case TreatmentKind::kSector:
+    case TreatmentKind::kDistrict:
+    case TreatmentKind::kArea:
+      return shown.amount < kDistrictAddresses;
+    case TreatmentKind::kGridMetres:
+      return shown.amount < kMetresMin;
+    case TreatmentKind::kBucket:
+      if (!node.classification.classified()) return false;
+      return shown.amount <
+             (node.classification.quasi == contract::v1::AGE ? kAgeWidthMin : kWidthMin);
+    case TreatmentKind::kSnap:
+      return true;  // how many addresses a point stands for, only its owner knows
+  }
+  return true;
+}
+
+std::string LevelInWords(const OutputNode& node) {
+  const TreatmentKind kind = KindOf(node);
+  const Shown shown = HowMuchShows(node);
+  switch (kind) {
+    case TreatmentKind::kAgeBands:
+      return base::StrCat("bands ", absl::StrJoin(node.bands, ","));
+    case TreatmentKind::kGridMetres:
+      return base::StrCat(shown.amount, " metres");
+    case TreatmentKind::kBucket:
+      return base::StrCat("bucket ", shown.amount);
+    case TreatmentKind::kSnap:
+      return base::StrCat("snap ", node.table->set());
+    case TreatmentKind::kMask:
+      return base::StrCat(shown.amount, " characters");
+    case TreatmentKind::kKeep:
+    case TreatmentKind::kDrop:
+    case TreatmentKind::kConstant:
+    case TreatmentKind::kPseudonymise:
+    case TreatmentKind::kEncrypt:
+    case TreatmentKind::kFormatPreserve:
+    case TreatmentKind::kShift:
+    case TreatmentKind::kScrub:
+    case TreatmentKind::kYear:
+    case TreatmentKind::kMonth:
+    case TreatmentKind::kDay:
+    case TreatmentKind::kHour:
+    case TreatmentKind::kSector:
+    case TreatmentKind::kDistrict:
+    case TreatmentKind::kArea:
+    case TreatmentKind::kAreaOf:
+      break;
+  }
+  std::string_view name = RowOf(kind).name;
+  constexpr std::string_view kGeneralise = "generalise: ";
+  if (name.starts_with(kGeneralise)) name.remove_prefix(kGeneralise.size());
+  return std::string(name);
+}
+
+bool ShowsIdentifier(const Node& node, const OutputNode& output) {
+  if (node.classification.identifier == 0) return false;
+  const Shown shown = HowMuchShows(output);
+  return shown.measure == Measure::kEverything ||
+         (shown.measure == Measure::kCharacters && PointsAtFew(node, KindOf(output), shown));
+}
+
+bool HidesAsMuch(const Done& then, const Done& at_present) {
+  const OutputNode* before = then.output;
+  const OutputNode* now = at_present.output;
+  if (now == nullptr) return true;
+  if (before == nullptr) return false;
+  const TreatmentKind was = KindOf(*before), is = KindOf(*now);
+  if (is == TreatmentKind::kConstant || was == TreatmentKind::kKeep) return true;
+  // A pseudonym can't be turned back by whoever may decrypt, and shows no length or format.
+  if (is == TreatmentKind::kPseudonymise &&
+      (was == TreatmentKind::kEncrypt || was == TreatmentKind::kFormatPreserve))
+    return true;
+  const double shown = HowMuchShows(*now).amount, shown_before = HowMuchShows(*before).amount;
+  if (AreNested(was, is)) return shown >= shown_before;
+  if (was != is) return base::Planted(base::PlantedFault::kUnknownNotWeaker);
+  switch (is) {
+    case TreatmentKind::kGridMetres:
+    case TreatmentKind::kBucket:
+      return shown >= shown_before;
+    case TreatmentKind::kSnap:
+    case TreatmentKind::kAreaOf:
+      return now->table->set() == before->table->set() &&
+             now->table->schema().columns()[now->column].name ==
+                 before->table->schema().columns()[before->column].name;
+    case TreatmentKind::kPseudonymise:
+      return ReachOf(at_present.stated) <= ReachOf(then.stated);
+    case TreatmentKind::kShift:
+      return now->shift_days_max >= before->shift_days_max &&
+             at_present.stated->shift().person() == then.stated->shift().person();
+    case TreatmentKind::kScrub:
+      return ScrubsAsMuch(*before, *now);
+    case TreatmentKind::kMask:
+      return now->mask.keep_first() <= before->mask.keep_first() &&
+             now->mask.keep_last() <= before->mask.keep_last();
+    case TreatmentKind::kAgeBands:
+      // Every bound was one before: bands were only put together.
+      return std::includes(before->bands.begin(), before->bands.end(), now->bands.begin(),
+                           now->bands.end());
+    case TreatmentKind::kKeep:
+    case TreatmentKind::kDrop:
+    case TreatmentKind::kConstant:
+    case TreatmentKind::kEncrypt:
+    case TreatmentKind::kFormatPreserve:
+    case TreatmentKind::kYear:
+    case TreatmentKind::kMonth:
+    case TreatmentKind::kDay:
+    case TreatmentKind::kHour:
+    case TreatmentKind::kSector:
+    case TreatmentKind::kDistrict:
+    case TreatmentKind::kArea:
+      return true;  // the same as before, and with nothing that could differ
+  }
+  return false;
 }
 
 std::string TreatmentsPage() {

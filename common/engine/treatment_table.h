@@ -41,13 +41,14 @@ inline constexpr size_t kTreatmentKinds = 21;
 // What a field has to be.
 enum class Subject : uint8_t {
   kAnything,
-  kText,         // of the type string
-  kNumber,       // an integer, float or double that isn't an identifier
+  kText,         // of the type string, and no date
+  kNumber,       // an integer, float or double that is neither an identifier nor part of a place
   kIdentifier,   // of any identifier kind
   kFormatKind,   // of an identifier kind with a format that can be preserved
   kFreeText,     // a string that is free_text
   kBirth,        // DATE_OF_BIRTH
   kDateOrTime,   // a Timestamp, or a string that must be a date
+  kShiftable,    // likewise, but not the event's own time
   kTime,         // a Timestamp
   kPostcode,     // POSTCODE
   kPointNumber,  // LATITUDE or LONGITUDE
@@ -101,6 +102,8 @@ TreatmentKind KindOf(const OutputNode& node);
 
 // Whether a field is what the treatment is for.
 bool Accepts(const TreatmentRow& row, const contract::Node& node);
+// What an error says of a field that it isn't for, behind the field's name.
+std::string_view RefusalOf(const TreatmentRow& row, const contract::Node& node);
 
 // How much of a field's value shows in a stream.
 struct Shown {
@@ -108,6 +111,23 @@ struct Shown {
   double amount = 0;  // where `measure` counts
 };
 Shown HowMuchShows(const OutputNode& node);
+
+// Where `amount` counts: whether a value of which so much shows still points at few people.
+// `node` is what the contract says of the field.
+bool PointsAtFew(const contract::Node& node, TreatmentKind kind, const Shown& shown);
+// Likewise, in words: `month`, `50 metres`, `bands 18,20`. For the names of warnings.
+std::string LevelInWords(const OutputNode& node);
+// An identifier's value shows, whole or so much of it that it is found by that.
+bool ShowsIdentifier(const contract::Node& node, const OutputNode& output);
+
+// What a stream does with a field: what is compiled, and what the configuration says.
+struct Done {
+  const OutputNode* output = nullptr;             // nullptr: dropped
+  const config::v1::Treatment* stated = nullptr;  // nullptr: nothing
+};
+// Whether what is done now shows no more than what was done before. What can't be compared shows
+// more.
+bool HidesAsMuch(const Done& before, const Done& now);
 
 // docs/reference/treatments.md.
 std::string TreatmentsPage();

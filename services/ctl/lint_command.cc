@@ -126,17 +126,25 @@ void PrintProof(const Review& review, Output& output) {
   if (review.proven()) {
     output.out() << output.Paint(Colour::kGreen, "proven")
                  << ": no identifier reaches a stream as it stands (" << review.identifiers
-                 << " checked, fields times streams)\n";
+                 << " checked, fields times streams)";
   } else {
     output.out() << output.Paint(Colour::kRed, "not proven") << ": " << review.kept << " of "
-                 << review.identifiers << " identifiers reach a stream as they stand\n";
+                 << review.identifiers
+                 << " identifiers reach a stream as they stand, or behind a mask that shows more "
+                    "than three characters";
   }
+  if (!review.texts.empty()) {
+    output.out() << "; " << review.texts.size() << (review.texts.size() == 1 ? " text" : " texts")
+                 << " apart, which no proof covers";
+  }
+  output.out() << "\n";
   for (const Review::Text& text : review.texts) {
     const bool scrubbed = text.treatment.starts_with("scrub");
-    output.out() << text.stream << ": " << text.path << ": "
+    output.out() << "note: " << text.stream << ": " << text.path << ": "
                  << (scrubbed ? "scrubbed" : text.treatment) << ", "
                  << output.Paint(Colour::kYellow, "not proven") << "\n";
   }
+  for (const std::string& note : review.notes) output.out() << "note: " << note << "\n";
 }
 
 void Print(const Report& report, const Options& options, Output& output) {
@@ -186,7 +194,11 @@ void Add(const Report& report, JsonText& json) {
     }
     json.EndArray();
     json.Key("proof").BeginObject().Member("holds", review.proven());
-    json.Member("identifiers", review.identifiers).Member("kept", review.kept).EndObject();
+    json.Member("identifiers", review.identifiers).Member("kept", review.kept);
+    json.Member("texts", review.texts.size()).EndObject();
+    json.Key("notes").BeginArray();
+    for (const std::string& note : review.notes) json.Value(note);
+    json.EndArray();
     json.Key("texts").BeginArray();
     for (const Review::Text& text : review.texts) {
       json.BeginObject().Member("stream", text.stream).Member("field", text.path);

@@ -186,6 +186,53 @@ TEST(Lint, WarningsAloneEndWithZeroUnlessStrict) {
   EXPECT_THAT(json.out, HasSubstr("\"line\": 27"));
 }
 
+TEST(Lint, AMaskThatShowsWhoItIsIsNoProof) {
+  auto folder = *test_support::TempDir::Create("ctl-lint");
+  std::string path = folder->path() + "/processor.yaml";
+  auto lint = [&](const std::string& mask) {
+    std::ofstream(path) << absl::StrReplaceAll(
+        Read(Root() + "/tests/lint/processor.yaml"),
+        {{"PHONE: pseudonymise", "PHONE: {mask: {" + mask + "}}"},
+         {"[contracts]", "[\"" + Root() + "/tests/lint/contracts\"]"},
+         {"stations.csv", "\"" + Root() + "/tests/lint/stations.csv\""}});
+    return RunCtl({"lint", path});
+  };
+  EXPECT_THAT(lint("keep_last: 3").out, HasSubstr("\nproven: "));
+  EXPECT_THAT(lint("keep_first: 2, keep_last: 2").out, HasSubstr("not proven: 1 of 8"));
+  EXPECT_THAT(lint("keep_last: 200").out, HasSubstr("[mask-shows:PHONE]"));
+}
+
+TEST(Lint, WhatNoProofCoversIsCountedApartAndNoted) {
+  auto folder = *test_support::TempDir::Create("ctl-lint");
+  const std::string path = folder->path() + "/processor.yaml";
+  std::string text = absl::StrReplaceAll(
+      Read(Root() + "/tests/lint/processor.yaml"),
+      {{"key: code, not_personal: [title, region]",
+        "schema: {columns: [{name: code}, {name: title, not_personal: true}, {name: region}], key: "
+        "[{column: code}]}"},
+       {"into: station_row, on_missing: keep}",
+        "into: station_row, on_missing: keep}\n    - {set: stations, key: station, into: again}"},
+       {"[contracts]", "[\"" + Root() + "/tests/lint/contracts\"]"},
+       {"stations.csv", "\"" + Root() + "/tests/lint/stations.csv\""}});
+  // In the first stream, which is internal.
+  text.replace(text.find("FREE_TEXT: drop"), 15, "FREE_TEXT: {scrub: {replace: placeholders}}");
+  std::ofstream(path) << text;
+  Ended ended = RunCtl({"lint", path});
+  EXPECT_EQ(ended.code, 0) << ended.out;
+  EXPECT_THAT(ended.out, HasSubstr("1 text apart, which no proof covers\n"));
+  EXPECT_THAT(ended.out, HasSubstr(": scrubbed, not proven\n"));
+  const std::string note =
+      "note: the column 'region' of the reference set 'stations' is undecided, so no stream gets "
+      "it";
+  const size_t at = ended.out.find(note);
+  ASSERT_NE(at, std::string::npos) << ended.out;
+  EXPECT_EQ(ended.out.find(note, at + 1), std::string::npos) << "once, though it is joined twice";
+  EXPECT_EQ(ended.out.find("'code'"), std::string::npos) << "a key needs no decision";
+  Ended json = RunCtl({"lint", "--output", "json", path});
+  EXPECT_THAT(json.out, HasSubstr("\"texts\": 1"));
+  EXPECT_THAT(json.out, HasSubstr("the column 'region'"));
+}
+
 TEST(Lint, AFileThatIsNotThereIsAnError) {
   Ended ended = RunCtl({"lint", "nowhere.yaml"});
   EXPECT_EQ(ended.code, 1);

@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/contract/suggestion.h"
 #include "common/engine/flow.h"
+#include "common/engine/treatment_table.h"
 
 namespace sluice::ctl {
 namespace {
@@ -20,15 +21,10 @@ using contract::Node;
 using engine::Op;
 using engine::OutputNode;
 using engine::StreamPlan;
+using engine::TreatmentKind;
 
-// Below these, a value that was made coarser for an audience outside still points at few people.
-constexpr int kBandYearsMin = 5;
-constexpr int kGridMetresMin = 1000;
 // So many attributes of one person together are a fingerprint.
 constexpr size_t kAttributesMax = 3;
-// So many characters of an identifier are enough to find it again.
-constexpr int kMaskShownMax = 3;
-
 // The unit of a pseudonym's `linkage: period`.
 std::string PeriodOf(const config::v1::Pseudonymise& pseudonymise) {
   return config::v1::Pseudonymise::Calendar_Name(
@@ -66,14 +62,6 @@ const Treatment* TreatmentOf(const config::v1::Stream& stream, const StreamPlan&
   return nullptr;
 }
 
-// Whether any of the bands between the first bound and the last is narrower than this.
-bool HasNarrowBand(const std::vector<int32_t>& bands) {
-  for (size_t i = 1; i < bands.size(); ++i) {
-    if (bands[i] - bands[i - 1] < kBandYearsMin) return true;
-  }
-  return !bands.empty() && bands[0] < kBandYearsMin;
-}
-
 class Reviewer {
  public:
   explicit Reviewer(const engine::Pipeline& pipeline)
@@ -84,6 +72,7 @@ class Reviewer {
     FillMatrix();
     for (size_t i = 0; i < pipeline_.streams().size(); ++i) ReviewStream(i);
     FillReaches();
+    NoteColumns();
     ReviewDomains();
     ReviewShifts();
     ReviewContract();
@@ -154,6 +143,28 @@ class Reviewer {
     }
   }
 
+  // Columns that no stream gets, since nobody has decided what they are. Of what a row is found by
+  // nobody needs to.
+  void NoteColumns() {
+    std::set<std::string> noted;
+    for (const engine::JoinPlan& join : pipeline_.joins()) {
+      const enrichment::Schema& schema = join.table->schema();
+      for (size_t i = 0; i < schema.columns().size(); ++i) {
+        const enrichment::Column& column = schema.columns()[i];
+        const bool bound = schema.has_interval() && (i == schema.low() || i == schema.high());
+        const bool area = schema.kind() == reference::v1::Schema::area && i == schema.area();
+        const bool point = schema.kind() == reference::v1::Schema::nearest &&
+                           (i == schema.latitude() || i == schema.longitude());
+        if (column.classification.decided() || schema.IsKey(i) || bound || area || point) continue;
+        if (!noted.insert(base::StrCat(join.set, ".", column.name)).second) continue;
+        review_.notes.push_back(base::StrCat(
+            "the column '", column.name, "' of the reference set '", join.set,
+            "' is undecided, so no stream gets it: classify it in the set's schema, or name it in "
+            "not_personal"));
+      }
+    }
+  }
+
   static bool Carries(const StreamPlan& stream, size_t join, size_t column) {
     for (const engine::StreamJoin& carried : stream.joins) {
       if (carried.join == join)
@@ -208,15 +219,17 @@ class Reviewer {
     std::string at;
     const Treatment* treatment = TreatmentOf(config(), *stream_, node, at);
     std::string kind(PlaceName(is));
-    if (output.op == Op::kKeep) {
-      bool by_default = stream_->internal && (is.identifier == contract::v1::EVENT_ID ||
-                                              is.quasi == contract::v1::OCCURRED_AT);
-      if (is.identifier != 0 && !by_default) ++review_.kept;
+    const TreatmentKind done = engine::KindOf(output);
+    const bool by_default =
+        done == TreatmentKind::kKeep && stream_->internal &&
+        (is.identifier == contract::v1::EVENT_ID || is.quasi == contract::v1::OCCURRED_AT);
+    if (!by_default && engine::ShowsIdentifier(node, output)) ++review_.kept;
+    if (done == TreatmentKind::kKeep) {
       if (!by_default) WarnKept(node.path, is, kind, at);
-    } else if (output.op == Op::kMask) {
-      if (output.mask.keep_first() + output.mask.keep_last() > kMaskShownMax)
+    } else if (done == TreatmentKind::kMask) {
+      if (engine::PointsAtFew(node, done, engine::HowMuchShows(output)))
         Warn(base::StrCat("mask-shows:", kind), at,
-             base::StrCat("the mask shows more than ", kMaskShownMax, " characters of '", node.path,
+             base::StrCat("the mask shows ", engine::LevelInWords(output), " of '", node.path,
                           "': with another field they find the person; show fewer"));
     } else if (treatment != nullptr && !stream_->internal) {
       WarnLinkable(node, output, *treatment, kind, at);
@@ -239,8 +252,8 @@ class Reviewer {
       Warn(base::StrCat("linkable:", kind, period.empty() ? "" : "=", period), at,
            base::StrCat("'", node.path, "' ", what, ", which stays personal data; ", instead));
     };
-    switch (output.op) {
-      case Op::kPseudonymise:
+    switch (engine::KindOf(output)) {
+      case TreatmentKind::kPseudonymise:
         if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::period) {
           period = PeriodOf(treatment.pseudonymise());
           warn(base::StrCat("is a pseudonym in a stream that isn't internal: all records of one "
@@ -255,27 +268,42 @@ class Reviewer {
               "drop it unless the purpose needs that");
         }
         break;
-      case Op::kEncrypt:
+      case TreatmentKind::kEncrypt:
         warn(
             "is encrypted in a stream that isn't internal: all records of one person can be put "
             "together, and its length shows",
             "drop it or use pseudonymise, unless somebody must get it back");
         break;
-      case Op::kFormatPreserve:
+      case TreatmentKind::kFormatPreserve:
         warn(
             "is format-preserved in a stream that isn't internal: all records of one person can be "
             "put together, and it may be somebody's true one",
             "drop it or use pseudonymise, unless the receiving system takes nothing else");
         break;
-      case Op::kShiftDate:
-      case Op::kShiftTime:
+      case TreatmentKind::kShift:
         warn(
             "is shifted in a stream that isn't internal: the days between one person's dates are "
             "the "
             "true ones and can be known again",
             "generalise or drop it unless the purpose needs them");
         break;
-      default:
+      case TreatmentKind::kKeep:
+      case TreatmentKind::kDrop:
+      case TreatmentKind::kConstant:
+      case TreatmentKind::kMask:
+      case TreatmentKind::kScrub:
+      case TreatmentKind::kAgeBands:
+      case TreatmentKind::kYear:
+      case TreatmentKind::kMonth:
+      case TreatmentKind::kDay:
+      case TreatmentKind::kHour:
+      case TreatmentKind::kSector:
+      case TreatmentKind::kDistrict:
+      case TreatmentKind::kArea:
+      case TreatmentKind::kGridMetres:
+      case TreatmentKind::kBucket:
+      case TreatmentKind::kSnap:
+      case TreatmentKind::kAreaOf:
         break;
     }
   }
@@ -297,43 +325,52 @@ class Reviewer {
   // What an audience outside may still find people by.
   void ReviewPrecision(const Node& node, const OutputNode& output, const std::string& kind,
                        const std::string& at) {
-    auto fine = [&](std::string_view level, std::string_view instead) {
-      Warn(base::StrCat("precise:", kind, "=", level), at,
-           base::StrCat("'", node.path, "' is made coarser only to ", level,
-                        " in a stream that isn't internal; ", instead));
-    };
-    switch (output.op) {
-      case Op::kAgeBand:
-        if (HasNarrowBand(output.bands))
-          fine(base::StrCat("bands ", absl::StrJoin(output.bands, ",")),
-               base::StrCat("make every band ", kBandYearsMin, " years or more"));
+    const TreatmentKind done = engine::KindOf(output);
+    if (!engine::PointsAtFew(node, done, engine::HowMuchShows(output))) return;
+    std::string_view instead;
+    switch (done) {
+      case TreatmentKind::kAgeBands:
+        instead = "make every band 5 years or more";
         break;
-      case Op::kDatePart:
-        if (output.part == engine::Part::kDay || output.part == engine::Part::kMonth)
-          fine(output.part == engine::Part::kDay ? "day" : "month", "use year, or age_bands");
+      case TreatmentKind::kYear:
+      case TreatmentKind::kMonth:
+      case TreatmentKind::kDay:
+      case TreatmentKind::kHour:
+        instead = IsTime(node.classification) ? "use month or year" : "use year, or age_bands";
         break;
-      case Op::kTimePart:
-        if (output.part == engine::Part::kHour || output.part == engine::Part::kDay)
-          fine(output.part == engine::Part::kHour ? "hour" : "day", "use month or year");
+      case TreatmentKind::kSector:
+      case TreatmentKind::kDistrict:
+      case TreatmentKind::kArea:
+        instead = "use district or area";
         break;
-      case Op::kPostcodePart:
-        if (output.part == engine::Part::kSector) fine("sector", "use district or area");
+      case TreatmentKind::kGridMetres:
+        instead = "use 1000 metres or more";
         break;
-      case Op::kGridLatitude:
-      case Op::kGridLongitude:
-        if (output.grid_metres < kGridMetresMin)
-          fine(base::StrCat(output.grid_metres, " metres"),
-               base::StrCat("use ", kGridMetresMin, " metres or more"));
+      case TreatmentKind::kBucket:
+        instead = "use a wider one";
         break;
-      case Op::kSnapLatitude:
-      case Op::kSnapLongitude:
-        fine(base::StrCat("snap ", output.table->set()),
-             "make sure that each point stands for eight addresses or more, or none, and accept "
-             "the warning with that reason; or use area_of");
+      case TreatmentKind::kSnap:
+        instead =
+            "make sure that each point stands for eight addresses or more, or none, and accept the "
+            "warning with that reason; or use area_of";
         break;
-      default:
-        break;
+      case TreatmentKind::kKeep:
+      case TreatmentKind::kMask:
+        return;  // has its own warning
+      case TreatmentKind::kDrop:
+      case TreatmentKind::kConstant:
+      case TreatmentKind::kPseudonymise:
+      case TreatmentKind::kEncrypt:
+      case TreatmentKind::kFormatPreserve:
+      case TreatmentKind::kShift:
+      case TreatmentKind::kScrub:
+      case TreatmentKind::kAreaOf:
+        return;
     }
+    const std::string level = engine::LevelInWords(output);
+    Warn(base::StrCat("precise:", kind, "=", level), at,
+         base::StrCat("'", node.path, "' is made coarser only to ", level,
+                      " in a stream that isn't internal; ", instead));
   }
 
   // What the field adds to what can be put together.
@@ -463,109 +500,6 @@ class Reviewer {
   bool exact_birth_ = false, fine_postcode_ = false, exact_time_ = false, exact_place_ = false;
 };
 
-// Coarser parts have smaller numbers.
-int FinenessOf(engine::Part part) {
-  switch (part) {
-    case engine::Part::kYear:
-    case engine::Part::kArea:
-      return 0;
-    case engine::Part::kMonth:
-    case engine::Part::kDistrict:
-      return 1;
-    case engine::Part::kDay:
-    case engine::Part::kSector:
-      return 2;
-    case engine::Part::kHour:
-      return 3;
-  }
-  return 4;
-}
-
-// How far the records of one person can be followed by a pseudonym: less has smaller numbers.
-int ReachOf(const Treatment* treatment) {
-  using config::v1::Pseudonymise;
-  if (treatment == nullptr || treatment->how_case() != Treatment::kPseudonymise) return 5;
-  const Pseudonymise& how = treatment->pseudonymise();
-  switch (how.linkage()) {
-    case Pseudonymise::none:
-      return 0;
-    case Pseudonymise::event:
-      return 1;
-    case Pseudonymise::period:
-      if (!how.has_every() || how.every() == Pseudonymise::month) return 2;
-      return how.every() == Pseudonymise::quarter ? 3 : 4;
-    default:
-      return 5;
-  }
-}
-
-// What a stream does with a field.
-struct Done {
-  const OutputNode* output = nullptr;  // nullptr: dropped
-  const Treatment* treatment = nullptr;
-};
-
-bool ScrubsAsMuch(const OutputNode& before, const OutputNode& now) {
-  for (size_t kind = 0; kind < now.scrub_requests.size(); ++kind) {
-    bool placeholder = kind >= before.scrub_requests.size() || before.scrub_requests[kind] < 0;
-    if (placeholder && now.scrub_requests[kind] >= 0) return false;
-  }
-  return true;
-}
-
-// Whether what is done now shows no more than what was done before.
-bool HidesAsMuch(const Done& then, const Done& at_present) {
-  const OutputNode* before = then.output;
-  const OutputNode* now = at_present.output;
-  if (now == nullptr) return true;
-  if (before == nullptr) return false;
-  if (now->op == Op::kConstant || before->op == Op::kKeep) return true;
-  // A pseudonym can't be turned back by whoever may decrypt, and shows no length or format.
-  if (now->op == Op::kPseudonymise &&
-      (before->op == Op::kEncrypt || before->op == Op::kFormatPreserve))
-    return true;
-  if (now->op != before->op) return false;
-  switch (now->op) {
-    case Op::kDatePart:
-    case Op::kTimePart:
-    case Op::kPostcodePart:
-      return FinenessOf(now->part) <= FinenessOf(before->part);
-    case Op::kGridLatitude:
-    case Op::kGridLongitude:
-      return now->grid_metres >= before->grid_metres;
-    case Op::kSnapLatitude:
-    case Op::kSnapLongitude:
-    case Op::kAreaOf:
-      return now->table->set() == before->table->set() &&
-             now->table->schema().columns()[now->column].name ==
-                 before->table->schema().columns()[before->column].name;
-    case Op::kPseudonymise:
-      return ReachOf(at_present.treatment) <= ReachOf(then.treatment);
-    case Op::kShiftDate:
-    case Op::kShiftTime:
-      return now->shift_days_max >= before->shift_days_max &&
-             at_present.treatment->shift().person() == then.treatment->shift().person();
-    case Op::kScrub:
-      return ScrubsAsMuch(*before, *now);
-    case Op::kBucket:
-      return now->bucket >= before->bucket;
-    case Op::kMask:
-      return now->mask.keep_first() <= before->mask.keep_first() &&
-             now->mask.keep_last() <= before->mask.keep_last();
-    case Op::kAgeBand:
-      // Every bound was one before: bands were only put together.
-      return std::includes(before->bands.begin(), before->bands.end(), now->bands.begin(),
-                           now->bands.end());
-    case Op::kEncrypt:
-    case Op::kFormatPreserve:
-    case Op::kConstant:
-    case Op::kKeep:
-    case Op::kMessage:
-      return true;  // the same as before, and with nothing that could differ
-  }
-  return false;
-}
-
 const OutputNode* OutputOf(const engine::Pipeline& pipeline, const StreamPlan& stream,
                            const std::string& path) {
   for (const OutputNode& output : stream.nodes) {
@@ -678,7 +612,7 @@ std::vector<Warning> CompareStrength(const engine::Pipeline& before,
                  : TreatmentOf(
                        before.config().streams(static_cast<int>(then - before.streams().begin())),
                        *then, before.contract().node(before.contract().Find(node.path)), path_then);
-      if (HidesAsMuch({earlier, treatment_then}, {output, treatment})) continue;
+      if (engine::HidesAsMuch({earlier, treatment_then}, {output, treatment})) continue;
       std::string was =
           earlier == nullptr ? "drop" : then->treatments[before.contract().Find(node.path)];
       warnings.push_back(

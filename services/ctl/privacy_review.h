@@ -34,7 +34,8 @@ struct Review {
   std::vector<std::string> streams;
   std::vector<MatrixRow> matrix;  // every field that isn't a message, every joined row
   // Identifiers of the contract × streams, by what is done with them. The proof holds when none is
-  // kept: then each was dropped, replaced or reduced by a decision that the configuration states.
+  // kept: then each was dropped, replaced or reduced by a decision that the configuration states. A
+  // mask that shows as much as finds the person counts as kept.
   size_t identifiers = 0;
   size_t kept = 0;
   // Texts that a stream gets: scrubbed as far as that goes, or less. No proof covers them.
@@ -53,6 +54,8 @@ struct Review {
     std::string how;  // whole, chosen by, or the treatment in words
   };
   std::vector<Reach> reaches;
+  // What is worth knowing and no mistake, such as a reference set's column that nobody gets.
+  std::vector<std::string> notes;
   std::vector<Warning> warnings;
   std::vector<Accepted> accepted;
 

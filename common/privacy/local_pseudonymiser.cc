@@ -7,6 +7,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/domain_name.h"
 
 // SHA256_Init and its sisters are deprecated in OpenSSL 3 for the EVP interface, which can't hand
 // out the state after a pad. AddKind() checks each state against EVP.
@@ -156,21 +157,20 @@ void LocalPseudonymiser::Inner(const HmacState& key, std::string_view value,
 }
 
 absl::StatusOr<uint16_t> LocalPseudonymiser::Domain(std::string_view name) {
-  size_t at = name.find('@');
-  std::string_view domain = name.substr(0, at);
-  std::string_view epoch = at == std::string_view::npos ? "" : name.substr(at + 1);
+  const DomainName wanted = DomainName::Of(name);
   for (size_t i = 0; i < domains_.size(); ++i) {
-    if (domains_[i].name != domain) continue;
+    if (domains_[i].name != wanted.name) continue;
     // They come newest first.
-    if (at == std::string_view::npos || std::to_string(domains_[i].epoch.epoch) == epoch)
+    if (!wanted.pinned || std::to_string(domains_[i].epoch.epoch) == wanted.epoch)
       return static_cast<uint16_t>(i);
-    if (epoch != "previous") continue;
+    if (!wanted.previous()) continue;
     // Never an older one instead: its pseudonyms are other people's than those of before.
     if (domains_[i].previous || (domains_[i].newest && !domains_[i].has_older))
       return static_cast<uint16_t>(i);
   }
-  return absl::NotFoundError(base::StrCat("the keyring has no domain '", domain, "'",
-                                          epoch.empty() ? "" : " with the active epoch ", epoch));
+  return absl::NotFoundError(base::StrCat("the keyring has no domain '", wanted.name, "'",
+                                          wanted.epoch.empty() ? "" : " with the active epoch ",
+                                          wanted.epoch));
 }
 
 absl::Status LocalPseudonymiser::Pseudonymise(const PseudonymBatch& batch,

@@ -1,6 +1,8 @@
 #include "common/enrichment/area_table.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -25,6 +27,7 @@ size_t AreaTable::PointsOf(const RowSet& rows) {
 
 AreaTable::AreaTable(std::string_view set, std::shared_ptr<const RowSet> rows)
     : MemoryTable(set, std::move(rows)) {
+  MeasureAreas();
   size_t touches = 0;
   const size_t edges = MeasureShapes(touches);
   if (base::StopScope::stop_requested()) return;
@@ -39,6 +42,33 @@ AreaTable::AreaTable(std::string_view set, std::shared_ptr<const RowSet> rows)
   band_begins_.push_back(static_cast<uint32_t>(edges_.size()));
   ChooseCells(edges);
   FillCells();
+}
+
+// As if each ring lay in the plane at its first point: good enough to tell a house from a ward.
+void AreaTable::MeasureAreas() {
+  constexpr double kMetresPerUnit = 6'371'008.8 * M_PI / 180 / kUnitsPerDegree;
+  double smallest = std::numeric_limits<double>::infinity();
+  for (size_t row = 0; row < rows_->size(); ++row) {
+    double area = 0;
+    uint32_t holes_left = 0;
+    ForEachRing(rows_->row(row)[schema().area()].text(), [&](RingView ring, uint32_t holes) {
+      double twice = 0;
+      int32_t x = 0, y = 0;
+      bool first = true;
+      ring.ForEachEdge([&](GridPoint a, GridPoint b) {
+        if (std::exchange(first, false)) x = a.x, y = a.y;
+        twice += (double{1} * a.x - x) * (double{1} * b.y - y) -
+                 (double{1} * b.x - x) * (double{1} * a.y - y);
+      });
+      const double size = std::fabs(twice) / 2 * std::cos(y / kUnitsPerDegree * M_PI / 180);
+      const bool hole = holes_left > 0;
+      area += hole ? -size : size;
+      holes_left = hole ? holes_left - 1 : holes;
+    });
+    smallest = std::min(smallest, area);
+  }
+  smallest_metres_ =
+      std::isfinite(smallest) ? std::sqrt(std::max(smallest, 0.0)) * kMetresPerUnit : 0;
 }
 
 size_t AreaTable::MeasureShapes(size_t& touches) {

@@ -27,6 +27,7 @@ class AreaTable final : public MemoryTable {
   AreaTable(std::string_view set, std::shared_ptr<const RowSet> rows);
 
   RowId Find(const Question& question) const override;
+  double smallest_metres() const override { return smallest_metres_; }
 
   // Bytes that the table holds beside its rows.
   size_t memory_bytes() const;
@@ -47,6 +48,7 @@ class AreaTable final : public MemoryTable {
   };
   enum class Place { kOutside, kBorder, kInside };
 
+  void MeasureAreas();
   // Shapes without their edges; returns how many edges there are, and in `touches` how often one
   // touches a band.
   size_t MeasureShapes(size_t& touches);
@@ -68,6 +70,7 @@ class AreaTable final : public MemoryTable {
   size_t BoxWidth(const Shape& shape) const { return CellX(shape.max.x) - CellX(shape.min.x) + 1; }
   size_t BoxHeight(const Shape& shape) const { return CellY(shape.max.y) - CellY(shape.min.y) + 1; }
 
+  double smallest_metres_ = 0;
   GridPoint min_, max_;
   int cell_shift_ = 0;
   size_t width_ = 0, height_ = 0;

@@ -50,6 +50,8 @@ class Table {
 
   // Kind nearest: the set of areas whose borders it keeps to; null: none.
   virtual const Table* within() const { return nullptr; }
+  // Kind area: the side, in metres, of a square as large as the smallest area; 0: nobody knows.
+  virtual double smallest_metres() const { return 0; }
 };
 
 // A table over rows in memory, of the schema's kind. `within` is the set of areas that the schema

@@ -247,7 +247,10 @@ std::string ToJson(const Explained& explained) {
   for (int i = 0; i < response.clean_size(); ++i) {
     const auto& clean = response.clean(i);
     json.BeginObject().Member("stream", clean.stream()).Member("topic", clean.topic());
-    json.Member("key", clean.key()).Key("value").Raw(explained.json[static_cast<size_t>(i)]);
+    json.Key("key");
+    // A record's key has a byte at least, or there is none.
+    clean.key().empty() ? json.Null() : json.Value(clean.key());
+    json.Key("value").Raw(explained.json[static_cast<size_t>(i)]);
     json.Key("headers").BeginObject();
     for (const auto& header : clean.headers()) json.Member(header.name(), header.value());
     json.EndObject().EndObject();

@@ -402,10 +402,10 @@ TEST(JoinedColumns, AreTreatedByTheirClassAndUndecidedOnesAreNotThere) {
 TEST(JoinedColumns, AreKeptAgainstTheirClassOnlyByNameWithAReason) {
   const std::string stream = Treats("WARRANT_NUMBER", "keep") + Treats("PERSON_NAME", "drop") +
                              "fields { key: 'row.name' value { keep {} } } ";
-  EXPECT_THAT(ErrorFor(stream, kByBeat), HasSubstr("`accept: {joined:row.name: reason}`"));
-  EXPECT_THAT(ErrorFor(stream + "accept { key: 'joined:row.name' value: '' }", kByBeat),
-              HasSubstr("`accept: {joined:row.name: reason}`"));
-  EXPECT_EQ(ErrorFor(stream + "accept { key: 'joined:row.name' value: 'why' }", kByBeat), "");
+  EXPECT_THAT(ErrorFor(stream, kByBeat), HasSubstr("`accept: {joined:PERSON_NAME:row.name: reason}`"));
+  EXPECT_THAT(ErrorFor(stream + "accept { key: 'joined:PERSON_NAME:row.name' value: ' ' }", kByBeat),
+              HasSubstr("`accept: {joined:PERSON_NAME:row.name: reason}`"));
+  EXPECT_EQ(ErrorFor(stream + "accept { key: 'joined:PERSON_NAME:row.name' value: 'why' }", kByBeat), "");
 }
 
 TEST(JoinKeys, ThatAStreamDoesNotKeepAreAcceptedByNameOrErrors) {

@@ -88,6 +88,8 @@ struct OutputNode {
   // A list: an item that became nothing has no stand-in, and the list is left out with it.
   bool whole_list = false;
   int32_t grid_metres = 0;
+  // kPseudonymise: within what equal identifiers get equal pseudonyms.
+  Scope scope = Scope::kDomain;
   double bucket = 0;
   privacy::Buckets buckets;
   bool of_float = false;  // kBucket: what is written is the shortest decimal of a float
@@ -145,7 +147,7 @@ struct StreamPlan {
   std::map<contract::NodeId, Override> overrides;
   // What would be an error if the configuration didn't accept it by name, with a reason.
   struct Risk {
-    std::string name;  // such as join-key:ward
+    std::string name;  // such as join-key:ward or free-text:notes
     std::string config_path;
     std::string text;
   };
@@ -161,11 +163,28 @@ struct Placeholders {
   bool empty() const { return texts.empty() && times.empty(); }
 };
 
-// Those of the streams that aren't internal whose shifted dates and times are another such stream's
-// too: a time, whose time of day is kept, or two dates, whose span is. By index.
-std::vector<size_t> LinkedByShift(const std::vector<StreamPlan>& streams);
-// The name under which both streams accept that.
-inline constexpr char kLinksByShift[] = "links-audiences:shift";
+// A field of which two streams that aren't internal have something alike, although the treatment of
+// one of them hides its value: who has both can tell which records are of one event, or one person.
+struct AudienceLink {
+  size_t stream = 0;  // of Pipeline::streams(); the pair is there both ways
+  size_t other = 0;
+  contract::NodeId node = contract::kNoNode;
+
+  // What `stream` accepts it by: links-audiences:shift:visitor.births=public.
+  std::string Name(std::string_view treatment, const contract::Plan& plan,
+                   const std::vector<StreamPlan>& streams) const;
+};
+// By a shift, where the other stream shifts or keeps the field: a time's time of day, and what lies
+// between two dates: of one event, of one list or repeated message, or of the records that both
+// streams let be put together as one person's.
+std::vector<AudienceLink> LinksByShift(const contract::Plan& plan,
+                                       const std::vector<StreamPlan>& streams);
+// By a mask, where the other stream masks or keeps the field: its length, and what it shows.
+std::vector<AudienceLink> LinksByMask(const contract::Plan& plan,
+                                      const std::vector<StreamPlan>& streams);
+
+// Whether a reason that a stream gives in `accept` says anything.
+bool IsReason(std::string_view text);
 
 // An identifier that is checked or pseudonymised, what scrubbing needs to see, or a message on the
 // way to one.

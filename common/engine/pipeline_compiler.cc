@@ -15,8 +15,10 @@
 #include "common/engine/output_schema.h"
 #include "common/engine/pipeline.h"
 #include "common/engine/treatment_table.h"
+#include "common/privacy/domain_name.h"
 #include "common/privacy/identifier.h"
 #include "common/privacy/scrub.h"
+#include "common/privacy/visible.h"
 
 namespace sluice::engine {
 
@@ -388,8 +390,11 @@ class PipelineCompiler {
   // What is an error unless the stream accepts it by name. Whoever accepts says why.
   void MustAccept(std::string name, std::string path, std::string text) {
     auto found = config_stream_->accept().find(name);
-    if (found == config_stream_->accept().end() || found->second.empty()) {
-      base::StrAppend(text, "; or accept it by name and say why: `accept: {", name, ": reason}`");
+    if (found == config_stream_->accept().end() || !IsReason(found->second)) {
+      // In braces YAML takes these for its own.
+      const bool plain = name.find_first_of("[]{},") == std::string::npos;
+      base::StrAppend(text, "; or accept it by name and say why: `accept: {", plain ? "" : "\"",
+                      name, plain ? "" : "\"", ": reason}`");
       Error(path, text);
       return;
     }
@@ -419,7 +424,8 @@ class PipelineCompiler {
       }
       StreamJoin carried{i, {}};
       for (size_t column = 0; column < join.columns.size(); ++column)
-        if (KeepsColumn(join, column)) carried.columns.push_back(column);
+        if (KeepsColumn(join, column) && ColumnMayPass(join, column))
+          carried.columns.push_back(column);
       if (carried.columns.empty()) continue;
       if (!names.insert(into).second && !base::Planted(base::PlantedFault::kEqualMembers)) {
         Error(base::StrCat("pipeline.enrich[", i, "].into"),
@@ -451,7 +457,7 @@ class PipelineCompiler {
       }
       if (is.classified() && (stated == nullptr || !stated->has_keep())) {
         MustAccept(
-            base::StrCat("joined:", path), at,
+            base::StrCat("joined:", is.name(), ":", path), at,
             base::StrCat("the column is a ", is.name(), ", which the stream '", stream_->name, "' ",
                          stated == nullptr ? "has no treatment for" : "doesn't keep",
                          ": the row says more than the stream may have; drop it"));
@@ -473,6 +479,43 @@ class PipelineCompiler {
                               "the fields of the stream '",
                               stream_->name, "' are; add to fields: ", path, ": drop"));
     return false;
+  }
+
+  // By the rules that a contract's leaf is kept by.
+  bool ColumnMayPass(const JoinPlan& join, size_t field) {
+    if (base::Planted(base::PlantedFault::kColumnsUndecided)) return true;
+    const Classification& is = join.column(field).classification;
+    const std::string path = base::StrCat(join.field.name, ".", join.columns[field].name);
+    std::string at = base::StrCat(path_, ".fields[", path, "]");
+    if (!config_stream_->fields().contains(path)) at = DecidedAt(is);
+    MayBeText(path, at, is, Op::kKeep);
+    if (std::string_view why = WhyNotAsItStands(is, false); !why.empty()) {
+      Error(at, base::StrCat("'", stream_->name, "': the joined column '", path, "' (", is.name(),
+                             ") ", why));
+      return false;
+    }
+    return true;
+  }
+
+  // Scrubbing finds what it can: no proof covers what is left.
+  void MayBeText(const std::string& path, const std::string& at, const Classification& is, Op op) {
+    if (!is.free_text || stream_->internal || op == Op::kConstant) return;
+    MustAccept(base::StrCat("free-text:", path), at,
+               base::StrCat("'", path,
+                            "' is free text in a stream that isn't internal, and nothing proves "
+                            "that no person is in it; drop it"));
+  }
+
+  // Why a value of this class can't be in the stream as it stands; empty: it can. `own_time`: it is
+  // a time of the event, whatever the contract calls it.
+  std::string_view WhyNotAsItStands(const Classification& is, bool own_time) const {
+    if (stream_->internal) return "";
+    if (is.identifier == contract::v1::EVENT_ID)
+      return "can't be kept: the stream isn't internal, and an event's id links audiences";
+    if (own_time || is.quasi == contract::v1::OCCURRED_AT || is.quasi == contract::v1::EVENT_TIME)
+      return "can't be kept: the stream isn't internal, and an exact time links audiences; "
+             "generalise it to hour, day, month or year, or drop it";
+    return "";
   }
 
   // Whether the stream has the field's value as it stands.
@@ -637,13 +680,7 @@ class PipelineCompiler {
     // What may become nothing isn't to be read as zero.
     const TreatmentRow& row = RowOf(KindOf(out));
     out.field.presence |= row.may_leave_out && out.field.type != Type::kString;
-    if (node.classification.free_text && !stream_->internal && out.op != Op::kConstant) {
-      // Scrubbing finds what it can: no proof covers what is left.
-      MustAccept(base::StrCat("free-text:", node.path), DecidedAt(node),
-                 base::StrCat("'", node.path,
-                              "' is free text in a stream that isn't internal, and "
-                              "nothing proves that no person is in it; drop it"));
-    }
+    MayBeText(node.path, DecidedAt(node), node.classification, out.op);
     return out;
   }
 
@@ -663,9 +700,11 @@ class PipelineCompiler {
   std::string DecidedAt(const Node& node) const {
     if (auto found = overrides_.find(node.id); found != overrides_.end())
       return base::StrCat(path_, ".fields[", found->second.path, "]");
-    std::string name(node.classification.name());
-    if (!config_stream_->treat().contains(name) && IsLocation(node.classification))
-      name = kLocation;
+    return DecidedAt(node.classification);
+  }
+  std::string DecidedAt(const Classification& is) const {
+    std::string name(is.name());
+    if (!config_stream_->treat().contains(name) && IsLocation(is)) name = kLocation;
     if (!config_stream_->treat().contains(name)) return path_;
     return base::StrCat(path_, ".treat[", name, "]");
   }
@@ -736,6 +775,7 @@ class PipelineCompiler {
     if (how.has_every() && !by_period)
       return Refuse(node, "has `every`, which is for linkage: period only");
     out.op = Op::kPseudonymise;
+    out.scope = ScopeOf(how);
     return ApplyForm(node, "pseudonymised", {.scope = ScopeOf(how)}, out);
   }
 
@@ -808,14 +848,15 @@ class PipelineCompiler {
                                        "of one with one value"));
     }
     const int32_t days_max = shift.days_max() == 0 ? kShiftDaysDefault : shift.days_max();
-    auto [domain, first] =
-        shifts_.try_emplace(stream_->domain, std::pair(days_max, std::string(node.path)));
-    if (!first && domain->second.first != days_max) {
+    const privacy::DomainName domain = privacy::DomainName::Of(config_stream_->domain());
+    for (const Shifted& other : shifts_) {
+      if (other.days_max == days_max || !privacy::MayBeOne(domain, other.domain)) continue;
       return Refuse(node, base::StrCat("is shifted by at most ", days_max, " days and '",
-                                       domain->second.second, "' by at most ", domain->second.first,
+                                       other.path, "' by at most ", other.days_max,
                                        " in the same domain: a person's dates move by one number "
                                        "of days; give both one days_max"));
     }
+    shifts_.push_back({domain, days_max, node.path});
     out.op = node.type == Type::kTimestamp ? Op::kShiftTime : Op::kShiftDate;
     out.person = person->id;
     out.shift_days_max = days_max;
@@ -869,15 +910,14 @@ class PipelineCompiler {
       case Generalise::kGridMetres:
         return ApplyGrid(node, generalise.grid_metres(), out);
       case Generalise::kBucket:
-        if (node.classification.classified() && node.type != Type::kFloat &&
-            node.type != Type::kDouble && generalise.bucket() < 2) {
-          return Refuse(node,
-                        "has a bucket that whole numbers don't share, which shows each value");
+        if (generalise.bucket() < NarrowestBucket(node)) {
+          return Refuse(node, base::StrCat("has a bucket narrower than ", NarrowestBucket(node),
+                                           ", which shows as good as each value"));
         }
         if (auto buckets = privacy::Buckets::Of(generalise.bucket())) {
           out.buckets = *buckets;
         } else {
-          return Refuse(node, "has a bucket whose width isn't 1e-15 to 1e15");
+          return Refuse(node, "has a bucket whose width isn't 1e-15 or more and below 1e15");
         }
         out.op = Op::kBucket;
         out.bucket = generalise.bucket();
@@ -1063,14 +1103,19 @@ class PipelineCompiler {
   // What lies between two shifted dates of a person, and a shifted time's time of day, are the same
   // in every audience.
   void CheckShifts() {
-    for (size_t i : LinkedByShift(pipeline_->streams_)) {
-      if (config_.streams(static_cast<int>(i)).accept().contains(kLinksByShift)) continue;
-      Error(base::StrCat("pipeline.streams[", i, "]"),
-            base::StrCat("'", pipeline_->streams_[i].name,
-                         "' and another stream that isn't internal shift the same times: their "
-                         "times of day, and what lies between two of them, link the audiences "
-                         "record by record; generalise or drop them in one, or accept `",
-                         kLinksByShift, "` in both with the reason"));
+    for (const AudienceLink& link : LinksByShift(plan_, pipeline_->streams_)) {
+      const auto index = static_cast<int>(link.stream);
+      config_stream_ = &config_.streams(index);
+      stream_ = &pipeline_->streams_[link.stream];
+      path_ = base::StrCat("pipeline.streams[", index, "]");
+      overrides_ = stream_->overrides;
+      const Node& node = plan_.node(link.node);
+      MustAccept(link.Name("shift", plan_, pipeline_->streams_), DecidedAt(node),
+                 base::StrCat("'", node.path, "' is shifted in '", stream_->name, "' or '",
+                              pipeline_->streams_[link.other].name,
+                              "', neither of which is internal: its time of day, and what lies "
+                              "between two dates of one person, are the same in both and link them "
+                              "record by record; generalise or drop it in one of them"));
     }
   }
 
@@ -1087,13 +1132,12 @@ class PipelineCompiler {
                             ": the stream isn't internal, and an event's id links audiences"));
       }
       if (node.op != Op::kKeep) continue;
-      if (field.id == plan_.time_node() ||
-          field.classification.quasi == contract::v1::OCCURRED_AT ||
-          field.classification.quasi == contract::v1::EVENT_TIME) {
-        Refuse(field,
-               "can't be kept: the stream isn't internal, and an exact time links audiences; "
-               "generalise it to hour, day, month or year, or drop it");
-      }
+      // A time is one whatever class it has; a date of birth is no time of the event.
+      const bool time =
+          field.id == plan_.time_node() || field.type == Type::kTimestamp ||
+          (field.check_date && field.classification.quasi != contract::v1::DATE_OF_BIRTH);
+      if (std::string_view why = WhyNotAsItStands(field.classification, time); !why.empty())
+        Refuse(field, why);
     }
     if (stream_->key == KeySource::kRaw) {
       Error(path_ + ".key",
@@ -1181,36 +1225,96 @@ class PipelineCompiler {
   bool failed_ = false;
   std::vector<std::vector<Request>> requests_;  // by node
   std::map<NodeId, StreamPlan::Override> overrides_;
-  // By domain: how many days its shifts move by at most, and the first field that said so.
-  std::map<uint32_t, std::pair<int32_t, std::string>> shifts_;
+  struct Shifted {
+    privacy::DomainName domain;  // of the configuration
+    int32_t days_max = 0;
+    std::string path;
+  };
+  std::vector<Shifted> shifts_;
   // The stream that is being compiled.
   const config::v1::Stream* config_stream_ = nullptr;
   StreamPlan* stream_ = nullptr;
   std::string path_;
 };
 
-std::vector<size_t> LinkedByShift(const std::vector<StreamPlan>& streams) {
-  std::vector<size_t> linked;
-  for (size_t i = 0; i < streams.size(); ++i) {
-    bool links = false;
-    for (size_t j = 0; j < streams.size(); ++j) {
-      if (i == j || streams[i].internal || streams[j].internal) continue;
-      size_t shared = 0;
-      bool time = false;
-      for (const OutputNode& node : streams[i].nodes) {
-        if (node.op != Op::kShiftDate && node.op != Op::kShiftTime) continue;
-        for (const OutputNode& other : streams[j].nodes) {
-          if (other.op != node.op || other.node != node.node) continue;
-          ++shared;
-          time |= node.op == Op::kShiftTime;
-        }
-      }
-      links |= time || shared > 1;
+namespace {
+
+// Of one field, in two streams.
+struct Pair {
+  const OutputNode* one = nullptr;
+  const OutputNode* other = nullptr;
+};
+
+// The fields that one of two streams treats by `is`, and the other likewise or not at all.
+template <typename Is>
+std::vector<Pair> PairsOf(const StreamPlan& one, const StreamPlan& other, Is is) {
+  std::vector<Pair> pairs;
+  for (const OutputNode& a : one.nodes) {
+    if (a.op != Op::kKeep && !is(a.op)) continue;
+    for (const OutputNode& b : other.nodes) {
+      if (b.node != a.node || (b.op != Op::kKeep && !is(b.op))) continue;
+      if (is(a.op) || is(b.op)) pairs.push_back({&a, &b});
     }
-    if (links) linked.push_back(i);
   }
-  return linked;
+  return pairs;
 }
+
+// `visit(i, j)` for each two streams that aren't internal, both ways.
+template <typename Visit>
+void ForEachTwoOutside(const std::vector<StreamPlan>& streams, Visit visit) {
+  for (size_t i = 0; i < streams.size(); ++i) {
+    for (size_t j = 0; j < streams.size(); ++j)
+      if (i != j && !streams[i].internal && !streams[j].internal) visit(i, j);
+  }
+}
+
+// Whether the stream tells which of its records are of one person.
+bool Follows(const StreamPlan& stream, NodeId person) {
+  return std::any_of(stream.nodes.begin(), stream.nodes.end(), [&](const OutputNode& node) {
+    if (node.node != person) return false;
+    if (node.op == Op::kPseudonymise)
+      return node.scope != Scope::kEvent && node.scope != Scope::kValue;
+    return node.op == Op::kKeep || node.op == Op::kEncrypt || node.op == Op::kFormatPreserve;
+  });
+}
+
+}  // namespace
+
+std::string AudienceLink::Name(std::string_view treatment, const contract::Plan& plan,
+                               const std::vector<StreamPlan>& streams) const {
+  return base::StrCat("links-audiences:", treatment, ":", plan.node(node).path, "=",
+                      streams[other].name);
+}
+
+std::vector<AudienceLink> LinksByShift(const contract::Plan& plan,
+                                       const std::vector<StreamPlan>& streams) {
+  auto shifts = [](Op op) { return op == Op::kShiftDate || op == Op::kShiftTime; };
+  std::vector<AudienceLink> links;
+  ForEachTwoOutside(streams, [&](size_t i, size_t j) {
+    const std::vector<Pair> pairs = PairsOf(streams[i], streams[j], shifts);
+    for (const Pair& pair : pairs) {
+      const Node& node = plan.node(pair.one->node);
+      const NodeId person = shifts(pair.one->op) ? pair.one->person : pair.other->person;
+      const bool many = node.repeated_path || node.cardinality != Cardinality::kSingular;
+      if (node.type == Type::kTimestamp || many || pairs.size() > 1 ||
+          (Follows(streams[i], person) && Follows(streams[j], person)))
+        links.push_back({i, j, node.id});
+    }
+  });
+  return links;
+}
+
+std::vector<AudienceLink> LinksByMask(const contract::Plan& plan,
+                                      const std::vector<StreamPlan>& streams) {
+  std::vector<AudienceLink> links;
+  ForEachTwoOutside(streams, [&](size_t i, size_t j) {
+    for (const Pair& pair : PairsOf(streams[i], streams[j], [](Op op) { return op == Op::kMask; }))
+      links.push_back({i, j, plan.node(pair.one->node).id});
+  });
+  return links;
+}
+
+bool IsReason(std::string_view text) { return !privacy::IsBlank(text); }
 
 absl::StatusOr<std::shared_ptr<const Pipeline>> Pipeline::Compile(Options options) {
   return PipelineCompiler(std::move(options)).Compile();

@@ -24,8 +24,10 @@ constexpr double kYearDays = 366, kMonthDays = 31, kDayDays = 1, kHourDays = 1.0
 constexpr double kSectorAddresses = 2'800, kDistrictAddresses = 10'000, kAreaAddresses = 250'000;
 
 // What points at few people: shorter bands, finer places, dates and numbers, more characters.
-constexpr double kBandYearsMin = 5, kMetresMin = 1'000, kWidthMin = 1, kAgeWidthMin = 5;
+constexpr double kBandYearsMin = 5, kMetresMin = 1'000, kAgeWidthMin = 5;
 constexpr double kCharactersMax = 3;
+// Of a number whose unit nobody knows: what is finer shows as good as everything.
+constexpr double kMeasuredWidthMin = 0.001;
 
 constexpr std::array<TreatmentRow, kTreatmentKinds> kRows = {{
     {.kind = TreatmentKind::kKeep,
@@ -249,7 +251,7 @@ constexpr std::array<TreatmentRow, kTreatmentKinds> kRows = {{
      .name = "generalise: area_of",
      .subject = Subject::kPointNumber,
      .makes = Makes::kColumn,
-     .measure = Measure::kPlaces,
+     .measure = Measure::kMetres,
      .may_leave_out = true,
      .meaning = "The area of a reference set that the point is in, in the place of its latitude; "
                 "none where it is in none.",
@@ -357,6 +359,46 @@ bool ScrubsAsMuch(const OutputNode& before, const OutputNode& now) {
     if (placeholder && now.scrub_requests[kind] >= 0) return false;
   }
   return true;
+}
+
+// A guess at such a value is soon right, and its length alone may tell it.
+bool HasFewValues(const contract::Classification& is) {
+  return (is.quasi != 0 && is.quasi != contract::v1::LOCATION_TEXT) || is.sensitive != 0;
+}
+
+// How many characters of a value may show: three of a long one, about a quarter of the shortest
+// that the kind has.
+double CharactersMax(contract::v1::IdentifierKind kind) {
+  switch (kind) {
+    case contract::v1::PHONE:
+    case contract::v1::PNC_ID:
+    case contract::v1::ASN:
+    case contract::v1::DRIVING_LICENCE:
+      return kCharactersMax;
+    case contract::v1::NHS_NUMBER:
+    case contract::v1::NINO:
+    case contract::v1::PASSPORT:
+    case contract::v1::ADDRESS:
+      return 2;
+    case contract::v1::PERSON_NAME:
+    case contract::v1::EMAIL:
+    case contract::v1::CRO:
+    case contract::v1::VRM:
+    case contract::v1::WARRANT_NUMBER:
+    case contract::v1::SHOULDER_NUMBER:
+    case contract::v1::POSTCODE:
+    case contract::v1::UPRN:
+    case contract::v1::IP_ADDRESS:
+    case contract::v1::FREE_IDENTIFIER:
+    case contract::v1::EVENT_ID:
+    case contract::v1::SOURCE_POSITION:
+      return 1;
+    case contract::v1::IDENTIFIER_KIND_UNSPECIFIED:
+    case contract::v1::IdentifierKind_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case contract::v1::IdentifierKind_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+  return kCharactersMax;  // of a text that isn't an identifier
 }
 
 // Parts of one calendar or one postcode: each lies whole in a coarser one.
@@ -592,11 +634,20 @@ Shown HowMuchShows(const OutputNode& node) {
       shown.amount = node.bucket;
       return shown;
     case TreatmentKind::kSnap:
-    case TreatmentKind::kAreaOf:
       shown.amount = node.table == nullptr ? 0 : static_cast<double>(node.table->size());
+      return shown;
+    case TreatmentKind::kAreaOf:
+      shown.amount = node.table == nullptr ? 0 : node.table->smallest_metres();
       return shown;
   }
   return shown;
+}
+
+double NarrowestBucket(const Node& node) {
+  if (!node.classification.classified()) return 0;
+  if (node.classification.quasi == contract::v1::AGE) return 2;  // years
+  // Whole numbers that share a bucket are two at least.
+  return node.type == Type::kFloat || node.type == Type::kDouble ? kMeasuredWidthMin : 2;
 }
 
 bool PointsAtFew(const Node& node, TreatmentKind kind, const Shown& shown) {
@@ -610,27 +661,30 @@ bool PointsAtFew(const Node& node, TreatmentKind kind, const Shown& shown) {
     case TreatmentKind::kFormatPreserve:
     case TreatmentKind::kShift:
     case TreatmentKind::kScrub:
-    case TreatmentKind::kAreaOf:
       return false;
     case TreatmentKind::kMask:
-      return shown.amount > kCharactersMax;
+      return HasFewValues(node.classification) ||
+             shown.amount > CharactersMax(node.classification.identifier);
     case TreatmentKind::kAgeBands:
       return shown.amount < kBandYearsMin * kYearDays;
     case TreatmentKind::kYear:
     case TreatmentKind::kMonth:
     case TreatmentKind::kDay:
     case TreatmentKind::kHour:
-      return shown.amount < (IsTime(node.classification) ? kMonthDays : kYearDays);
+      return shown.amount < (IsTime(node.classification) || node.type == Type::kTimestamp
+                                 ? kMonthDays
+                                 : kYearDays);
     case TreatmentKind::kSector:
     case TreatmentKind::kDistrict:
     case TreatmentKind::kArea:
       return shown.amount < kDistrictAddresses;
     case TreatmentKind::kGridMetres:
+    case TreatmentKind::kAreaOf:
       return shown.amount < kMetresMin;
     case TreatmentKind::kBucket:
       if (!node.classification.classified()) return false;
-      return shown.amount <
-             (node.classification.quasi == contract::v1::AGE ? kAgeWidthMin : kWidthMin);
+      // Of what else is counted or measured, only its owner knows how many people share a bucket.
+      return node.classification.quasi != contract::v1::AGE || shown.amount < kAgeWidthMin;
     case TreatmentKind::kSnap:
       return true;  // how many addresses a point stands for, only its owner knows
   }
@@ -649,6 +703,13 @@ std::string LevelInWords(const OutputNode& node) {
       return base::StrCat("bucket ", shown.amount);
     case TreatmentKind::kSnap:
       return base::StrCat("snap ", node.table->set());
+    case TreatmentKind::kAreaOf: {
+      // In steps, so that a new version of the set seldom needs a new decision.
+      double step = 10;
+      while (step <= shown.amount) step *= 10;
+      return base::StrCat("area_of ", node.table->set(),
+                          shown.amount > 0 ? base::StrCat(" under ", step, " metres") : "");
+    }
     case TreatmentKind::kMask:
       return base::StrCat(shown.amount, " characters");
     case TreatmentKind::kKeep:
@@ -666,7 +727,6 @@ std::string LevelInWords(const OutputNode& node) {
     case TreatmentKind::kSector:
     case TreatmentKind::kDistrict:
     case TreatmentKind::kArea:
-    case TreatmentKind::kAreaOf:
       break;
   }
   std::string_view name = RowOf(kind).name;

@@ -112,6 +112,10 @@ struct Shown {
 };
 Shown HowMuchShows(const OutputNode& node);
 
+// The narrowest bucket that hides anything of such a number, in its own unit; 0: any does, as it
+// isn't classified.
+double NarrowestBucket(const contract::Node& node);
+
 // Where `amount` counts: whether a value of which so much shows still points at few people.
 // `node` is what the contract says of the field.
 bool PointsAtFew(const contract::Node& node, TreatmentKind kind, const Shown& shown);

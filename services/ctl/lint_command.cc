@@ -17,6 +17,7 @@ struct Options {
   std::vector<std::string> files;
   SurroundingOptions surroundings;
   std::string against;
+  std::vector<std::string> against_contracts;
   bool strict = false;
   bool all_fields = false;
 };
@@ -226,7 +227,9 @@ absl::StatusOr<ExitCode> Lint(const Options& options, Output& output) {
   if (!surroundings.ok()) return surroundings.status();
   std::shared_ptr<const engine::Pipeline> against;
   if (!options.against.empty()) {
-    auto definition = processor::LoadDefinition(options.against, &*surroundings);
+    processor::PipelineSurroundings before = *surroundings;
+    if (!options.against_contracts.empty()) before.contracts = options.against_contracts;
+    auto definition = processor::LoadDefinition(options.against, &before);
     if (!definition.ok()) return definition.status();
     against = definition->pipeline;
   }
@@ -270,6 +273,12 @@ void AddLintCommand(Program& program) {
   options->surroundings.AddTo(command);
   command.add_option("--against", options->against,
                      "Also warn of every treatment that hides less than this configuration's");
+  command
+      .add_option(
+          "--against-contracts", options->against_contracts,
+          "For an --against that is a pipeline alone, in place of --contracts: the contracts "
+          "as they were; repeatable")
+      ->allow_extra_args(false);
   command.add_flag("--strict", options->strict, "Warnings that no stream accepts end with 1 too");
   command.add_flag("--all-fields", options->all_fields,
                    "The matrix also has the fields that aren't personal");

@@ -181,7 +181,7 @@ TEST(Lint, WarningsAloneEndWithZeroUnlessStrict) {
   EXPECT_THAT(ended.out, HasSubstr("not proven: 1 of 8 identifiers"));
   EXPECT_EQ(RunCtl({"lint", "--strict", path}).code, 1);
   Ended json = RunCtl({"lint", "--output", "json", path});
-  EXPECT_THAT(json.out, HasSubstr("\"warning\": \"kept:PHONE\""));
+  EXPECT_THAT(json.out, HasSubstr("\"warning\": \"kept:PHONE:visitor.phone\""));
   EXPECT_THAT(json.out, HasSubstr("\"holds\": false"));
   EXPECT_THAT(json.out, HasSubstr("\"line\": 27"));
 }
@@ -199,7 +199,7 @@ TEST(Lint, AMaskThatShowsWhoItIsIsNoProof) {
   };
   EXPECT_THAT(lint("keep_last: 3").out, HasSubstr("\nproven: "));
   EXPECT_THAT(lint("keep_first: 2, keep_last: 2").out, HasSubstr("not proven: 1 of 8"));
-  EXPECT_THAT(lint("keep_last: 200").out, HasSubstr("[mask-shows:PHONE]"));
+  EXPECT_THAT(lint("keep_last: 200").out, HasSubstr("[mask-shows:PHONE:visitor.phone=200]"));
 }
 
 TEST(Lint, WhatNoProofCoversIsCountedApartAndNoted) {
@@ -307,6 +307,34 @@ TEST_P(ShippedPipeline, HasNeitherMistakesNorUnacceptedWarnings) {
   EXPECT_EQ(ended.code, 0) << ended.out;
   EXPECT_THAT(ended.out, HasSubstr("0 errors, 0 warnings"));
   EXPECT_THAT(ended.out, HasSubstr("proven: "));
+}
+
+TEST(Lint, ComparesWithTheContractsAsTheyWere) {
+  auto folder = *test_support::TempDir::Create("ctl-lint");
+  const std::string before = folder->path() + "/before", now = folder->path() + "/now";
+  for (const std::string& contracts : {before, now})
+    fs::copy(Root() + "/tests/lint/contracts", contracts);
+  std::ofstream(now + "/visit.proto") << absl::StrReplaceAll(
+      Read(before + "/visit.proto"),
+      {{"\"station\", \"minutes\"", "\"minutes\""},
+       {"[(buf.validate.field).string.pattern = \"^[A-Z]{2}$\"]",
+        "[(sluice.contract.v1.field) = {not_personal: true read: {source: \"reason\"}}]"},
+       {"[(sluice.contract.v1.field).free_text = true]",
+        "[(sluice.contract.v1.field) = {free_text: true read: {source: \"why\"}}]"}});
+  const std::string pipeline = folder->path() + "/pipeline.yaml";
+  std::ofstream(pipeline)
+      << "contract: example.v1.Visit\ninput: {topic: raw}\n"
+         "quarantine: {topic: q, public_key: q.pub}\nstreams:\n"
+         "  - {name: a, topic: a, purpose: p, domain: a, treat: {PERSON_NAME: drop, PHONE: drop, "
+         "DATE_OF_BIRTH: drop, POSTCODE: drop, ETHNICITY: drop, GENDER: drop, LOCATION: drop, "
+         "OCCURRED_AT: {generalise: year}, EVENT_TIME: drop, FREE_TEXT: drop}}\n";
+  Ended ended = RunCtl({"lint", "--strict", "--contracts", now, "--against", pipeline,
+                        "--against-contracts", before, pipeline});
+  EXPECT_EQ(ended.code, 1) << ended.out;
+  EXPECT_THAT(ended.out, HasSubstr("[weaker:station] a: 'station' now also depends on station "
+                                   "(read from `reason`)"));
+  EXPECT_EQ(RunCtl({"lint", "--strict", "--contracts", now, "--against", pipeline, pipeline}).code,
+            0);
 }
 
 TEST_P(ShippedPipeline, NoTreatmentIsWeakenedUnnoticed) {

@@ -5,11 +5,13 @@
 #include <set>
 
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/planted_fault.h"
 #include "common/base/strings.h"
 #include "common/contract/suggestion.h"
 #include "common/engine/flow.h"
 #include "common/engine/treatment_table.h"
+#include "common/privacy/domain_name.h"
 
 namespace sluice::ctl {
 namespace {
@@ -25,15 +27,11 @@ using engine::TreatmentKind;
 
 // So many attributes of one person together are a fingerprint.
 constexpr size_t kAttributesMax = 3;
+
 // The unit of a pseudonym's `linkage: period`.
 std::string PeriodOf(const config::v1::Pseudonymise& pseudonymise) {
   return config::v1::Pseudonymise::Calendar_Name(
       pseudonymise.has_every() ? pseudonymise.every() : config::v1::Pseudonymise::month);
-}
-
-std::string_view PlaceName(const Classification& is) {
-  bool place = is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE;
-  return place ? "LOCATION" : is.name();
 }
 
 bool IsPlace(const Classification& is) {
@@ -41,9 +39,30 @@ bool IsPlace(const Classification& is) {
          is.quasi == contract::v1::LOCATION_TEXT;
 }
 
-bool IsTime(const Classification& is) {
-  return is.quasi == contract::v1::OCCURRED_AT || is.quasi == contract::v1::EVENT_TIME;
+// A time of the event, whatever its class.
+bool IsTime(const Node& node) {
+  const Classification& is = node.classification;
+  return node.type == contract::Type::kTimestamp || is.quasi == contract::v1::OCCURRED_AT ||
+         is.quasi == contract::v1::EVENT_TIME;
 }
+
+// A leaf of what a stream gets: a field of the contract, or a column of a joined row, which is
+// kept.
+struct Leaf {
+  const Node& node;  // of a column: what a field like it would be
+  const OutputNode& output;
+  const Treatment* treatment = nullptr;  // that the configuration states
+  std::string at;                        // where it does, behind the stream
+  std::string declared;                  // where it is classified, in words
+  bool column = false;
+
+  // The name of a warning says all of what is accepted by it: what, of which class, of which field
+  // or column, and how much of it.
+  std::string Name(std::string_view what, std::string_view level = "") const {
+    return base::StrCat(what, ":", node.classification.name(), ":", node.path,
+                        level.empty() ? "" : "=", level);
+  }
+};
 
 // Every stream's own treatment of a field, as the configuration has it.
 const Treatment* TreatmentOf(const config::v1::Stream& stream, const StreamPlan& compiled,
@@ -73,8 +92,9 @@ class Reviewer {
     for (size_t i = 0; i < pipeline_.streams().size(); ++i) ReviewStream(i);
     FillReaches();
     NoteColumns();
+    NoteShared();
     ReviewDomains();
-    ReviewShifts();
+    ReviewMasks();
     ReviewContract();
     TakeAccepted();
     return std::move(review_);
@@ -87,7 +107,7 @@ class Reviewer {
 
   void Warn(std::string name, std::string_view at, std::string text) {
     std::string stream = config().name();
-    // One for each name: the fields of one classification are decided about in one place.
+    // One for each name: two joins of one set may lead to the same column.
     for (const Warning& warning : review_.warnings) {
       if (warning.name == name && warning.stream == stream) return;
     }
@@ -184,7 +204,11 @@ class Reviewer {
       if (node.is_message()) continue;
       if (node.classification.identifier != 0) ++review_.identifiers;
       auto found = outputs.find(node.id);
-      if (found != outputs.end()) ReviewField(node, *found->second);
+      if (found == outputs.end()) continue;
+      Leaf leaf{node, *found->second, nullptr, "", "", false};
+      leaf.treatment = TreatmentOf(config(), *stream_, node, leaf.at);
+      leaf.declared = base::StrCat("the contract (", node.location.ToString(), ")");
+      ReviewLeaf(leaf);
     }
     ReviewJoins();
     for (const StreamPlan::Risk& risk : stream_->risks)
@@ -197,95 +221,111 @@ class Reviewer {
     }
   }
 
-  // A joined column that identifies is one more identifier, and it is kept.
+  // What a field like the column would be.
+  static Node NodeOf(const engine::JoinPlan& join, size_t column) {
+    Node node;
+    node.name = join.column(column).name;
+    node.path = base::StrCat(join.field.name, ".", join.columns[column].name);
+    node.type = engine::OutputTypeOf(join.column(column).type);
+    node.classification = join.column(column).classification;
+    return node;
+  }
+
+  // Where the stream says that a joined column is kept.
+  std::string KeptAt(const Node& column) const {
+    if (config().fields().contains(column.path)) return base::StrCat(".fields[", column.path, "]");
+    std::string name(column.classification.name());
+    if (!config().treat().contains(name) && IsPlace(column.classification)) name = "LOCATION";
+    return config().treat().contains(name) ? base::StrCat(".treat[", name, "]") : "";
+  }
+
+  // A joined column is one more leaf, and it is kept.
   void ReviewJoins() {
+    OutputNode kept;
+    kept.op = Op::kKeep;
     for (size_t i = 0; i < pipeline_.joins().size(); ++i) {
       const engine::JoinPlan& join = pipeline_.joins()[i];
       for (size_t column = 0; column < join.columns.size(); ++column) {
-        const Classification& is = join.column(column).classification;
-        if (!is.classified()) continue;
-        if (is.identifier != 0) ++review_.identifiers;
+        const Node node = NodeOf(join, column);
+        if (node.classification.identifier != 0) ++review_.identifiers;
         if (!Carries(*stream_, i, column)) continue;
-        if (is.identifier != 0) ++review_.kept;
-        const std::string path = base::StrCat(join.field.name, ".", join.columns[column].name);
-        WarnKept(path, is, std::string(PlaceName(is)), "");
+        ReviewLeaf({node, kept, nullptr, KeptAt(node),
+                    base::StrCat("the reference set '", join.set, "'"), true});
       }
     }
   }
 
-  void ReviewField(const Node& node, const OutputNode& output) {
+  void ReviewLeaf(const Leaf& leaf) {
+    const Node& node = leaf.node;
     const Classification& is = node.classification;
-    if (!is.classified()) return ReviewName(node);
-    std::string at;
-    const Treatment* treatment = TreatmentOf(config(), *stream_, node, at);
-    std::string kind(PlaceName(is));
-    const TreatmentKind done = engine::KindOf(output);
+    if (!is.classified()) return ReviewName(leaf);
+    const TreatmentKind done = engine::KindOf(leaf.output);
     const bool by_default =
-        done == TreatmentKind::kKeep && stream_->internal &&
+        !leaf.column && done == TreatmentKind::kKeep && stream_->internal &&
         (is.identifier == contract::v1::EVENT_ID || is.quasi == contract::v1::OCCURRED_AT);
-    if (!by_default && engine::ShowsIdentifier(node, output)) ++review_.kept;
+    if (!by_default && engine::ShowsIdentifier(node, leaf.output)) ++review_.kept;
     if (done == TreatmentKind::kKeep) {
-      if (!by_default) WarnKept(node.path, is, kind, at);
+      if (!by_default) WarnKept(leaf);
     } else if (done == TreatmentKind::kMask) {
-      if (engine::PointsAtFew(node, done, engine::HowMuchShows(output)))
-        Warn(base::StrCat("mask-shows:", kind), at,
-             base::StrCat("the mask shows ", engine::LevelInWords(output), " of '", node.path,
-                          "': with another field they find the person; show fewer"));
-    } else if (treatment != nullptr && !stream_->internal) {
-      WarnLinkable(node, output, *treatment, kind, at);
+      const engine::Shown shown = engine::HowMuchShows(leaf.output);
+      if (engine::PointsAtFew(node, done, shown))
+        Warn(leaf.Name("mask-shows", base::StrCat(shown.amount)), leaf.at,
+             base::StrCat("the mask shows ", engine::LevelInWords(leaf.output), " of '", node.path,
+                          "', and its length: with another field they find the person, and of a "
+                          "value that is short, or one of few, they are all of it; show fewer, or "
+                          "drop it"));
+    } else if (leaf.treatment != nullptr && !stream_->internal) {
+      WarnLinkable(leaf);
     }
-    if (is.free_text && output.op != Op::kConstant)
-      review_.texts.push_back({stream_->name, node.path, stream_->treatments[node.id]});
-    if (!stream_->internal) ReviewPrecision(node, output, kind, at);
-    Remember(node, output);
+    if (is.free_text && leaf.output.op != Op::kConstant)
+      review_.texts.push_back(
+          {stream_->name, node.path, leaf.column ? "keep" : stream_->treatments[node.id]});
+    if (!stream_->internal) ReviewPrecision(leaf);
+    Remember(leaf);
   }
 
   // Records of one person that can be put together, outside.
-  void WarnLinkable(const Node& node, const OutputNode& output, const Treatment& treatment,
-                    const std::string& kind, const std::string& at) {
-    const Classification& is = node.classification;
+  void WarnLinkable(const Leaf& leaf) {
+    const Classification& is = leaf.node.classification;
     if (is.identifier == contract::v1::EVENT_ID || is.identifier == contract::v1::SOURCE_POSITION)
       return;
-    // The period is part of the name: who has accepted a month hasn't accepted a year.
-    std::string period;
-    auto warn = [&](std::string_view what, std::string_view instead) {
-      Warn(base::StrCat("linkable:", kind, period.empty() ? "" : "=", period), at,
-           base::StrCat("'", node.path, "' ", what, ", which stays personal data; ", instead));
+    auto warn = [&](std::string_view level, std::string_view what, std::string_view instead) {
+      Warn(leaf.Name("linkable", level), leaf.at,
+           base::StrCat("'", leaf.node.path, "' ", what, ", which stays personal data; ", instead));
     };
-    switch (engine::KindOf(output)) {
+    const config::v1::Pseudonymise& how = leaf.treatment->pseudonymise();
+    switch (engine::KindOf(leaf.output)) {
       case TreatmentKind::kPseudonymise:
-        if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::period) {
-          period = PeriodOf(treatment.pseudonymise());
-          warn(base::StrCat("is a pseudonym in a stream that isn't internal: all records of one "
+        if (how.linkage() == config::v1::Pseudonymise::period) {
+          warn(PeriodOf(how),
+               base::StrCat("is a pseudonym in a stream that isn't internal: all records of one "
                             "person within a ",
-                            period, " can be put together"),
+                            PeriodOf(how), " can be put together"),
                "drop it, or use linkage: event, unless the purpose needs that");
-        } else if (treatment.pseudonymise().linkage() == config::v1::Pseudonymise::domain) {
-          warn(
-              "is a pseudonym in a stream that isn't internal: all records of one person can be "
-              "put "
-              "together",
-              "drop it unless the purpose needs that");
+        } else if (how.linkage() == config::v1::Pseudonymise::domain) {
+          warn("domain",
+               "is a pseudonym in a stream that isn't internal: all records of one person can be "
+               "put together",
+               "drop it unless the purpose needs that");
         }
         break;
       case TreatmentKind::kEncrypt:
-        warn(
-            "is encrypted in a stream that isn't internal: all records of one person can be put "
-            "together, and its length shows",
-            "drop it or use pseudonymise, unless somebody must get it back");
+        warn("encrypt",
+             "is encrypted in a stream that isn't internal: all records of one person can be put "
+             "together, and its length shows",
+             "drop it or use pseudonymise, unless somebody must get it back");
         break;
       case TreatmentKind::kFormatPreserve:
-        warn(
-            "is format-preserved in a stream that isn't internal: all records of one person can be "
-            "put together, and it may be somebody's true one",
-            "drop it or use pseudonymise, unless the receiving system takes nothing else");
+        warn("format_preserve",
+             "is format-preserved in a stream that isn't internal: all records of one person can "
+             "be put together, and it may be somebody's true one",
+             "drop it or use pseudonymise, unless the receiving system takes nothing else");
         break;
       case TreatmentKind::kShift:
-        warn(
-            "is shifted in a stream that isn't internal: the days between one person's dates are "
-            "the "
-            "true ones and can be known again",
-            "generalise or drop it unless the purpose needs them");
+        warn("shift",
+             "is shifted in a stream that isn't internal: the days between one person's dates are "
+             "the true ones and can be known again",
+             "generalise or drop it unless the purpose needs them");
         break;
       case TreatmentKind::kKeep:
       case TreatmentKind::kDrop:
@@ -308,8 +348,8 @@ class Reviewer {
     }
   }
 
-  void WarnKept(const std::string& path, const Classification& is, const std::string& kind,
-                const std::string& at) {
+  void WarnKept(const Leaf& leaf) {
+    const Classification& is = leaf.node.classification;
     std::string_view what = is.identifier != 0  ? "identifies a person on its own"
                             : is.free_text      ? "is free text, in which anything may stand"
                             : is.sensitive != 0 ? "is special category or sensitive data"
@@ -317,16 +357,16 @@ class Reviewer {
     std::string_view instead = is.identifier != 0 ? "pseudonymise or drop it"
                                : is.free_text     ? "drop it"
                                                   : "generalise or drop it";
-    Warn(base::StrCat("kept:", kind), at,
-         base::StrCat("'", path, "' is kept as it stands and ", what, "; ", instead,
+    Warn(leaf.Name("kept"), leaf.at,
+         base::StrCat("'", leaf.node.path, "' is kept as it stands and ", what, "; ", instead,
                       ", or accept the warning with a reason"));
   }
 
   // What an audience outside may still find people by.
-  void ReviewPrecision(const Node& node, const OutputNode& output, const std::string& kind,
-                       const std::string& at) {
-    const TreatmentKind done = engine::KindOf(output);
-    if (!engine::PointsAtFew(node, done, engine::HowMuchShows(output))) return;
+  void ReviewPrecision(const Leaf& leaf) {
+    const Node& node = leaf.node;
+    const TreatmentKind done = engine::KindOf(leaf.output);
+    if (!engine::PointsAtFew(node, done, engine::HowMuchShows(leaf.output))) return;
     std::string_view instead;
     switch (done) {
       case TreatmentKind::kAgeBands:
@@ -336,7 +376,7 @@ class Reviewer {
       case TreatmentKind::kMonth:
       case TreatmentKind::kDay:
       case TreatmentKind::kHour:
-        instead = IsTime(node.classification) ? "use month or year" : "use year, or age_bands";
+        instead = IsTime(node) ? "use month or year" : "use year, or age_bands";
         break;
       case TreatmentKind::kSector:
       case TreatmentKind::kDistrict:
@@ -347,7 +387,9 @@ class Reviewer {
         instead = "use 1000 metres or more";
         break;
       case TreatmentKind::kBucket:
-        instead = "use a wider one";
+        instead =
+            "make sure that each bucket has many people in it, and accept the warning with that "
+            "reason; or use a wider one";
         break;
       case TreatmentKind::kSnap:
         instead =
@@ -364,34 +406,57 @@ class Reviewer {
       case TreatmentKind::kFormatPreserve:
       case TreatmentKind::kShift:
       case TreatmentKind::kScrub:
-      case TreatmentKind::kAreaOf:
         return;
+      case TreatmentKind::kAreaOf:
+        instead =
+            "use a set whose smallest area is a square kilometre or more, or grid_metres 1000";
+        break;
     }
-    const std::string level = engine::LevelInWords(output);
-    Warn(base::StrCat("precise:", kind, "=", level), at,
+    const std::string level = engine::LevelInWords(leaf.output);
+    Warn(leaf.Name("precise", level), leaf.at,
          base::StrCat("'", node.path, "' is made coarser only to ", level,
                       " in a stream that isn't internal; ", instead));
   }
 
   // What the field adds to what can be put together.
-  void Remember(const Node& node, const OutputNode& output) {
+  void Remember(const Leaf& leaf) {
+    const Node& node = leaf.node;
+    const OutputNode& output = leaf.output;
     const Classification& is = node.classification;
-    bool kept = output.op == Op::kKeep;
+    const TreatmentKind done = engine::KindOf(output);
+    const bool kept = done == TreatmentKind::kKeep;
+    const double metres = engine::HowMuchShows(output).amount;
     if (is.quasi == contract::v1::DATE_OF_BIRTH)
       exact_birth_ |= kept || (output.op == Op::kDatePart && output.part != engine::Part::kYear);
     if (is.identifier == contract::v1::POSTCODE)
-      fine_postcode_ |=
-          kept || (output.op == Op::kPostcodePart && output.part == engine::Part::kSector);
-    if (IsTime(is))
-      exact_time_ |= kept || (output.op == Op::kTimePart && output.part == engine::Part::kHour);
-    bool grid = output.op == Op::kGridLatitude || output.op == Op::kGridLongitude;
-    if (IsPlace(is)) exact_place_ |= kept || (grid && output.grid_metres < 100);
-    bool attribute = (is.quasi != 0 && !IsTime(is)) || is.sensitive != 0 ||
-                     is.identifier == contract::v1::POSTCODE;
-    if (attribute && output.op != Op::kConstant) {
-      bool place = IsPlace(is) || is.identifier == contract::v1::POSTCODE;
-      attributes_.insert(place ? "PLACE" : std::string(is.name()));
-    }
+      fine_postcode_ |= kept || done == TreatmentKind::kSector;
+    if (IsTime(node)) exact_time_ |= kept || done == TreatmentKind::kHour;
+    const bool grid = done == TreatmentKind::kGridMetres || done == TreatmentKind::kAreaOf;
+    if (IsPlace(is)) exact_place_ |= kept || (grid && metres < 100);
+    const bool attribute = (is.quasi != 0 && is.quasi != contract::v1::OCCURRED_AT &&
+                            is.quasi != contract::v1::EVENT_TIME) ||
+                           is.sensitive != 0 || is.identifier == contract::v1::POSTCODE;
+    if (!attribute || done == TreatmentKind::kConstant) return;
+    const bool point =
+        !leaf.column && (is.quasi == contract::v1::LATITUDE || is.quasi == contract::v1::LONGITUDE);
+    const bool place = IsPlace(is) || is.identifier == contract::v1::POSTCODE;
+    // A point is one place, though it has two numbers.
+    attributes_[place ? "PLACE" : std::string(is.name())].emplace(
+        point ? plan_.node(node.parent).path : node.path,
+        kept ? "keep" : engine::LevelInWords(output));
+  }
+
+  // What is put together, and how much of each: GENDER, DATE_OF_BIRTH(bands 18,25), of two fields
+  // NATIONALITY(keep;keep).
+  std::string Attributes() const {
+    return absl::StrJoin(attributes_, "+", [](std::string* out, const auto& attribute) {
+      std::vector<std::string> levels;
+      for (const auto& [path, level] : attribute.second) levels.push_back(level);
+      std::sort(levels.begin(), levels.end());
+      base::StrAppend(*out, attribute.first);
+      if (levels.size() > 1 || levels[0] != "keep")
+        base::StrAppend(*out, "(", absl::StrJoin(levels, ";"), ")");
+    });
   }
 
   void ReviewTogether() {
@@ -407,47 +472,113 @@ class Reviewer {
            "knows the person; generalise the time to month or the place to grid_metres 1000");
     }
     if (attributes_.size() > kAttributesMax) {
-      Warn(base::StrCat("together:", absl::StrJoin(attributes_, "+")), ".treat",
+      Warn(base::StrCat("together:", Attributes()), ".treat",
            base::StrCat(attributes_.size(),
                         " attributes of a person together single people out; "
                         "drop or generalise some, and check that no combination is rare"));
     }
   }
 
+  // Streams whose domains are one, or may be after a rotation.
   void ReviewDomains() {
-    std::map<std::string, std::string> streams;
     for (index_ = 0; index_ < pipeline_.streams().size(); ++index_) {
       const std::string& domain = config().domain();
       if (domain.empty()) continue;
-      auto [first, added] = streams.emplace(domain, config().name());
-      if (added) continue;
-      Warn(base::StrCat("shared-domain:", domain), ".domain",
-           base::StrCat("'", first->second, "' pseudonymises in the domain '", domain,
-                        "' too: who has both streams can join their people; give each audience its "
-                        "own domain"));
+      for (size_t i = 0; i < index_; ++i) {
+        const config::v1::Stream& other = pipeline_.config().streams(static_cast<int>(i));
+        if (!privacy::MayBeOne(privacy::DomainName::Of(domain),
+                               privacy::DomainName::Of(other.domain())))
+          continue;
+        Warn(base::StrCat("shared-domain:", domain, "=", other.name()), ".domain",
+             base::StrCat("'", other.name(), "' pseudonymises in the domain '", other.domain(), "'",
+                          domain == other.domain() ? " too" : ", which may be the same epoch",
+                          ": who has both streams can join their people; give each audience its "
+                          "own domain"));
+      }
     }
   }
 
-  // The compiler has seen to it that the streams accept it.
-  void ReviewShifts() {
-    for (size_t i : engine::LinkedByShift(pipeline_.streams())) {
-      index_ = i;
-      Warn(engine::kLinksByShift, "",
-           "shifted times are another stream's too: who has both can link their records");
+  void ReviewMasks() {
+    for (const engine::AudienceLink& link : engine::LinksByMask(plan_, pipeline_.streams())) {
+      index_ = link.stream;
+      const Node& node = plan_.node(link.node);
+      std::string at;
+      TreatmentOf(config(), pipeline_.streams()[index_], node, at);
+      Warn(link.Name("mask", plan_, pipeline_.streams()), at,
+           base::StrCat("'", node.path, "' is masked here or in '",
+                        pipeline_.streams()[link.other].name,
+                        "': its length and what the mask shows are the same in both, and link "
+                        "their records; drop it in one of them"));
     }
   }
 
-  // A field that the contract calls not personal and whose name says otherwise.
-  void ReviewName(const Node& node) {
+  // What two streams that aren't internal are both meant to have links them as far as it is rare.
+  void NoteShared() {
+    const auto& streams = pipeline_.streams();
+    for (size_t i = 0; i < streams.size(); ++i) {
+      for (size_t j = i + 1; j < streams.size(); ++j) {
+        if (streams[i].internal || streams[j].internal) continue;
+        const std::vector<std::string> shared = SharedBy(streams[i], streams[j]);
+        if (shared.empty()) continue;
+        review_.notes.push_back(
+            base::StrCat("'", streams[i].name, "' and '", streams[j].name,
+                         "' both tell of an event: ", absl::StrJoin(shared, ", "),
+                         ": who has both can link records as far as a combination is rare"));
+      }
+    }
+  }
+
+  std::vector<std::string> SharedBy(const StreamPlan& one, const StreamPlan& other) const {
+    std::vector<std::string> shared;
+    const auto outputs = OutputsOf(one), others = OutputsOf(other);
+    for (const Node& node : plan_.nodes()) {
+      auto a = outputs.find(node.id), b = others.find(node.id);
+      if (node.is_message() || a == outputs.end() || b == others.end()) continue;
+      if (TellsOfValue(*a->second) && TellsOfValue(*b->second)) shared.push_back(node.path);
+    }
+    for (size_t i = 0; i < pipeline_.joins().size(); ++i) {
+      const engine::JoinPlan& join = pipeline_.joins()[i];
+      for (size_t column = 0; column < join.columns.size(); ++column) {
+        if (Carries(one, i, column) && Carries(other, i, column))
+          shared.push_back(base::StrCat(join.field.name, ".", join.columns[column].name));
+      }
+    }
+    return shared;
+  }
+
+  // Something of the value shows that isn't the domain's own.
+  static bool TellsOfValue(const OutputNode& output) {
+    switch (engine::HowMuchShows(output).measure) {
+      case engine::Measure::kNothing:
+      case engine::Measure::kEquality:
+      case engine::Measure::kLength:
+      case engine::Measure::kFormat:
+        return false;
+      case engine::Measure::kSpans:
+      case engine::Measure::kCharacters:
+      case engine::Measure::kDays:
+      case engine::Measure::kMetres:
+      case engine::Measure::kWidth:
+      case engine::Measure::kAddresses:
+      case engine::Measure::kPlaces:
+      case engine::Measure::kProse:
+      case engine::Measure::kEverything:
+        return true;
+    }
+    return true;
+  }
+
+  // What is called not personal and whose name says otherwise.
+  void ReviewName(const Leaf& leaf) {
+    const Node& node = leaf.node;
     if (node.type == contract::Type::kBool || node.type == contract::Type::kEnum) return;
     std::string option = contract::SuggestedOption(node.name);
     if (option.empty()) return;
-    Warn(base::StrCat("named-personal:", node.path), "",
-         base::StrCat("'", node.path,
-                      "' is not_personal in the contract, so the stream gets it, and its name says "
-                      "that it may be personal (",
-                      node.location.ToString(), "): classify it, such as with `", option,
-                      "`, or accept the warning with a reason"));
+    Warn(base::StrCat("named-personal:", node.path), leaf.column ? leaf.at : "",
+         base::StrCat("'", node.path, "' is not_personal in ", leaf.declared,
+                      ", so the stream gets it, and its name says that it may be personal: "
+                      "classify it, such as with `",
+                      option, "`, or accept the warning with a reason"));
   }
 
   void ReviewContract() {
@@ -476,7 +607,7 @@ class Reviewer {
         if (found == review_.warnings.end()) {
           Warn(base::StrCat("accepts-nothing:", name), at,
                base::StrCat("there is no warning '", name, "' in this stream: remove the line"));
-        } else if (reason.empty()) {
+        } else if (!engine::IsReason(reason)) {
           Warn(base::StrCat("accepts-without-reason:", name), at, "say why it is accepted");
         } else {
           review_.accepted.push_back({name, config().name(), reason});
@@ -496,7 +627,7 @@ class Reviewer {
   // The stream at hand.
   size_t index_ = 0;
   const StreamPlan* stream_ = nullptr;
-  std::set<std::string> attributes_;
+  std::map<std::string, std::set<std::pair<std::string, std::string>>> attributes_;
   bool exact_birth_ = false, fine_postcode_ = false, exact_time_ = false, exact_place_ = false;
 };
 
@@ -510,73 +641,206 @@ const OutputNode* OutputOf(const engine::Pipeline& pipeline, const StreamPlan& s
   return nullptr;
 }
 
-std::string DomainOf(const engine::Pipeline& pipeline, const StreamPlan& stream) {
-  return stream.has_domain ? pipeline.domains()[stream.domain] : "";
-}
-
-// The leaves of an output that aren't the contract's own fields, by their path.
-std::map<std::string, engine::OutputLeaf> OthersOf(const engine::Pipeline& pipeline,
+// By what two versions are compared: a field of the contract by its path there, whatever a stream
+// calls it; a joined column, the key and the headers by their own.
+std::map<std::string, engine::OutputLeaf> LeavesOf(const engine::Pipeline& pipeline,
                                                    const StreamPlan& stream) {
   std::map<std::string, engine::OutputLeaf> leaves;
   for (engine::OutputLeaf& leaf : engine::OutputLeaves(pipeline, stream)) {
-    std::string path = leaf.path;
-    if (leaf.output == 0) leaves.emplace(std::move(path), std::move(leaf));
+    std::string path = leaf.output == 0
+                           ? leaf.path
+                           : pipeline.contract().node(stream.nodes[leaf.output].node).path;
+    leaves.emplace(std::move(path), std::move(leaf));
   }
   return leaves;
 }
 
-// What reaches a leaf that didn't reach it before, or reaches it less changed; empty: nothing.
-std::string Grown(const engine::Pipeline& before, const engine::OutputLeaf& then,
-                  const engine::Pipeline& pipeline, const engine::OutputLeaf& now) {
-  std::map<std::string, engine::FlowHow> known;
-  for (const engine::Flow& flow : then.flows) known[flow.source.ToString(before)] = flow.how;
-  std::set<std::string> grown;
-  for (const engine::Flow& flow : now.flows) {
-    std::string source = flow.source.ToString(pipeline);
-    auto found = known.find(source);
-    if (found == known.end() || found->second < flow.how) grown.insert(std::move(source));
+// Where a field's value stands in the raw event: its keys in JSON, each of its spellings; its
+// numbers in protobuf.
+std::vector<std::string> PlacesOf(const engine::Pipeline& pipeline, contract::NodeId id) {
+  const Node& node = pipeline.contract().node(id);
+  if (id == 0) return {""};
+  std::vector<std::string> names;
+  if (pipeline.config().input().format() == config::v1::protobuf) {
+    names = {base::StrCat("#", node.number)};
+  } else if (!node.read.source.empty()) {
+    names = {absl::StrJoin(node.read.source, ".")};
+  } else {
+    names = {node.name};
+    if (node.json_name != node.name) names.push_back(node.json_name);
   }
-  return absl::StrJoin(grown, ", ");
+  std::vector<std::string> places;
+  for (const std::string& parent : PlacesOf(pipeline, node.parent)) {
+    for (const std::string& name : names)
+      places.push_back(base::StrCat(parent, parent.empty() ? "" : ".", name));
+  }
+  return places;
 }
 
-// Joined columns.
-void CompareJoins(const engine::Pipeline& before, const StreamPlan& then,
-                  const engine::Pipeline& pipeline, const StreamPlan& now, const std::string& at,
-                  std::vector<Warning>& warnings) {
-  auto earlier = OthersOf(before, then);
-  for (const auto& [path, leaf] : OthersOf(pipeline, now)) {
-    if (path.starts_with('(')) continue;
-    auto found = earlier.find(path);
-    std::string text;
-    if (found == earlier.end()) {
-      text = base::StrCat("the joined column '", path, "' wasn't there before");
-    } else if (found->second.through != leaf.through) {
-      text = base::StrCat("'", path, "' was `", found->second.through, "` and is `", leaf.through,
-                          "`");
-    } else if (std::string grown = Grown(before, found->second, pipeline, leaf); !grown.empty()) {
-      text = base::StrCat("'", path, "' now also depends on ", grown);
+// Where a flow begins, so that two versions of a contract can be compared. `by_place`: both are
+// read in one format.
+std::vector<std::string> OriginsOf(const engine::Pipeline& pipeline,
+                                   const engine::FlowSource& source, bool by_place) {
+  if (source.kind == engine::FlowSource::Kind::kField && by_place)
+    return PlacesOf(pipeline, source.node);
+  if (source.kind == engine::FlowSource::Kind::kCell) {
+    // The set's, whatever row it is joined as.
+    const engine::JoinPlan& join = pipeline.joins()[source.join];
+    return {
+        base::StrCat("set:", join.set, ".", join.table->schema().columns()[source.column].name)};
+  }
+  return {source.ToString(pipeline)};
+}
+
+// One stream now and before.
+class Comparison {
+ public:
+  Comparison(const engine::Pipeline& before, size_t then, const engine::Pipeline& pipeline,
+             size_t now, std::vector<Warning>& warnings)
+      : before_(before),
+        pipeline_(pipeline),
+        then_(before.streams()[then]),
+        now_(pipeline.streams()[now]),
+        config_then_(before.config().streams(static_cast<int>(then))),
+        config_now_(pipeline.config().streams(static_cast<int>(now))),
+        at_(base::StrCat("pipeline.streams[", now, "]")),
+        warnings_(warnings) {}
+
+  void Do() {
+    CompareFields();
+    if (base::Planted(base::PlantedFault::kJoinsNotCompared)) return;
+    CompareFlows();
+    CompareStreams();
+  }
+
+ private:
+  void Weaker(std::string_view what, std::string_view at, std::string text) {
+    std::string name = base::StrCat("weaker:", what);
+    for (const Warning& warning : warnings_)
+      if (warning.name == name && warning.stream == now_.name) return;
+    warnings_.push_back({std::move(name), now_.name, base::StrCat(at_, at), std::move(text)});
+  }
+
+  void CompareFields() {
+    for (const Node& node : pipeline_.contract().nodes()) {
+      if (node.is_message()) continue;
+      const contract::NodeId earlier_id = before_.contract().Find(node.path);
+      const bool known = earlier_id != contract::kNoNode;
+      const OutputNode* output = OutputOf(pipeline_, now_, node.path);
+      const OutputNode* earlier = OutputOf(before_, then_, node.path);
+      std::string path, path_then;
+      const Treatment* treatment = TreatmentOf(config_now_, now_, node, path);
+      const Treatment* treatment_then =
+          known ? TreatmentOf(config_then_, then_, before_.contract().node(earlier_id), path_then)
+                : nullptr;
+      if (engine::HidesAsMuch({earlier, treatment_then}, {output, treatment})) continue;
+      std::string was = earlier == nullptr ? "drop" : then_.treatments[earlier_id];
+      Weaker(node.path, path,
+             base::StrCat("'", node.path, "' was `", known ? was : "not there", "` and is `",
+                          now_.treatments[node.id], "`, which shows more or can't be compared"));
     }
-    if (!text.empty())
-      warnings.push_back({base::StrCat("weaker:", path), now.name, at, std::move(text)});
   }
-}
 
-// The record's key and headers.
-void CompareKeys(const engine::Pipeline& before, const StreamPlan& then,
-                 const engine::Pipeline& pipeline, const StreamPlan& now, const std::string& at,
-                 std::vector<Warning>& warnings) {
-  auto earlier = OthersOf(before, then);
-  for (const auto& [path, leaf] : OthersOf(pipeline, now)) {
-    if (!path.starts_with('(')) continue;
-    auto found = earlier.find(path);
-    std::string grown = found == earlier.end() ? std::string("was not there before")
-                                               : Grown(before, found->second, pipeline, leaf);
-    if (grown.empty()) continue;
-    if (found != earlier.end()) grown = base::StrCat("now also depends on ", grown);
-    warnings.push_back(
-        {base::StrCat("weaker:", path), now.name, path == "(key)" ? at + ".key" : at,
-         base::StrCat("the record's ", path.substr(1, path.size() - 2), " ", grown)});
+  // What reaches a leaf that didn't reach it before, or reaches it less changed; empty: nothing.
+  std::string Grown(const engine::OutputLeaf& then, const engine::OutputLeaf& now) const {
+    const bool by_place = before_.config().input().format() == pipeline_.config().input().format();
+    std::map<std::string, engine::FlowHow> known;
+    for (const engine::Flow& flow : then.flows) {
+      for (const std::string& origin : OriginsOf(before_, flow.source, by_place)) {
+        auto [found, added] = known.emplace(origin, flow.how);
+        if (!added) found->second = std::max(found->second, flow.how);
+      }
+    }
+    std::set<std::string> grown;
+    for (const engine::Flow& flow : now.flows) {
+      const std::vector<std::string> origins = OriginsOf(pipeline_, flow.source, by_place);
+      const bool was = std::any_of(origins.begin(), origins.end(), [&](const std::string& origin) {
+        auto found = known.find(origin);
+        return found != known.end() && found->second >= flow.how;
+      });
+      if (was) continue;
+      const std::string name = flow.source.ToString(pipeline_);
+      const bool elsewhere = flow.source.kind == engine::FlowSource::Kind::kField && by_place &&
+                             origins[0] != absl::StrReplaceAll(name, {{"[]", ""}});
+      grown.insert(elsewhere ? base::StrCat(name, " (read from `", origins[0], "`)") : name);
+    }
+    return absl::StrJoin(grown, ", ");
   }
+
+  void CompareFlows() {
+    const auto earlier = LeavesOf(before_, then_);
+    for (const auto& [path, leaf] : LeavesOf(pipeline_, now_)) {
+      auto found = earlier.find(path);
+      const bool record = path.starts_with('(');
+      const std::string what = record
+                                   ? base::StrCat("the record's ", path.substr(1, path.size() - 2))
+                                   : base::StrCat("'", path, "'");
+      const std::string_view at = path == "(key)" ? ".key" : "";
+      if (found == earlier.end()) {
+        // Of a field, what is done with it was compared.
+        if (leaf.output == 0) Weaker(path, at, base::StrCat(what, " wasn't there before"));
+      } else if (!record && leaf.output == 0 && found->second.through != leaf.through) {
+        Weaker(
+            path, at,
+            base::StrCat(what, " was `", found->second.through, "` and is `", leaf.through, "`"));
+      } else if (std::string grown = Grown(found->second, leaf); !grown.empty()) {
+        Weaker(path, at, base::StrCat(what, " now also depends on ", grown));
+      }
+    }
+  }
+
+  // What isn't a value.
+  void CompareStreams() {
+    if (now_.internal && !then_.internal)
+      Weaker("internal", ".internal",
+             "the stream has become internal: it shows event ids, positions and times");
+    if (!now_.internal && then_.internal)
+      Weaker(
+          "internal", ".internal",
+          "the stream isn't internal any more: what it keeps was decided for an audience inside");
+    if (config_now_.domain() != config_then_.domain())
+      Weaker("domain", ".domain",
+             base::StrCat("the domain was '", config_then_.domain(), "' and is '",
+                          config_now_.domain(),
+                          "': records can be put together with those of whatever else has that "
+                          "domain"));
+    if (now_.topic != then_.topic)
+      Weaker("topic", ".topic",
+             base::StrCat("the topic was '", then_.topic, "' and is '", now_.topic,
+                          "': whoever may read that one gets the stream"));
+    if (!now_.internal && !then_.internal && now_.timestamp_grid_ms < then_.timestamp_grid_ms)
+      Weaker("timestamp_grid_seconds", ".timestamp_grid_seconds",
+             base::StrCat("records' timestamps were on a grid of ", then_.timestamp_grid_ms / 1000,
+                          " s and are on one of ", now_.timestamp_grid_ms / 1000,
+                          " s: finer ones link audiences better"));
+  }
+
+  const engine::Pipeline& before_;
+  const engine::Pipeline& pipeline_;
+  const StreamPlan& then_;
+  const StreamPlan& now_;
+  const config::v1::Stream& config_then_;
+  const config::v1::Stream& config_now_;
+  const std::string at_;
+  std::vector<Warning>& warnings_;
+};
+
+// Where events come from: another source fills the same fields with other values.
+void CompareInputs(const engine::Pipeline& before, const engine::Pipeline& pipeline,
+                   std::vector<Warning>& warnings) {
+  auto changed = [&](std::string_view what, const std::string& at, const std::string& was,
+                     const std::string& is) {
+    if (was == is) return;
+    warnings.push_back({base::StrCat("weaker:", what), "", at,
+                        base::StrCat("the ", what, " was '", was, "' and is '", is,
+                                     "': what its fields are can't be compared with before")});
+  };
+  const auto& then = before.config().input();
+  const auto& now = pipeline.config().input();
+  changed("contract", "pipeline.contract", before.contract().name(), pipeline.contract().name());
+  changed("input-topic", "pipeline.input.topic", then.topic(), now.topic());
+  changed("input-format", "pipeline.input.format", config::v1::Format_Name(then.format()),
+          config::v1::Format_Name(now.format()));
 }
 
 }  // namespace
@@ -586,49 +850,19 @@ Review ReviewPipeline(const engine::Pipeline& pipeline) { return Reviewer(pipeli
 std::vector<Warning> CompareStrength(const engine::Pipeline& before,
                                      const engine::Pipeline& pipeline) {
   std::vector<Warning> warnings;
-  for (size_t i = 0; i < pipeline.streams().size(); ++i) {
-    const StreamPlan& now = pipeline.streams()[i];
-    std::string at = base::StrCat("pipeline.streams[", i, "]");
+  CompareInputs(before, pipeline, warnings);
+  for (size_t now = 0; now < pipeline.streams().size(); ++now) {
+    const std::string& name = pipeline.streams()[now].name;
     auto then = std::find_if(before.streams().begin(), before.streams().end(),
-                             [&](const StreamPlan& stream) { return stream.name == now.name; });
+                             [&](const StreamPlan& stream) { return stream.name == name; });
     if (then == before.streams().end()) {
-      warnings.push_back({"new-stream", now.name, at, "this audience is new"});
+      warnings.push_back({"new-stream", name, base::StrCat("pipeline.streams[", now, "]"),
+                          "this audience is new"});
       continue;
     }
-    if (now.internal && !then->internal)
-      warnings.push_back(
-          {"weaker:internal", now.name, at + ".internal",
-           "the stream has become internal: it shows event ids, positions and times"});
-    for (const Node& node : pipeline.contract().nodes()) {
-      if (node.is_message()) continue;
-      bool known = before.contract().Find(node.path) != contract::kNoNode;
-      const OutputNode* output = OutputOf(pipeline, now, node.path);
-      const OutputNode* earlier = OutputOf(before, *then, node.path);
-      std::string path, path_then;
-      const Treatment* treatment =
-          TreatmentOf(pipeline.config().streams(static_cast<int>(i)), now, node, path);
-      const Treatment* treatment_then =
-          !known ? nullptr
-                 : TreatmentOf(
-                       before.config().streams(static_cast<int>(then - before.streams().begin())),
-                       *then, before.contract().node(before.contract().Find(node.path)), path_then);
-      if (engine::HidesAsMuch({earlier, treatment_then}, {output, treatment})) continue;
-      std::string was =
-          earlier == nullptr ? "drop" : then->treatments[before.contract().Find(node.path)];
-      warnings.push_back(
-          {base::StrCat("weaker:", node.path), now.name, at + path,
-           base::StrCat("'", node.path, "' was `", known ? was : "not there", "` and is `",
-                        now.treatments[node.id], "`, which shows more or can't be compared")});
-    }
-    if (base::Planted(base::PlantedFault::kJoinsNotCompared)) continue;
-    CompareJoins(before, *then, pipeline, now, at, warnings);
-    const std::string domain = DomainOf(pipeline, now), earlier_domain = DomainOf(before, *then);
-    if (domain != earlier_domain)
-      warnings.push_back({"weaker:domain", now.name, at + ".domain",
-                          base::StrCat("the domain was '", earlier_domain, "' and is '", domain,
-                                       "': records can be put together with those of whatever else "
-                                       "has that domain")});
-    CompareKeys(before, *then, pipeline, now, at, warnings);
+    Comparison(before, static_cast<size_t>(then - before.streams().begin()), pipeline, now,
+               warnings)
+        .Do();
   }
   return warnings;
 }

@@ -15,78 +15,18 @@ using config::v1::Stream;
 using config::v1::Treatment;
 using SchemaProto = reference::v1::Schema;
 
-size_t Below(Random& random, size_t bound) { return static_cast<size_t>(random() % bound); }
-bool Chance(Random& random, int percent) { return random() % 100 < static_cast<uint64_t>(percent); }
-
-template <typename List>
-const auto& Any(const List& list, Random& random) {
-  return list[Below(random, std::size(list))];
-}
-
-std::string Letters(Random& random, size_t length) {
-  // No vowels, so that no word of ours comes of it.
-  constexpr std::string_view kLetters = "bcdfghjkmnpqrstvwxz0123456789";
-  std::string text;
-  for (size_t i = 0; i < length; ++i)
-    text += i == 0 ? kLetters[Below(random, 19)] : kLetters[Below(random, kLetters.size())];
-  return text;
-}
-
-std::string Digits(Random& random, size_t length) {
-  std::string text;
-  for (size_t i = 0; i < length; ++i) text += static_cast<char>('0' + Below(random, 10));
-  return text;
-}
-
-std::string Two(size_t number) { return base::StrCat(number < 10 ? "0" : "", number); }
-
-struct Kind {
-  std::string_view of_class, option, type;
-  Truth truth;
-};
-
-constexpr Kind kKinds[] = {
-    {"PERSON_NAME", "identifier: PERSON_NAME", "string", Truth::kSecret},
-    {"EMAIL", "identifier: EMAIL", "string", Truth::kSecret},
-    {"PNC_ID", "identifier: PNC_ID", "string", Truth::kSecret},
-    {"CRO", "identifier: CRO", "string", Truth::kSecret},
-    {"ASN", "identifier: ASN", "string", Truth::kSecret},
-    {"NHS_NUMBER", "identifier: NHS_NUMBER", "string", Truth::kSecret},
-    {"NINO", "identifier: NINO", "string", Truth::kSecret},
-    {"VRM", "identifier: VRM", "string", Truth::kSecret},
-    {"DRIVING_LICENCE", "identifier: DRIVING_LICENCE", "string", Truth::kSecret},
-    {"PASSPORT", "identifier: PASSPORT", "string", Truth::kSecret},
-    {"WARRANT_NUMBER", "identifier: WARRANT_NUMBER", "string", Truth::kSecret},
-    {"SHOULDER_NUMBER", "identifier: SHOULDER_NUMBER", "string", Truth::kSecret},
-    {"UPRN", "identifier: UPRN", "string", Truth::kSecret},
-    {"ADDRESS", "identifier: ADDRESS", "string", Truth::kSecret},
-    {"IP_ADDRESS", "identifier: IP_ADDRESS", "string", Truth::kSecret},
-    {"FREE_IDENTIFIER", "identifier: FREE_IDENTIFIER", "string", Truth::kSecret},
-    {"PHONE", "identifier: PHONE", "string", Truth::kPhone},
-    {"POSTCODE", "identifier: POSTCODE", "string", Truth::kPostcode},
-    {"DATE_OF_BIRTH", "quasi: DATE_OF_BIRTH", "string", Truth::kBirth},
-    {"AGE", "quasi: AGE", "int32", Truth::kNumber},
-    {"GENDER", "quasi: GENDER", "string", Truth::kSecret},
-    {"OCCUPATION", "quasi: OCCUPATION", "string", Truth::kSecret},
-    {"LOCATION_TEXT", "quasi: LOCATION_TEXT", "string", Truth::kSecret},
-    {"ATTRIBUTE", "quasi: ATTRIBUTE", "string", Truth::kSecret},
-    {"EVENT_TIME", "quasi: EVENT_TIME", "google.protobuf.Timestamp", Truth::kTime},
-    {"ETHNICITY", "sensitive: ETHNICITY", "string", Truth::kSecret},
-    {"HEALTH", "sensitive: HEALTH", "string", Truth::kSecret},
-    {"RELIGION", "sensitive: RELIGION", "string", Truth::kSecret},
-    {"FREE_TEXT", "free_text: true", "string", Truth::kText},
-    {"", "not_personal: true", "string", Truth::kPlain},
-    {"", "not_personal: true", "int32", Truth::kPlain},
-    {"", "not_personal: true", "bool", Truth::kPlain},
-    {"", "not_personal: true", "Enum", Truth::kPlain},
-    {"", "not_personal: true", "double", Truth::kPlain},
-};
+// What is put into a site so that lint has to find it.
+constexpr std::string_view kMistakes[] = {
+    "undecided",      "second time",      "masked id",     "topic",
+    "weak treatment", "two overrides",    "equal members", "hidden key",
+    "kept",           "undecided column", "no treatment"};
 
 class SiteMaker {
  public:
-  explicit SiteMaker(Random& random) : random_(random) {}
+  SiteMaker(Random& random, size_t turn) : random_(random), turn_(turn) {}
 
   Site Make() {
+    if (Chance(random_, 35)) site_.mistake = Any(kMistakes, random_);
     MakeContract();
     MakeSets();
     MakeConfig();
@@ -94,136 +34,208 @@ class SiteMaker {
   }
 
  private:
-  // What the contract says of a leaf of the kind: mostly what it is.
+  bool Errs(std::string_view mistake) const { return site_.mistake == mistake; }
+
+  // What the contract says of a leaf: mostly what it is.
   std::string Decide(const Kind& kind, Leaf& leaf) {
     leaf.of_class = kind.of_class;
     leaf.type = kind.type;
     leaf.truth = kind.truth;
-    if (leaf.truth != Truth::kPlain && Chance(random_, 1)) {
+    leaf.identifier = kind.option.starts_with("identifier");
+    if (Errs("undecided") && leaf.truth != Truth::kPlain && Chance(random_, 50)) {
       leaf.undecided = true;
       leaf.of_class.clear();
       return "";
     }
-    if (leaf.truth == Truth::kTime && Chance(random_, 15)) {
+    if (Errs("second time") && leaf.IsTime()) {
       leaf.called_plain = true;
       leaf.of_class.clear();
-      return "not_personal: true";
+      return kind.truth == Truth::kDate ? "not_personal: true date: true" : "not_personal: true";
     }
     return std::string(kind.option);
   }
 
-  const Kind& AnyKind(bool map_key) {
-    while (true) {
-      const Kind& kind = Any(kKinds, random_);
-      if (!map_key) return kind;
-      // Only an identifier's treatments keep keys apart.
-      const bool plain = kind.truth == Truth::kPlain;
-      if (kind.type == "string" &&
-          (plain ? true : kind.option.starts_with("identifier") && Chance(random_, 15)))
-        return kind;
-    }
-  }
-
-  std::string Option(const std::string& decision) {
+  static std::string Option(const std::string& decision) {
     return decision.empty() ? "" : base::StrCat(" [(sluice.contract.v1.field) = {", decision, "}]");
   }
 
-  // A field, with its leaf or its two.
-  std::string MakeField(const std::string& prefix, Shape shape, int number) {
-    const std::string name = base::StrCat(prefix.empty() ? "f" : "g", number);
-    auto add = [&](const Kind& kind, Shape part, std::string_view suffix) {
-      Leaf leaf;
-      leaf.name = name;
-      leaf.path = base::StrCat(prefix, name, suffix);
-      leaf.shape = part;
-      std::string decision = Decide(kind, leaf);
-      site_.leaves.push_back(std::move(leaf));
-      return decision;
-    };
-    if (shape == Shape::kMapKey) {
-      const Kind& key = AnyKind(true);
-      const Kind& value = AnyKind(false);
-      std::string of_key = add(key, Shape::kMapKey, ".key");
-      std::string of_value = add(value, Shape::kMapValue, ".value");
-      std::string both;
-      if (!of_key.empty()) base::StrAppend(both, "key: {", of_key, "} ");
-      if (!of_value.empty()) base::StrAppend(both, "value: {", of_value, "}");
-      return base::StrCat("map<string, ", value.type, "> ", name, " = ", number, Option(both), ";");
+  // A kind that may be there beside what the turn asks for.
+  const Kind& AnyKind(Shape shape) {
+    while (true) {
+      const Kind& kind = Any(Kinds(), random_);
+      if (kind.truth == Truth::kPoint) continue;  // AddPlace has both numbers
+      if (Stands(kind, shape)) return kind;
     }
-    const Kind& kind = AnyKind(false);
-    std::string decision = add(kind, shape, "");
-    return base::StrCat(shape == Shape::kList ? "repeated " : "", kind.type, " ", name, " = ",
-                        number, Option(decision), ";");
+  }
+  static const Kind& PlainText() {
+    static const Kind kind{"", "not_personal: true", "string", Truth::kPlain};
+    return kind;
+  }
+
+  // Adds a leaf of the kind; what the contract says of it.
+  std::string AddLeaf(const Kind& kind, Shape shape, const std::string& path,
+                      const std::string& name) {
+    Leaf leaf;
+    leaf.path = path;
+    leaf.name = name;
+    leaf.shape = shape;
+    std::string decision = Decide(kind, leaf);
+    site_.leaves.push_back(std::move(leaf));
+    return decision;
+  }
+
+  void AddField(const Kind& kind, Shape shape) {
+    const int number = number_++;
+    auto field = [&](std::string_view prefix, const char* letter, std::string_view label) {
+      std::string name = base::StrCat(letter, number);
+      std::string decision = AddLeaf(kind, shape, base::StrCat(prefix, name), name);
+      return base::StrCat("  ", label, kind.type, " ", name, " = ", number, Option(decision),
+                          ";\n");
+    };
+    const bool message = kind.type.find('.') != std::string_view::npos;
+    const std::string_view maybe = !message && Chance(random_, 25) ? "optional " : "";
+    switch (shape) {
+      case Shape::kField:
+        root_ += field("", "f", maybe);
+        return;
+      case Shape::kList:
+        root_ += field("", "f", "repeated ");
+        return;
+      case Shape::kOneof:
+        oneof_ += field("", "f", "");
+        return;
+      case Shape::kMessage:
+        subject_ += field("subject.", "g", maybe);
+        return;
+      case Shape::kListOfMessages:
+        person_ += field("people.", "h", maybe);
+        return;
+      case Shape::kListInMessages:
+        person_ += field("people.", "h", "repeated ");
+        return;
+      case Shape::kMapOfMessages:
+        item_ += field("named.value.", "m", maybe);
+        return;
+      case Shape::kMapKey:
+      case Shape::kMapValue: {
+        const bool key = shape == Shape::kMapKey;
+        const Shape other_shape = key ? Shape::kMapValue : Shape::kMapKey;
+        const Kind& other = Chance(random_, 80) ? PlainText() : AnyKind(other_shape);
+        const std::string name = base::StrCat("f", number);
+        const Kind& of_key = key ? kind : other;
+        const Kind& of_value = key ? other : kind;
+        std::string key_is = AddLeaf(of_key, Shape::kMapKey, name + ".key", name);
+        std::string value_is = AddLeaf(of_value, Shape::kMapValue, name + ".value", name);
+        std::string both;
+        if (!key_is.empty()) base::StrAppend(both, "key: {", key_is, "} ");
+        if (!value_is.empty()) base::StrAppend(both, "value: {", value_is, "}");
+        base::StrAppend(root_, "  map<", of_key.type, ", ", of_value.type, "> ", name, " = ",
+                        number, Option(both), ";\n");
+        return;
+      }
+    }
+  }
+
+  void AddPlace(Shape shape) {
+    const char* field = shape == Shape::kMessage ? "place" : "places";
+    if (site_.Find(base::StrCat(field, ".latitude")) != nullptr) return;
+    for (const char* name : {"latitude", "longitude"}) {
+      Leaf leaf;
+      leaf.path = base::StrCat(field, ".", name);
+      leaf.name = name;
+      leaf.of_class = name[1] == 'a' ? "LATITUDE" : "LONGITUDE";
+      leaf.type = "double";
+      leaf.truth = Truth::kPoint;
+      leaf.shape = shape;
+      site_.leaves.push_back(std::move(leaf));
+    }
+    root_ +=
+        shape == Shape::kMessage ? "  Place place = 103;\n" : "  repeated Place places = 104;\n";
+    place_ |= shape == Shape::kMessage;
   }
 
   void MakeContract() {
-    std::string root, oneof, subject, people;
-    site_.leaves.push_back({"id", "id", "EVENT_ID", "string", Truth::kId, Shape::kField});
-    site_.leaves.push_back(
-        {"at", "at", "OCCURRED_AT", "google.protobuf.Timestamp", Truth::kTime, Shape::kField});
-    int number = 3;
-    for (size_t left = 2 + Below(random_, 6); left > 0; --left, ++number) {
-      constexpr Shape kShapes[] = {Shape::kField, Shape::kField, Shape::kField, Shape::kField,
-                                   Shape::kList,  Shape::kList,  Shape::kMapKey};
-      base::StrAppend(root, "  ", MakeField("", Any(kShapes, random_), number), "\n");
-    }
-    for (size_t left = Below(random_, 3); left > 0; --left, ++number)
-      base::StrAppend(oneof, "    ", MakeField("", Shape::kOneof, number), "\n");
-    for (size_t left = Below(random_, 4); left > 0; --left, ++number)
-      base::StrAppend(subject, "  ", MakeField("subject.", Shape::kMessage, number), "\n");
-    for (size_t left = Below(random_, 3); left > 0; --left, ++number)
-      base::StrAppend(people, "  ", MakeField("people.", Shape::kListOfMessages, number), "\n");
-    if (!oneof.empty()) base::StrAppend(root, "  oneof which {\n", oneof, "  }\n");
-    if (!subject.empty()) base::StrAppend(root, "  Subject subject = 101;\n");
-    if (!people.empty()) base::StrAppend(root, "  repeated Person people = 102;\n");
-    if (Chance(random_, 60)) {
-      place_ = true;
-      base::StrAppend(root, "  Place place = 103;\n");
-      for (const char* name : {"latitude", "longitude"}) {
-        Leaf leaf{base::StrCat("place.", name), name, "", "double", Truth::kPoint, Shape::kMessage};
-        leaf.of_class = name[1] == 'a' ? "LATITUDE" : "LONGITUDE";
-        site_.leaves.push_back(std::move(leaf));
+    auto first = [&](const char* name, const char* of_class, const char* type, Truth truth) {
+      Leaf leaf;
+      leaf.path = leaf.name = name;
+      leaf.of_class = of_class;
+      leaf.type = type;
+      leaf.truth = truth;
+      site_.leaves.push_back(std::move(leaf));
+    };
+    first("id", "EVENT_ID", "string", Truth::kId);
+    first("at", "OCCURRED_AT", "google.protobuf.Timestamp", Truth::kTime);
+    first("who", "FREE_IDENTIFIER", "string", Truth::kSecret);  // whose dates are shifted by
+    for (size_t i = 0; i < kTurnsPerSite; ++i) {
+      const Combination& wanted =
+          Combinations()[(turn_ * kTurnsPerSite + i) % Combinations().size()];
+      const size_t before = site_.leaves.size();
+      if (wanted.kind->truth == Truth::kPoint) {
+        AddPlace(wanted.shape);
+      } else {
+        AddField(*wanted.kind, wanted.shape);
       }
+      for (size_t leaf = before; leaf < site_.leaves.size(); ++leaf) {
+        if (site_.leaves[leaf].shape == wanted.shape) wanted_[leaf] = wanted.way;
+      }
+    }
+    for (size_t left = Below(random_, 3); left > 0; --left) {
+      const Shape shape = Any(kShapes, random_);
+      AddField(AnyKind(shape), shape);
+    }
+    if (Errs("second time")) AddField(Kinds()[kEventTime], Shape::kField);
+    if (Chance(random_, 40)) AddPlace(Shape::kMessage);
+    if (!oneof_.empty()) base::StrAppend(root_, "  oneof which {\n", oneof_, "  }\n");
+    if (!subject_.empty()) base::StrAppend(root_, "  Subject subject = 101;\n");
+    if (!person_.empty()) base::StrAppend(root_, "  repeated Person people = 102;\n");
+    if (!item_.empty()) {
+      base::StrAppend(root_, "  map<string, Item> named = 105 ",
+                      "[(sluice.contract.v1.field).key.not_personal = true];\n");
     }
     site_.contract = base::StrCat(
         "enum Enum { NONE = 0; ONE = 1; TWO = 2; }\nmessage E {\n"
         "  option (sluice.contract.v1.event) = {id: 'id' time: 'at'};\n"
-        "  string id = 1;\n  google.protobuf.Timestamp at = 2;\n",
-        root, "}\nmessage Subject {\n", subject, "}\nmessage Person {\n", people,
+        "  string id = 1;\n  google.protobuf.Timestamp at = 2;\n"
+        "  string who = 3 [(sluice.contract.v1.field).identifier = FREE_IDENTIFIER];\n",
+        root_, "}\nmessage Subject {\n", subject_, "}\nmessage Person {\n", person_,
+        "}\nmessage Item {\n", item_,
         "}\nmessage Place {\n  double latitude = 1 [(sluice.contract.v1.field).quasi = LATITUDE];\n"
         "  double longitude = 2 [(sluice.contract.v1.field).quasi = LONGITUDE];\n}\n");
   }
 
   void MakeSets() {
-    const size_t first = site_.leaves.size();
     std::vector<const Leaf*> keys;
-    for (size_t i = 0; i < first; ++i) {
-      const Leaf& leaf = site_.leaves[i];
+    for (const Leaf& leaf : site_.leaves) {
       if (leaf.type == "string" && leaf.shape == Shape::kField && leaf.truth != Truth::kText)
         keys.push_back(&leaf);
     }
-    if (!keys.empty() && Chance(random_, 45)) {
+    const bool wanted = Errs("hidden key") || Errs("equal members") || Errs("undecided column");
+    if (wanted || Chance(random_, 45)) {
       AddJoin("exact", {Any(keys, random_)->path}, "");
       const Set& set = site_.sets.back();
       if (Chance(random_, 40)) AddJoin("exact", {}, Any(set.columns, random_).name);
     }
     if (place_ && Chance(random_, 40))
       AddJoin(Chance(random_, 50) ? "area" : "nearest", {"place.latitude", "place.longitude"}, "");
-    if (place_ && Chance(random_, 30)) {
-      site_.sets.push_back({"points", "nearest", {}});
-      AddColumns(site_.sets.back());
+    // What points are snapped to, and the areas that they become.
+    if (site_.Find("place.latitude") == nullptr && site_.Find("places.latitude") == nullptr) return;
+    for (bool points : {true, false}) {
+      Set set{points ? "points" : "zones", points ? "nearest" : "area", false, {}};
+      AddColumns(set);
+      site_.sets.push_back(std::move(set));
     }
   }
 
   void AddColumns(Set& set) {
     constexpr std::string_view kClasses[] = {"", "", "", "", "PERSON_NAME", "PHONE", "HEALTH"};
-    for (size_t i = 0; i < 2 + Below(random_, 2); ++i)
-      set.columns.push_back(
-          {base::StrCat("c", i), std::string(Any(kClasses, random_)), Chance(random_, 8)});
+    for (size_t i = 0; i < 2 + Below(random_, 2); ++i) {
+      set.columns.push_back({base::StrCat("c", i), std::string(Any(kClasses, random_)),
+                             Chance(random_, Errs("undecided column") ? 50 : 8)});
+    }
   }
 
   void AddJoin(const std::string& kind, std::vector<std::string> leaves, const std::string& cell) {
-    Set set{base::StrCat("set", site_.sets.size()), kind, {}};
+    Set set{base::StrCat("set", site_.sets.size()), kind, true, {}};
     AddColumns(set);
     site_.sets.push_back(std::move(set));
     Join join{site_.sets.size() - 1, base::StrCat("row", site_.joins.size()), std::move(leaves),
@@ -249,263 +261,201 @@ class SiteMaker {
     config.mutable_quarantine()->set_public_key("key");
     const size_t streams = 1 + Below(random_, 2);
     for (size_t i = 0; i < streams; ++i) MakeStream(i);
+    for (Leaf& leaf : site_.leaves) {
+      for (const Stream& stream : config.streams()) {
+        const Treatment* how = Stated(stream, leaf);
+        if (how != nullptr && (how->has_format_preserve() || leaf.IsDate())) leaf.valid = true;
+      }
+    }
+  }
+
+  static const Treatment* Stated(const Stream& stream, const Leaf& leaf) {
+    auto field = stream.fields().find(leaf.path);
+    if (field != stream.fields().end()) return &field->second;
+    auto treated = stream.treat().find(leaf.of_class);
+    return treated == stream.treat().end() ? nullptr : &treated->second;
   }
 
   void MakeStream(size_t index) {
     Stream& stream = *site_.config.add_streams();
     stream.set_name(base::StrCat("s", index));
-    stream.set_topic(base::StrCat(Chance(random_, 1) ? "clean " : "clean.", index));
+    stream.set_topic(base::StrCat(Errs("topic") ? "clean " : "clean.", index));
     stream.set_format(Chance(random_, 80) ? config::v1::json : config::v1::protobuf);
-    stream.set_internal(Chance(random_, 40));
+    stream.set_internal(Chance(random_, 40) && !Errs("masked id"));
     stream.set_domain(base::StrCat("d", index));
-    std::set<std::string> classes;
-    for (const Leaf& leaf : site_.leaves)
-      if (!leaf.of_class.empty()) classes.insert(leaf.of_class);
-    for (const Set& set : site_.sets)
-      for (const Column& column : set.columns)
-        if (!column.of_class.empty()) classes.insert(column.of_class);
-    if (classes.contains("LATITUDE")) {
-      classes.erase("LATITUDE");
-      classes.erase("LONGITUDE");
-      classes.insert("LOCATION");
+    if (Chance(random_, 80))
+      (*stream.mutable_accept())["links-audiences:shift"] = "the generator says so";
+    for (size_t i = 0; i < site_.leaves.size(); ++i) {
+      const Leaf& leaf = site_.leaves[i];
+      if (leaf.undecided || leaf.called_plain || leaf.truth == Truth::kPoint) continue;
+      Treat(stream, leaf, WayFor(stream, i, index));
     }
-    for (const std::string& name : classes) {
-      if (name == "EVENT_ID" && Chance(random_, 70)) continue;
-      if (name == "OCCURRED_AT" && stream.internal() && Chance(random_, 50)) continue;
-      Treatment treatment = TreatmentOf(name, stream.internal());
-      if (treatment.how_case() != Treatment::kDrop && name != "LOCATION" && Chance(random_, 3))
-        treatment.set_as(Chance(random_, 30) ? "row0" : "renamed");
-      (*stream.mutable_treat())[name] = treatment;
+    for (size_t i = 0; i + 1 < site_.leaves.size(); ++i) {
+      if (site_.leaves[i].truth == Truth::kPoint && site_.leaves[i].name == "latitude")
+        TreatPoint(stream, i, index);
     }
-    if (Chance(random_, 20)) AddOverrides(stream);
+    for (const Set& set : site_.sets) {
+      for (const Column& column : set.columns) {
+        if (column.of_class.empty() || stream.treat().contains(column.of_class)) continue;
+        Treatment how;
+        if (Chance(random_, 30) && column.of_class == "HEALTH") {
+          how.mutable_keep();
+        } else {
+          how.mutable_drop();
+        }
+        (*stream.mutable_treat())[column.of_class] = how;
+      }
+    }
     for (const Join& join : site_.joins) AddJoinDecisions(stream, join);
     for (const Leaf& leaf : site_.leaves) {
-      if (leaf.truth == Truth::kText && Chance(random_, 70))
-        (*stream.mutable_accept())["free-text:" + Written(leaf)] = "the generator says so";
+      if (leaf.truth == Truth::kText && Chance(random_, 95))
+        (*stream.mutable_accept())["free-text:" + leaf.Written()] = "the generator says so";
     }
+    if (Chance(random_, 15)) ChooseKey(stream);
+    Err(stream);
   }
 
-  // The path as the contract's nodes have it.
-  static std::string Written(const Leaf& leaf) {
-    std::string path = leaf.path;
-    if (leaf.shape == Shape::kListOfMessages) path.insert(path.find('.'), "[]");
-    if (leaf.shape == Shape::kMapKey || leaf.shape == Shape::kMapValue)
-      path.insert(path.rfind('.'), "[]");
-    return path;
-  }
-
-  Treatment TreatmentOf(const std::string& name, bool internal) {
-    Treatment how;
-    auto pick = [&](int last) {
-      return static_cast<int>(Below(random_, static_cast<size_t>(last)));
-    };
-    auto identifier = [&] {
-      switch (pick(12)) {
-        case 0:
-        case 1:
-        case 2:
-          how.mutable_drop();
-          return;
-        case 3:
-        case 4:
-        case 5: {
-          auto& linkage = *how.mutable_pseudonymise();
-          using config::v1::Pseudonymise;
-          linkage.set_linkage(
-              Any(std::vector<Pseudonymise::Linkage>{Pseudonymise::domain, Pseudonymise::domain,
-                                                     Pseudonymise::period, Pseudonymise::event,
-                                                     Pseudonymise::none},
-                  random_));
-          return;
-        }
-        case 6:
-          how.mutable_encrypt();
-          return;
-        case 7:
-          how.set_constant("withheld");
-          return;
-        case 8:
-          if (name == "PHONE") {
-            how.mutable_format_preserve();
-            return;
-          }
-          [[fallthrough]];
-        case 9:
-          how.mutable_mask()->set_keep_last(pick(4));
-          return;
-        case 10:
-          how.mutable_mask()->set_keep_first(pick(4));
-          return;
-        default:
-          if (Chance(random_, 15)) {
-            how.mutable_keep();
-          } else {
-            how.mutable_drop();
-          }
-      }
-    };
-    auto generalise = [&] { return how.mutable_generalise(); };
-    if (name == "EVENT_ID") {
-      switch (pick(4)) {
-        case 0:
-          how.mutable_drop();
-          break;
-        case 1:
-          how.mutable_mask()->set_keep_first(30);
-          break;
-        default:
-          how.mutable_pseudonymise();
-      }
-    } else if (name == "OCCURRED_AT" || name == "EVENT_TIME") {
-      switch (pick(8)) {
-        case 0:
-          how.mutable_drop();
-          break;
-        case 1:
-          if (internal || Chance(random_, 30)) {
-            how.mutable_keep();
-          } else {
-            generalise()->mutable_year();
-          }
-          break;
-        case 2:
-          generalise()->mutable_year();
-          break;
-        case 3:
-          generalise()->mutable_day();
-          break;
-        case 4:
-          generalise()->mutable_hour();
-          break;
-        default:
-          generalise()->mutable_month();
-      }
-    } else if (name == "LOCATION") {
-      switch (pick(8)) {
-        case 0:
-        case 1:
-          how.mutable_drop();
-          break;
-        case 2:
-          how.mutable_keep();
-          break;
-        case 3:
-          if (Chance(random_, 40)) {
-            generalise()->set_bucket(1e-7);
-          } else {
-            how.mutable_drop();
-          }
-          break;
-        case 4:
-          if (!site_.sets.empty() && site_.sets.back().name == "points") {
-            generalise()->set_snap("points");
-            break;
-          }
-          [[fallthrough]];
-        default:
-          generalise()->set_grid_metres(100 * (1 + pick(20)));
-      }
-    } else if (name == "DATE_OF_BIRTH") {
-      switch (pick(8)) {
-        case 0:
-          how.mutable_mask()->set_keep_first(9);
-          break;
-        case 1:
-        case 2:
-          generalise()->mutable_age_bands()->add_from(18);
-          how.mutable_generalise()->mutable_age_bands()->add_from(40);
-          break;
-        case 3:
-          generalise()->mutable_year();
-          break;
-        case 4:
-          generalise()->mutable_month();
-          break;
-        case 5:
-          how.mutable_keep();
-          break;
-        default:
-          how.mutable_drop();
-      }
-    } else if (name == "FREE_TEXT") {
-      switch (pick(5)) {
-        case 0:
-          how.mutable_scrub();
-          break;
-        case 1:
-          how.mutable_scrub()->set_replace(config::v1::Scrub::placeholders);
-          break;
-        case 2:
-          how.set_constant("withheld");
-          break;
-        default:
-          how.mutable_drop();
-      }
-    } else if (name == "AGE") {
-      switch (pick(4)) {
-        case 0:
-          how.mutable_keep();
-          break;
-        case 1:
-          generalise()->set_bucket(10);
-          break;
-        default:
-          how.mutable_drop();
-      }
-    } else if (name == "POSTCODE") {
-      switch (pick(6)) {
-        case 0:
-          generalise()->mutable_sector();
-          break;
-        case 1:
-          generalise()->mutable_district();
-          break;
-        case 2:
-          generalise()->mutable_area();
-          break;
-        case 3:
-          how.mutable_pseudonymise();
-          break;
-        default:
-          how.mutable_drop();
-      }
-    } else if (name == "GENDER" || name == "OCCUPATION" || name == "LOCATION_TEXT" ||
-               name == "ATTRIBUTE" || name == "ETHNICITY" || name == "HEALTH" ||
-               name == "RELIGION") {
-      switch (pick(5)) {
-        case 0:
-          how.mutable_keep();
-          break;
-        case 1:
-          how.mutable_mask()->set_keep_first(pick(4));
-          break;
-        case 2:
-          how.set_constant("withheld");
-          break;
-        default:
-          how.mutable_drop();
-      }
-    } else {
-      identifier();
+  const Kind& KindOf(const Leaf& leaf) const {
+    for (const Kind& kind : Kinds()) {
+      if (kind.of_class == leaf.of_class && kind.type == leaf.type && kind.truth == leaf.truth)
+        return kind;
     }
-    return how;
+    return PlainText();
   }
 
-  void AddOverrides(Stream& stream) {
-    const Leaf& leaf = Any(site_.leaves, random_);
-    if (leaf.truth == Truth::kPoint || leaf.undecided) return;
-    Treatment drop, other;
-    drop.mutable_drop();
+  // The first stream does what the turn asks for; others anything else that should be possible.
+  Way WayFor(const Stream& stream, size_t leaf, size_t index) {
+    const Leaf& of = site_.leaves[leaf];
+    auto wanted = wanted_.find(leaf);
+    if (wanted != wanted_.end() && index == 0) {
+      const bool only_inside =
+          (wanted->second == "keep" && (of.IsTime() || of.truth == Truth::kId)) ||
+          (wanted->second == "mask" && of.truth == Truth::kId);
+      if (only_inside) site_.config.mutable_streams(0)->set_internal(true);
+      return wanted->second;
+    }
+    if (of.path == "at") {
+      constexpr Way kTimes[] = {"drop", "generalise: hour", "generalise: day", "generalise: month",
+                                "generalise: year"};
+      return stream.internal() && Chance(random_, 30) ? "keep" : Any(kTimes, random_);
+    }
+    // The other part of a map that somebody asked for stays, as it can.
+    const bool part = of.shape == Shape::kMapKey || of.shape == Shape::kMapValue;
+    std::vector<Way> ways = WaysOf(KindOf(of), of.shape, stream.internal());
+    const bool identifier = KindOf(of).option.starts_with("identifier");
+    std::erase_if(ways, [&](Way way) {
+      return (way == "keep" && identifier) || (way == "drop" && part && Chance(random_, 85));
+    });
+    if (of.truth == Truth::kPlain && Chance(random_, 70)) return "keep";
+    return ways.empty() ? "drop" : Any(ways, random_);
+  }
+
+  // By its class, where that isn't treated yet; else by itself.
+  void Treat(Stream& stream, const Leaf& leaf, Way way) {
+    if (leaf.path == "id" && Chance(random_, 60)) return;
+    if (leaf.path == "at" && stream.internal() && Chance(random_, 50)) return;
+    Treatment how = MakeTreatment(way, leaf, random_);
     if (leaf.of_class.empty()) {
-      other.mutable_keep();
-    } else {
-      other = TreatmentOf(leaf.of_class, stream.internal());
+      if (way != "keep") (*stream.mutable_fields())[leaf.path] = how;
+      return;
     }
-    (*stream.mutable_fields())[leaf.path] = Chance(random_, 50) ? drop : other;
-    if (Chance(random_, 40)) {
-      Treatment keep;
-      keep.mutable_keep();
-      (*stream.mutable_fields())[leaf.path + "[]"] = keep;
+    if (!stream.treat().contains(leaf.of_class) && leaf.path != "id") {
+      (*stream.mutable_treat())[leaf.of_class] = how;
+      return;
+    }
+    if (way != "drop" && leaf.shape != Shape::kMapKey && leaf.shape != Shape::kMapValue &&
+        Chance(random_, 15))
+      how.set_as(base::StrCat("renamed_", leaf.name));
+    (*stream.mutable_fields())[leaf.path] = how;
+  }
+
+  void TreatPoint(Stream& stream, size_t latitude, size_t index) {
+    const Leaf& leaf = site_.leaves[latitude];
+    auto wanted = wanted_.find(latitude);
+    Kind point = KindOf(leaf);
+    Way way = wanted != wanted_.end() && index == 0
+                  ? wanted->second
+                  : Any(WaysOf(point, leaf.shape, stream.internal()), random_);
+    Treatment how = MakeTreatment(way, leaf, random_);
+    if (!stream.treat().contains("LOCATION")) {
+      (*stream.mutable_treat())["LOCATION"] = how;
+      return;
+    }
+    for (size_t i : {latitude, latitude + 1})
+      (*stream.mutable_fields())[site_.leaves[i].path] = how;
+  }
+
+  void ChooseKey(Stream& stream) {
+    std::vector<std::string> fields;
+    for (const Leaf& leaf : site_.leaves) {
+      const Treatment* how = Stated(stream, leaf);
+      const bool out =
+          how == nullptr ? leaf.of_class.empty() && leaf.truth == Truth::kPlain : !how->has_drop();
+      if (out && leaf.type == "string" &&
+          (leaf.shape == Shape::kField || leaf.shape == Shape::kMessage))
+        fields.push_back(leaf.path);
+    }
+    if (!fields.empty()) stream.set_key(Any(fields, random_));
+  }
+
+  void Err(Stream& stream) {
+    Treatment drop, keep;
+    drop.mutable_drop();
+    keep.mutable_keep();
+    const Leaf& leaf = Any(site_.leaves, random_);
+    auto& fields = *stream.mutable_fields();
+    if (Errs("masked id")) {
+      Treatment mask;
+      mask.mutable_mask()->set_keep_first(static_cast<int>(8 + Below(random_, 8)));
+      fields["id"] = mask;
+    } else if (Errs("weak treatment")) {
+      for (const Leaf& other : site_.leaves) {
+        Treatment weak;
+        if (other.IsDate()) {
+          weak.mutable_mask()->set_keep_first(9);
+        } else if (other.truth == Truth::kPoint) {
+          weak.mutable_generalise()->set_bucket(1e-7);
+        } else if (other.truth == Truth::kSecret && other.type == "string" &&
+                   other.shape != Shape::kMapKey && Chance(random_, 30)) {
+          weak.mutable_mask()->set_keep_first(15);
+        } else {
+          continue;
+        }
+        fields[other.path] = weak;
+      }
+    } else if (Errs("two overrides")) {
+      if (leaf.truth == Truth::kPoint) return;
+      fields[leaf.path] = drop;
+      fields[leaf.path + "[]"] = keep;
+    } else if (Errs("equal members")) {
+      // A row's name, or another field's.
+      std::vector<std::string> names;
+      for (const Leaf& other : site_.leaves) {
+        if (other.shape != Shape::kField && other.shape != Shape::kList) continue;
+        Treatment named = drop;
+        if (const Treatment* stated = Stated(stream, other)) named = *stated;
+        if (named.has_drop()) named.set_constant("withheld");
+        named.set_as(Chance(random_, 50) ? site_.joins[0].into : "same");
+        fields[other.path] = named;
+      }
+      fields.erase(site_.joins[0].into);
+    } else if (Errs("hidden key")) {
+      stream.mutable_accept()->erase("join-key:" + site_.joins[0].into);
+      fields.erase(site_.joins[0].into);
+      for (const std::string& path : site_.joins[0].leaves) fields[path] = drop;
+    } else if (Errs("kept")) {
+      fields[leaf.path] = keep;
+    } else if (Errs("undecided column")) {
+      for (const Set& set : site_.sets) {
+        for (const Join& join : site_.joins) {
+          if (&site_.sets[join.set] != &set) continue;
+          fields.erase(join.into);
+          for (const Column& column : set.columns)
+            fields.erase(base::StrCat(join.into, ".", column.name));
+        }
+      }
+    } else if (Errs("no treatment")) {
+      if (!stream.treat().empty()) stream.mutable_treat()->erase(leaf.of_class);
     }
   }
 
@@ -527,13 +477,19 @@ class SiteMaker {
       if (!plain && Chance(random_, 90))
         (*stream.mutable_fields())[base::StrCat(join.into, ".", column.name)] = drop;
     }
-    if (Chance(random_, 85))
+    if (Chance(random_, 95))
       (*stream.mutable_accept())[base::StrCat("join-key:", join.into)] = "the generator says so";
   }
 
+  static constexpr size_t kEventTime = 31;  // of Kinds()
+
   Random& random_;
+  size_t turn_;
   Site site_;
+  std::string root_, oneof_, subject_, person_, item_;
+  int number_ = 10;
   bool place_ = false;
+  std::map<size_t, Way> wanted_;  // by leaf
 };
 
 std::string Quoted(const std::string& text) { return base::StrCat("\"", text, "\""); }
@@ -570,56 +526,12 @@ const Leaf* Site::Find(std::string_view path) const {
   return nullptr;
 }
 
-Site MakeSite(Random& random) { return SiteMaker(random).Make(); }
+Site MakeSite(Random& random, size_t turn) { return SiteMaker(random, turn).Make(); }
 
 std::vector<std::string> ValuesOf(const Leaf& leaf, Random& random) {
-  std::vector<std::string> values;
-  for (int i = 0; i < 2; ++i) {
-    std::string text;
-    switch (leaf.truth) {
-      case Truth::kSecret:
-      case Truth::kId:
-        text = Letters(random, 16);
-        break;
-      case Truth::kPhone:
-        text = base::StrCat("07700", Digits(random, 6));
-        break;
-      case Truth::kText:
-        text = base::StrCat("Caller rang twice and left 07700", Digits(random, 6), " for a reply.");
-        break;
-      case Truth::kTime:
-        text = base::StrCat("2026-0", 3 + Below(random, 2), "-", Two(1 + Below(random, 28)), "T",
-                            Two(Below(random, 24)), ":", Two(Below(random, 60)), ":",
-                            Two(1 + Below(random, 59)), "Z");
-        break;
-      case Truth::kPoint:
-        text = leaf.of_class == "LATITUDE" ? base::StrCat("51.", Digits(random, 6), 7)
-                                           : base::StrCat("0.", Digits(random, 6), 7);
-        break;
-      case Truth::kBirth:
-        text = base::StrCat(1950 + Below(random, 55), "-", Two(1 + Below(random, 12)), "-",
-                            Two(1 + Below(random, 28)));
-        break;
-      case Truth::kPostcode: {
-        constexpr std::string_view kAreas[] = {"N", "E", "BR", "CR", "HA"};
-        constexpr std::string_view kEnds = "ABDEFGHJLNPQRSTUWXYZ";
-        text = base::StrCat(Any(kAreas, random), 1 + Below(random, 9), " ", Below(random, 10));
-        for (int c = 0; c < 2; ++c) text += kEnds[Below(random, kEnds.size())];
-        break;
-      }
-      case Truth::kNumber:
-        text = base::StrCat(18 + Below(random, 60));
-        break;
-      case Truth::kPlain:
-        text = leaf.type == "bool"     ? (Chance(random, 50) ? "true" : "false")
-               : leaf.type == "Enum"   ? (Chance(random, 50) ? "ONE" : "TWO")
-               : leaf.type == "double" ? base::StrCat(1 + Below(random, 99), ".5")
-               : leaf.type == "int32"  ? base::StrCat(1 + Below(random, 9999))
-                                       : Letters(random, 6);
-        break;
-    }
-    values.push_back(std::move(text));
-  }
+  std::vector<std::string> values = {ValueOf(leaf, random), ValueOf(leaf, random)};
+  // A map has no two equal keys.
+  while (leaf.shape == Shape::kMapKey && values[1] == values[0]) values[1] = ValueOf(leaf, random);
   return values;
 }
 
@@ -630,7 +542,7 @@ Values MakeValues(const Site& site, Random& random) {
 }
 
 std::string JsonOf(const Site& site, const Values& values) {
-  std::string root, subject, place, people[2];
+  std::string root, subject, place, people[2], places[2], named[2];
   bool oneof = false;
   auto value = [&](const Leaf& leaf, size_t i) { return Literal(leaf, values.at(leaf.path)[i]); };
   auto member = [](std::string& to, const std::string& name, const std::string& text) {
@@ -638,6 +550,7 @@ std::string JsonOf(const Site& site, const Values& values) {
   };
   for (size_t i = 0; i < site.leaves.size(); ++i) {
     const Leaf& leaf = site.leaves[i];
+    const bool point = leaf.truth == Truth::kPoint;
     switch (leaf.shape) {
       case Shape::kField:
         member(root, leaf.name, value(leaf, 0));
@@ -651,26 +564,40 @@ std::string JsonOf(const Site& site, const Values& values) {
         break;
       case Shape::kMapKey: {
         const Leaf& part = site.leaves[i + 1];
-        member(root, leaf.name,
-               base::StrCat("{", value(leaf, 0), ":", value(part, 0), ",", value(leaf, 1), ":",
-                            value(part, 1), "}"));
+        auto key = [&](size_t item) { return Quoted(values.at(leaf.path)[item]); };
+        member(
+            root, leaf.name,
+            base::StrCat("{", key(0), ":", value(part, 0), ",", key(1), ":", value(part, 1), "}"));
         break;
       }
       case Shape::kMapValue:
         break;
       case Shape::kMessage:
-        member(leaf.path.starts_with("place.") ? place : subject, leaf.name, value(leaf, 0));
+        member(point ? place : subject, leaf.name, value(leaf, 0));
         break;
       case Shape::kListOfMessages:
-        member(people[0], leaf.name, value(leaf, 0));
-        member(people[1], leaf.name, value(leaf, 1));
+        for (size_t item : {0, 1})
+          member(point ? places[item] : people[item], leaf.name, value(leaf, item));
+        break;
+      case Shape::kListInMessages:
+        for (size_t item : {0, 1})
+          member(people[item], leaf.name, base::StrCat("[", value(leaf, item), "]"));
+        break;
+      case Shape::kMapOfMessages:
+        for (size_t item : {0, 1}) member(named[item], leaf.name, value(leaf, item));
         break;
     }
   }
+  auto two = [&](const std::string(&items)[2]) {
+    return base::StrCat("[{", items[0], "},{", items[1], "}]");
+  };
   if (!subject.empty()) member(root, "subject", base::StrCat("{", subject, "}"));
   if (!place.empty()) member(root, "place", base::StrCat("{", place, "}"));
-  if (!people[0].empty())
-    member(root, "people", base::StrCat("[{", people[0], "},{", people[1], "}]"));
+  if (!people[0].empty()) member(root, "people", two(people));
+  if (!places[0].empty()) member(root, "places", two(places));
+  if (!named[0].empty()) {
+    member(root, "named", base::StrCat(R"({"one":{)", named[0], R"(},"other":{)", named[1], "}}"));
+  }
   return base::StrCat("{", root, "}");
 }
 
@@ -695,9 +622,9 @@ std::vector<std::shared_ptr<const enrichment::Table>> MakeTables(const Site& sit
     std::set<std::string> keys;
     if (set.kind == "exact") {
       AddColumn(schema, "k", "", true);
-      if (join->cell.empty()) {
+      if (join != nullptr && join->cell.empty()) {
         for (const Values& values : events) keys.insert(values.at(join->leaves[0])[0]);
-      } else {
+      } else if (join != nullptr) {
         const auto& cells = first_cells[join->cell];
         keys.insert(cells.begin(), cells.end());
       }

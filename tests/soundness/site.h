@@ -3,47 +3,17 @@
 // how much a treatment shows.
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/enrichment/table.h"
 #include "sluice/config/v1/pipeline.pb.h"
+#include "tests/soundness/kinds.h"
 
 namespace sluice::soundness {
-
-using Random = std::mt19937_64;
-
-// What a leaf's values are, whatever the contract says of them.
-enum class Truth : uint8_t {
-  kPlain,   // everybody may have them
-  kSecret,  // a text that nobody may have unless a stream keeps its class
-  kId,      // the event's id
-  kTime,    // to the second
-  kText,    // prose with a phone number in it
-  kPhone,   // a valid one
-  kPoint,   // one of a point's two numbers
-  kBirth,   // a date
-  kPostcode,
-  kNumber,  // classified, and too short to be known again
-};
-
-enum class Shape : uint8_t { kField, kList, kOneof, kMapKey, kMapValue, kMessage, kListOfMessages };
-
-struct Leaf {
-  std::string path;      // from the event, without []; a map's parts end in .key and .value
-  std::string name;      // its own, or its map's
-  std::string of_class;  // as `treat` knows it; empty: the contract calls it not_personal
-  std::string type;      // of protobuf
-  Truth truth = Truth::kPlain;
-  Shape shape = Shape::kField;
-  bool undecided = false;     // the contract says nothing of it
-  bool called_plain = false;  // the contract says not_personal, wrongly
-};
 
 struct Column {
   std::string name;
@@ -53,7 +23,8 @@ struct Column {
 
 struct Set {
   std::string name;
-  std::string kind;  // exact, area, nearest
+  std::string kind;    // exact, area, nearest
+  bool joined = true;  // else a treatment's own
   std::vector<Column> columns;
 };
 
@@ -70,6 +41,7 @@ struct Site {
   std::vector<Set> sets;
   std::vector<Join> joins;
   config::v1::Pipeline config;
+  std::string mistake;  // empty: none on purpose
 
   const Leaf* Find(std::string_view path) const;
 };
@@ -77,10 +49,15 @@ struct Site {
 // Two values for each leaf, by path, as text: the first stands alone where the leaf doesn't repeat.
 using Values = std::map<std::string, std::vector<std::string>>;
 
-Site MakeSite(Random& random);
+// A site whose first leaves are the combinations from `turn` on, so that sites with successive
+// turns have all of them. About one in three has a mistake in it.
+Site MakeSite(Random& random, size_t turn);
+inline constexpr size_t kTurnsPerSite = 8;
 Values MakeValues(const Site& site, Random& random);
 std::vector<std::string> ValuesOf(const Leaf& leaf, Random& random);
 std::string JsonOf(const Site& site, const Values& values);
+// Degrees east at which the bands begin that the sets of areas consist of.
+inline constexpr double kBands[] = {0, 0.3, 0.6, 1};
 
 // What stands in a column's cells, but for the row's number behind it.
 std::string CellText(const Set& set, const Column& column, bool other);

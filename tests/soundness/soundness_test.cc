@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <optional>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_replace.h"
@@ -20,6 +21,7 @@
 #include "common/contract/testing.h"
 #include "common/engine/engine.h"
 #include "common/engine/flow.h"
+#include "common/engine/treatment_table.h"
 #include "common/privacy/keyring.h"
 #include "common/privacy/local_pseudonymiser.h"
 #include "services/ctl/privacy_review.h"
@@ -41,6 +43,9 @@ using engine::Pipeline;
 using engine::StreamPlan;
 
 constexpr size_t kPipelinesDefault = 400;
+// So many have every combination often enough.
+constexpr size_t kPipelinesForCoverage = 10'000;
+constexpr size_t kCoverageMin = 20;
 
 size_t FromEnvironment(const char* name, size_t otherwise) {
   const char* text = std::getenv(name);
@@ -128,6 +133,9 @@ const Treatment* Stated(const Stream& stream, const Leaf& leaf) {
   return found == stream.treat().end() ? nullptr : &found->second;
 }
 
+// So much of an identifier is no mask any more.
+constexpr size_t kMaskMax = 3;
+
 // Characters of the beginning or the end that may show; nullopt: all of it.
 std::optional<size_t> Allowed(const Stream& stream, const Leaf& leaf) {
   if (leaf.truth == Truth::kPlain) return std::nullopt;
@@ -140,22 +148,29 @@ std::optional<size_t> Allowed(const Stream& stream, const Leaf& leaf) {
   }
   switch (treatment->how_case()) {
     case Treatment::kKeep:
-      if (!stream.internal() && (leaf.truth == Truth::kId || leaf.truth == Truth::kTime)) return 0;
+      if (!stream.internal() && (leaf.truth == Truth::kId || leaf.IsTime())) return 0;
       return std::nullopt;
     case Treatment::kMask:
-      if (leaf.truth == Truth::kBirth) return 4;
+      if (leaf.IsDate()) return 4;
       if (leaf.truth == Truth::kId && !stream.internal()) return 0;
-      return static_cast<size_t>(treatment->mask().keep_first() + treatment->mask().keep_last());
-    case Treatment::kGeneralise:
-      if (leaf.truth == Truth::kBirth)
-        return treatment->generalise().has_month() ? 7 : treatment->generalise().has_year() ? 4 : 0;
+      return std::min<size_t>(
+          leaf.identifier ? kMaskMax : SIZE_MAX,
+          static_cast<size_t>(treatment->mask().keep_first() + treatment->mask().keep_last()));
+    case Treatment::kGeneralise: {
+      const auto& generalise = treatment->generalise();
+      if (!leaf.IsDate()) return 0;
+      if (generalise.has_day()) return std::nullopt;
+      return generalise.has_month() ? 7 : generalise.has_year() ? 4 : 0;
+    }
+    case Treatment::kShift:
+      // The time of day stays.
+      if (leaf.truth == Truth::kTime) return std::nullopt;
       return 0;
     case Treatment::kDrop:
     case Treatment::kConstant:
     case Treatment::kPseudonymise:
     case Treatment::kEncrypt:
     case Treatment::kFormatPreserve:
-    case Treatment::kShift:
     case Treatment::kScrub:
     case Treatment::HOW_NOT_SET:
       break;
@@ -169,6 +184,7 @@ std::vector<std::string> Pieces(const Leaf& leaf, const std::string& value, size
   switch (leaf.truth) {
     case Truth::kSecret:
     case Truth::kId: {
+      if (value.size() < kMore) return {};
       std::vector<std::string> pieces;
       const size_t length = allowed + kMore;
       for (size_t at = 0; at + length <= value.size(); ++at)
@@ -178,18 +194,17 @@ std::vector<std::string> Pieces(const Leaf& leaf, const std::string& value, size
     case Truth::kPhone:
       return {value.substr(5 - std::min<size_t>(allowed, 5)),
               value.substr(0, 5) + " " + value.substr(5)};
-    case Truth::kText: {
-      size_t at = value.find("07700");
-      return {value.substr(at, 11)};
-    }
+    case Truth::kText:
+      return {MarkerIn(value)};
     case Truth::kTime:
       return {value.substr(10, 9)};
     case Truth::kPoint:
     case Truth::kPostcode:
       return {value};
     case Truth::kBirth:
-      return {allowed == 0 ? value : value.substr(0, 8)};
-    case Truth::kNumber:
+    case Truth::kDate:
+      return {value.substr(0, allowed == 0 ? 10 : allowed + 3)};
+    case Truth::kShort:
     case Truth::kPlain:
       break;
   }
@@ -206,6 +221,9 @@ std::string FoundAs(const std::string& piece, const std::string& haystack,
                     const std::string& exact) {
   if (haystack.find(Lower(piece)) != std::string::npos) return "as it stands";
   if (haystack.find(Lower(absl::BytesToHexString(piece))) != std::string::npos) return "in hex";
+  std::string percent;
+  for (char c : piece) base::StrAppend(percent, "%", absl::BytesToHexString({&c, 1}));
+  if (haystack.find(Lower(percent)) != std::string::npos) return "percent-encoded";
   for (size_t skip = 0; skip < 3; ++skip) {
     // What base64 makes of whole groups of three, wherever the piece begins.
     if (piece.size() < skip + 6) continue;
@@ -220,37 +238,42 @@ std::string FoundAs(const std::string& piece, const std::string& haystack,
 // --- One random site, judged.
 
 struct Judged {
-  bool proven = false, joins = false;
+  bool proven = false, joins = false, published = false;
   std::string violation;  // empty: sound
 };
 
 class Judge {
  public:
-  explicit Judge(uint64_t seed) : random_(seed), site_(MakeSite(random_)) {}
+  explicit Judge(uint64_t seed) : random_(seed), site_(MakeSite(random_, seed)) {}
 
   Judged Do(std::map<std::string, size_t>* coverage = nullptr) {
     first_ = MakeValues(site_, random_);
     PrepareChanges();
     std::vector<Values> events = {first_};
     for (const auto& [leaf, values] : changed_) events.push_back(values);
+    for (const Alike& alike : alikes_) events.push_back(alike.values);
     tables_ = MakeTables(site_, events);
     pipeline_ = Compile(site_.config, tables_);
-    if (pipeline_ == nullptr) return {};
+    if (pipeline_ == nullptr) return judged_;
     ctl::Review review = ctl::ReviewPipeline(*pipeline_);
-    if (!review.proven()) return {};
+    if (!review.proven()) return judged_;
     judged_.proven = true;
     judged_.joins = !site_.joins.empty();
     if (coverage != nullptr) Count(*coverage);
     CheckTopics();
     CheckOrder();
     records_ = Runner(pipeline_).Run(JsonOf(site_, first_));
+    judged_.published = !records_.empty();
     if (!records_.empty()) {
       CheckMarkers();
-      CheckMembers();
+      CheckMembers(records_);
+      CheckTwins();
       for (const auto& [leaf, values] : changed_) CheckLeaf(*leaf, values);
+      for (const Alike& alike : alikes_) CheckAlike(alike);
       CheckColumns(events);
     }
     CheckAgainst();
+    CheckAgainstChain();
     return judged_;
   }
 
@@ -276,27 +299,57 @@ class Judge {
     return pipeline.ok() ? *std::move(pipeline) : nullptr;
   }
 
+  // An event that differs in one leaf, of which the stream's treatment shows the same.
+  struct Alike {
+    const Leaf* leaf;
+    size_t stream;
+    Values values;
+  };
+
   void PrepareChanges() {
     for (int i = 0; i < 3; ++i) {
-      const Leaf& leaf = site_.leaves[random_() % site_.leaves.size()];
+      const Leaf& leaf = Any(site_.leaves, random_);
       Values values = first_;
       values[leaf.path] = ValuesOf(leaf, random_);
       changed_.emplace_back(&leaf, std::move(values));
     }
+    for (int i = 0; i < 4; ++i) {
+      const Leaf& leaf = Any(site_.leaves, random_);
+      const auto stream = Below(random_, static_cast<size_t>(site_.config.streams_size()));
+      const Treatment* treatment = Stated(site_.config.streams(static_cast<int>(stream)), leaf);
+      if (treatment == nullptr || leaf.undecided || leaf.path == "at") continue;
+      Values values = first_;
+      bool all = true;
+      for (std::string& value : values[leaf.path]) {
+        auto alike = AlikeOf(leaf, value, *treatment, first_.at("at")[0], random_);
+        all &= alike.has_value();
+        if (alike) value = *alike;
+      }
+      if (!all || (leaf.shape == Shape::kMapKey && values[leaf.path][0] == values[leaf.path][1]))
+        continue;
+      alikes_.push_back({&leaf, stream, std::move(values)});
+    }
   }
 
   void Count(std::map<std::string, size_t>& coverage) const {
+    Treatment keep;
+    keep.mutable_keep();
     for (const Stream& stream : site_.config.streams()) {
-      for (const Leaf& leaf : site_.leaves) {
+      for (size_t i = 0; i < site_.leaves.size(); ++i) {
+        const Leaf& leaf = site_.leaves[i];
         const Treatment* treatment = Stated(stream, leaf);
-        const auto* how = treatment == nullptr
-                              ? nullptr
-                              : treatment->GetReflection()->GetOneofFieldDescriptor(
-                                    *treatment, Treatment::descriptor()->FindOneofByName("how"));
-        ++coverage[base::StrCat(leaf.of_class.empty() ? "not_personal" : leaf.of_class, " ",
-                                how == nullptr ? "default" : how->name())];
-        ++coverage[base::StrCat("shape ", static_cast<int>(leaf.shape), " ",
-                                how == nullptr ? "default" : how->name())];
+        if (treatment == nullptr && leaf.of_class.empty()) treatment = &keep;
+        if (treatment == nullptr || leaf.of_class == "LONGITUDE" || leaf.called_plain) continue;
+        // Whoever doesn't get a map's one part doesn't get the other.
+        const bool key = leaf.shape == Shape::kMapKey;
+        if (key || leaf.shape == Shape::kMapValue) {
+          const Treatment* other = Stated(stream, site_.leaves[key ? i + 1 : i - 1]);
+          if (other != nullptr && other->has_drop() && !treatment->has_drop()) continue;
+        }
+        for (const Kind& kind : Kinds()) {
+          if (kind.of_class == leaf.of_class && kind.type == leaf.type && kind.truth == leaf.truth)
+            ++coverage[Combination{&kind, leaf.shape, WayOf(*treatment)}.ToString()];
+        }
       }
     }
   }
@@ -363,16 +416,21 @@ class Judge {
 
   // Another leaf that may show has the same value by chance.
   bool MayStandElsewhere(const Stream& stream, const Leaf& leaf, const std::string& value) const {
-    if (leaf.truth != Truth::kTime && leaf.truth != Truth::kBirth) return false;
+    if (leaf.truth != Truth::kTime && !leaf.IsDate()) return false;
     for (const Leaf& other : site_.leaves) {
-      if (other.path == leaf.path || other.truth != leaf.truth || Allowed(stream, other)) continue;
+      const bool same = other.truth == leaf.truth || (other.IsDate() && leaf.IsDate());
+      if (other.path == leaf.path || !same || Allowed(stream, other) == 0) continue;
       for (const std::string& text : first_.at(other.path)) {
         const bool alike = leaf.truth == Truth::kTime ? text.substr(10) == value.substr(10)
-                                                      : text.substr(0, 8) == value.substr(0, 8);
+                                                      : text.substr(0, 7) == value.substr(0, 7);
         if (alike) return true;
       }
     }
-    return false;
+    // A date that is moved may become any other.
+    return leaf.IsDate() && std::any_of(site_.leaves.begin(), site_.leaves.end(), [&](auto& other) {
+             const Treatment* treatment = other.IsDate() ? Stated(stream, other) : nullptr;
+             return treatment != nullptr && treatment->has_shift();
+           });
   }
 
   static bool ColumnMayShow(const Stream& stream, const Column& column) {
@@ -381,12 +439,25 @@ class Judge {
     return treated != stream.treat().end() && treated->second.has_keep();
   }
 
-  void CheckMembers() {
-    for (size_t s = 0; s < records_.size(); ++s) {
+  void CheckMembers(const std::vector<Record>& records) {
+    for (size_t s = 0; s < records.size(); ++s) {
       if (pipeline_->streams()[s].format != config::v1::json) continue;
       Json json;
-      std::string error = ParseJson(records_[s].value, json);
-      if (!error.empty()) Violation(base::StrCat(error, ": ", records_[s].value));
+      std::string error = ParseJson(records[s].value, json);
+      if (!error.empty()) Violation(base::StrCat(error, ": ", records[s].value));
+    }
+  }
+
+  // Two keys of a map that are two spellings of one identifier.
+  void CheckTwins() {
+    for (const Leaf& leaf : site_.leaves) {
+      if (leaf.shape != Shape::kMapKey) continue;
+      Values values = first_;
+      std::vector<std::string>& keys = values[leaf.path];
+      auto other = RespellingOf(leaf, keys[0]);
+      if (!other || *other == keys[0]) continue;
+      keys[1] = *other;
+      CheckMembers(Runner(pipeline_).Run(JsonOf(site_, values)));
     }
   }
 
@@ -461,17 +532,44 @@ class Judge {
     for (const auto& [name, reason] : stream.accept()) {
       if (name.starts_with("join-key:")) return false;
     }
-    // What scrubbing looks for, it looks for in other leaves.
-    return std::none_of(site_.leaves.begin(), site_.leaves.end(),
-                        [](const Leaf& other) { return other.truth == Truth::kText; });
+    // What scrubbing looks for, it looks for in other leaves; dates are moved by a person's number.
+    return std::none_of(site_.leaves.begin(), site_.leaves.end(), [&](const Leaf& other) {
+      const Treatment* of_other = Stated(stream, other);
+      return of_other != nullptr &&
+             (of_other->has_scrub() || (of_other->has_shift() && leaf.path == "who"));
+    });
+  }
+
+  // What reaches an output only as a class, month, area or band, and is of the same, is the same.
+  void CheckAlike(const Alike& alike) {
+    std::vector<Record> others = Runner(pipeline_).Run(JsonOf(site_, alike.values));
+    if (others.empty()) return;
+    const StreamPlan& stream = pipeline_->streams()[alike.stream];
+    const contract::NodeId node = pipeline_->contract().Find(alike.leaf->path);
+    auto before = LeavesOf(alike.stream, records_[alike.stream]),
+         after = LeavesOf(alike.stream, others[alike.stream]);
+    for (const engine::OutputLeaf& leaf : engine::OutputLeaves(*pipeline_, stream)) {
+      if (leaf.output == 0 || stream.nodes[leaf.output].node != node) continue;
+      if (before[leaf.path] != after[leaf.path])
+        Violation(base::StrCat(stream.name, ": ", leaf.path, " (", leaf.through,
+                               ") tells two values apart that are the same through it: '",
+                               before[leaf.path], "' / '", after[leaf.path], "'"));
+    }
   }
 
   void Compare(const engine::FlowSource& source, const std::vector<Record>& others,
                const std::string& what) {
     for (size_t s = 0; s < records_.size(); ++s) {
       auto before = LeavesOf(s, records_[s]), after = LeavesOf(s, others[s]);
-      for (const engine::OutputLeaf& leaf :
-           engine::OutputLeaves(*pipeline_, pipeline_->streams()[s])) {
+      const auto leaves = engine::OutputLeaves(*pipeline_, pipeline_->streams()[s]);
+      const bool reached = std::any_of(leaves.begin(), leaves.end(), [&](const auto& leaf) {
+        return leaf.Find(source) != nullptr;
+      });
+      if (!reached && records_[s] != others[s])
+        Violation(base::StrCat(pipeline_->streams()[s].name, ": a record depends on ", what,
+                               ", which no flow says: ", records_[s].value, " / ",
+                               others[s].value));
+      for (const engine::OutputLeaf& leaf : leaves) {
         if (leaf.Find(source) != nullptr || before[leaf.path] == after[leaf.path]) continue;
         Violation(base::StrCat(pipeline_->streams()[s].name, ": ", leaf.path, " depends on ", what,
                                ", which no flow says: '", before[leaf.path], "' / '",
@@ -554,10 +652,57 @@ class Judge {
       Violation(base::StrCat("nothing is said of a change that shows more: ", change));
   }
 
+  // A class's treatment goes one step or more up: what shows more, or something else, is told.
+  void CheckAgainstChain() {
+    config::v1::Pipeline less = site_.config, more = site_.config;
+    const auto index =
+        static_cast<int>(Below(random_, static_cast<size_t>(site_.config.streams_size())));
+    Stream& before = *less.mutable_streams(index);
+    Stream& after = *more.mutable_streams(index);
+    const Leaf& leaf = Any(site_.leaves, random_);
+    if (leaf.of_class.empty() || leaf.path == "at" || leaf.path == "id") return;
+    const bool part = leaf.shape == Shape::kMapKey || leaf.shape == Shape::kMapValue;
+    std::vector<Treatment> chain = Chain(leaf, random_);
+    if (chain.size() < 2) return;
+    const size_t low = Below(random_, chain.size() - 1);
+    const size_t high = low + 1 + Below(random_, chain.size() - low - 1);
+    for (const Leaf& other : site_.leaves) {
+      const bool point =
+          leaf.truth == Truth::kPoint && other.truth == Truth::kPoint && other.shape == leaf.shape;
+      if (other.path != leaf.path && !point) continue;
+      (*before.mutable_fields())[other.path] = chain[low];
+      (*after.mutable_fields())[other.path] = chain[high];
+    }
+    for (Stream* stream : {&before, &after}) {
+      (*stream->mutable_accept())["free-text:" + leaf.Written()] = "a change";
+      stream->clear_key();
+    }
+    auto weak = Compile(less, tables_), strong = Compile(more, tables_);
+    if (weak == nullptr || strong == nullptr) return;
+    const StreamPlan& now = strong->streams()[static_cast<size_t>(index)];
+    const contract::NodeId node = strong->contract().Find(leaf.path);
+    // A map's other part may be dropped, and the map with it.
+    if (part && std::none_of(now.nodes.begin(), now.nodes.end(),
+                             [&](const OutputNode& out) { return out.node == node; }))
+      return;
+    const std::string name = "weaker:" + strong->contract().node(node).path;
+    const auto told = ctl::CompareStrength(*weak, *strong);
+    const bool found = std::any_of(told.begin(), told.end(), [&](const ctl::Warning& warning) {
+      return warning.name == name && warning.stream == now.name;
+    });
+    if (!found)
+      Violation(base::StrCat("nothing is said of a change that shows more: ", leaf.path, " was ",
+                             chain[low].ShortDebugString(), ", is ",
+                             chain[high].ShortDebugString()));
+    if (!ctl::CompareStrength(*weak, *weak).empty())
+      Violation("a configuration is said to show more than itself");
+  }
+
   Random random_;
   Site site_;
   Values first_;
   std::vector<std::pair<const Leaf*, Values>> changed_;
+  std::vector<Alike> alikes_;
   std::vector<std::shared_ptr<const enrichment::Table>> tables_;
   std::shared_ptr<const contract::Plan> plan_;
   std::shared_ptr<const Pipeline> pipeline_;
@@ -568,21 +713,49 @@ class Judge {
 TEST(Soundness, WhatIsProvenShowsNoMoreThanItSays) {
   const size_t pipelines = FromEnvironment("SLUICE_SOUNDNESS_PIPELINES", kPipelinesDefault);
   const uint64_t first = FromEnvironment("SLUICE_SOUNDNESS_SEED", 1);
-  size_t proven = 0, with_joins = 0;
+  size_t proven = 0, with_joins = 0, published = 0;
   std::map<std::string, size_t> coverage;
   for (uint64_t seed = first; seed < first + pipelines; ++seed) {
     Judged judged = Judge(seed).Do(&coverage);
     proven += judged.proven;
     with_joins += judged.joins;
+    published += judged.published;
     ASSERT_EQ(judged.violation, "") << "seed " << seed;
   }
   std::cout << pipelines << " pipelines, " << proven << " proven, " << with_joins
-            << " of them with joins\n";
-  if (pipelines >= 10'000) {
-    for (const auto& [what, count] : coverage) std::cout << what << ": " << count << "\n";
-  }
+            << " of them with joins, " << published << " published their event\n";
   EXPECT_GE(proven * 100, pipelines * 40);
   EXPECT_GE(with_joins * 100, proven * 30);
+  EXPECT_GE(published * 100, proven * 95) << "what is quarantined shows nothing";
+  if (pipelines < kPipelinesForCoverage) return;
+  size_t fewest = pipelines;
+  for (const Combination& combination : Combinations()) {
+    const size_t count = coverage[combination.ToString()];
+    EXPECT_GE(count, kCoverageMin) << combination.ToString();
+    fewest = std::min(fewest, count);
+  }
+  std::cout << Combinations().size() << " combinations of kind, shape and treatment, each in "
+            << fewest << " proven streams or more\n";
+}
+
+// A treatment that the engine has and the generator doesn't know is one that nobody judges.
+TEST(Soundness, TheGeneratorKnowsEveryTreatment) {
+  std::vector<std::string_view> names;
+  for (const engine::TreatmentRow& row : engine::Treatments()) names.push_back(row.name);
+  EXPECT_THAT(names, ::testing::UnorderedElementsAreArray(Ways()));
+  std::set<std::string_view> known;
+  for (const Kind& kind : Kinds()) known.insert(kind.of_class);
+  auto knows = [&](const google::protobuf::EnumDescriptor& kinds) {
+    for (int i = 1; i < kinds.value_count(); ++i) {
+      const std::string& name = kinds.value(i)->name();
+      // The event's own time, the point's other number, and what no field is.
+      if (name == "OCCURRED_AT" || name == "LONGITUDE" || name == "SOURCE_POSITION") continue;
+      EXPECT_TRUE(known.contains(name)) << name;
+    }
+  };
+  knows(*contract::v1::IdentifierKind_descriptor());
+  knows(*contract::v1::QuasiKind_descriptor());
+  knows(*contract::v1::SensitiveKind_descriptor());
 }
 
 class Planted : public ::testing::TestWithParam<PlantedFault> {
@@ -591,7 +764,7 @@ class Planted : public ::testing::TestWithParam<PlantedFault> {
 };
 
 TEST_P(Planted, FaultIsFound) {
-  constexpr uint64_t kSeedsMax = 5'000;
+  constexpr uint64_t kSeedsMax = 1'000;
   base::planted_fault = GetParam();
   for (uint64_t seed = 1; seed < kSeedsMax; ++seed) {
     Judged judged = Judge(seed).Do();
@@ -602,15 +775,14 @@ TEST_P(Planted, FaultIsFound) {
   FAIL() << "none of " << kSeedsMax << " pipelines shows it";
 }
 
-// kMaskedEventId and kEqualMembers are missing: no generated pipeline was seen to show them. The
-// cases of tests/lint/mistakes.txt hold those two rules.
 INSTANTIATE_TEST_SUITE_P(
     Each, Planted,
     ::testing::Values(PlantedFault::kTwoOverrides, PlantedFault::kColumnsUndecided,
                       PlantedFault::kMapsUndecided, PlantedFault::kWeakTreatments,
+                      PlantedFault::kMaskedEventId, PlantedFault::kEqualMembers,
                       PlantedFault::kHiddenJoinKeys, PlantedFault::kTopicNames,
                       PlantedFault::kSecondTimes, PlantedFault::kFieldsUndecided,
-                      PlantedFault::kJoinsNotCompared),
+                      PlantedFault::kJoinsNotCompared, PlantedFault::kUnknownNotWeaker),
     [](const auto& info) { return base::StrCat("Fault", static_cast<int>(info.param)); });
 
 }  // namespace

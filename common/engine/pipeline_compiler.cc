@@ -1125,8 +1125,9 @@ class PipelineCompiler {
       if (node.node == 0 || (node.op != Op::kKeep && node.op != Op::kMask)) continue;
       if (node.op == Op::kMask && base::Planted(base::PlantedFault::kMaskedEventId)) continue;
       const Node& field = plan_.node(node.node);
-      if (field.id == plan_.id_node() ||
-          field.classification.identifier == contract::v1::EVENT_ID) {
+      const bool classified = field.classification.identifier == contract::v1::EVENT_ID;
+      if (classified && node.op == Op::kKeep) continue;  // refused where it was kept
+      if (field.id == plan_.id_node() || classified) {
         Refuse(field,
                base::StrCat("can't be ", node.op == Op::kKeep ? "kept" : "masked",
                             ": the stream isn't internal, and an event's id links audiences"));
@@ -1134,8 +1135,10 @@ class PipelineCompiler {
       if (node.op != Op::kKeep) continue;
       // A time is one whatever class it has; a date of birth is no time of the event.
       const bool time =
-          field.id == plan_.time_node() || field.type == Type::kTimestamp ||
-          (field.check_date && field.classification.quasi != contract::v1::DATE_OF_BIRTH);
+          field.id == plan_.time_node() ||
+          (!base::Planted(base::PlantedFault::kSecondTimes) &&
+           (field.type == Type::kTimestamp ||
+            (field.check_date && field.classification.quasi != contract::v1::DATE_OF_BIRTH)));
       if (std::string_view why = WhyNotAsItStands(field.classification, time); !why.empty())
         Refuse(field, why);
     }

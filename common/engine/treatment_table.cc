@@ -663,6 +663,9 @@ bool PointsAtFew(const Node& node, TreatmentKind kind, const Shown& shown) {
     case TreatmentKind::kScrub:
       return false;
     case TreatmentKind::kMask:
+      if (node.classification.identifier == contract::v1::EVENT_ID &&
+          base::Planted(base::PlantedFault::kMaskedEventId))
+        return false;
       return HasFewValues(node.classification) ||
              shown.amount > CharactersMax(node.classification.identifier);
     case TreatmentKind::kAgeBands:

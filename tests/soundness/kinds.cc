@@ -334,7 +334,7 @@ Treatment MakeTreatment(Way way, const Leaf& leaf, Random& random) {
   if (way == "drop") how.mutable_drop();
   if (way == "constant") how.set_constant("withheld");
   if (way == "mask") {
-    int shown = static_cast<int>(Below(random, 4));
+    int shown = static_cast<int>(Below(random, 3));
     if (Chance(random, 50)) {
       how.mutable_mask()->set_keep_first(shown);
     } else {
@@ -545,6 +545,7 @@ std::optional<std::string> AlikeOf(const Leaf& leaf, const std::string& value,
   }
   if (way == "generalise: bucket") {
     const auto width = static_cast<int>(treatment.generalise().bucket());
+    if (width < 1) return std::nullopt;  // one that the compiler is to refuse
     const int low = std::stoi(value) / width * width;
     return base::StrCat(low + static_cast<int>(Below(random, static_cast<size_t>(width))),
                         leaf.type == "double" ? ".25" : "");

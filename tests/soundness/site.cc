@@ -10,6 +10,8 @@
 namespace sluice::soundness {
 namespace {
 
+constexpr size_t kStreamsMax = 2;
+
 using config::v1::Enrichment;
 using config::v1::Stream;
 using config::v1::Treatment;
@@ -259,7 +261,7 @@ class SiteMaker {
     config.mutable_input()->set_topic("raw");
     config.mutable_quarantine()->set_topic("quarantine");
     config.mutable_quarantine()->set_public_key("key");
-    const size_t streams = 1 + Below(random_, 2);
+    const size_t streams = 1 + Below(random_, kStreamsMax);
     for (size_t i = 0; i < streams; ++i) MakeStream(i);
     for (Leaf& leaf : site_.leaves) {
       for (const Stream& stream : config.streams()) {
@@ -283,8 +285,15 @@ class SiteMaker {
     stream.set_format(Chance(random_, 80) ? config::v1::json : config::v1::protobuf);
     stream.set_internal(Chance(random_, 40) && !Errs("masked id"));
     stream.set_domain(base::StrCat("d", index));
-    if (Chance(random_, 80))
-      (*stream.mutable_accept())["links-audiences:shift"] = "the generator says so";
+    if (Chance(random_, 80)) {
+      for (const Leaf& leaf : site_.leaves) {
+        for (size_t other = 0; other < kStreamsMax; ++other) {
+          (*stream
+                .mutable_accept())[base::StrCat("links-audiences:shift:", leaf.path, "=s", other)] =
+              "the generator says so";
+        }
+      }
+    }
     for (size_t i = 0; i < site_.leaves.size(); ++i) {
       const Leaf& leaf = site_.leaves[i];
       if (leaf.undecided || leaf.called_plain || leaf.truth == Truth::kPoint) continue;

@@ -76,7 +76,12 @@ class Keys {
 // A record of one stream.
 struct Record {
   std::string value, key, headers, id, time;
-  bool operator==(const Record&) const = default;
+  std::string sets;  // the header that names the versions of the reference sets
+  // But for `sets`: another row anywhere makes another version.
+  bool operator==(const Record& other) const {
+    return value == other.value && key == other.key && headers == other.headers && id == other.id &&
+           time == other.time;
+  }
 };
 
 class Runner final : public engine::OutcomeSink {
@@ -105,7 +110,8 @@ class Runner final : public engine::OutcomeSink {
     for (const base::Header& header : clean.headers) {
       if (header.name == "ce_id") record.id = header.value;
       if (header.name == "ce_time") record.time = header.value;
-      base::StrAppend(record.headers, header.name, ": ", header.value, "\n");
+      base::StrAppend(header.name == "sluice-ref" ? record.sets : record.headers, header.name, ": ",
+                      header.value, "\n");
     }
     return absl::OkStatus();
   }
@@ -386,7 +392,8 @@ class Judge {
     for (size_t s = 0; s < records_.size(); ++s) {
       const Stream& stream = site_.config.streams(static_cast<int>(s));
       const Record& record = records_[s];
-      const std::string exact = base::StrCat(record.value, "\n", record.key, "\n", record.headers);
+      const std::string exact =
+          base::StrCat(record.value, "\n", record.key, "\n", record.headers, record.sets);
       const std::string haystack = Lower(exact);
       auto hunt = [&](const std::string& piece, const std::string& what) {
         std::string how = FoundAs(piece, haystack, exact);

@@ -1,6 +1,7 @@
 #include "common/reference/topic_source.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/base/status.h"
@@ -93,9 +94,8 @@ absl::StatusOr<std::string> TopicSource::Mark() {
 
 void TopicSource::Forget() {
   next_.clear();
-  rows_.clear();
+  rows_.Clear();
   keyless_.reset();
-  bytes_ = 0;
 }
 
 absl::Status TopicSource::Take(const kafka::ReadRecord& record) {
@@ -108,22 +108,9 @@ absl::Status TopicSource::Take(const kafka::ReadRecord& record) {
   }
   const std::string_view value = record.value.value_or(std::string_view());
   const bool has_value = record.value.has_value() && !IsNull(value);
-  auto [at, made] = rows_.try_emplace(std::string(*record.key));
-  Row& row = at->second;
-  if (made) bytes_ += record.key->size();
-  if (row.place.partition >= 0 && row.place.partition != place.partition) {
-    row.other = place;
-    row.other_has_value = has_value;
-    return absl::OkStatus();
-  }
-  bytes_ -= row.value ? row.value->size() : 0;
-  row.place = place;
-  row.value.reset();
-  if (has_value) {
-    row.value.emplace(value);
-    bytes_ += value.size();
-  }
-  if (bytes_ > kBytesMax) {
+  rows_.Put(*record.key, place.partition, place.offset,
+            has_value ? std::optional(value) : std::nullopt);
+  if (rows_.bytes() > kBytesMax) {
     return absl::ResourceExhaustedError(
         base::StrCat("holds more than ", kBytesMax, " bytes of keys and values"));
   }
@@ -169,12 +156,13 @@ absl::Status TopicSource::CheckRows() const {
         "the record ", Named(*keyless_),
         " has no key, and a row is known by it: write records with keys, and the topic again"));
   }
-  for (const auto& [key, row] : rows_) {
-    if (row.other.partition < 0 || (!row.value && !row.other_has_value)) continue;
-    return Wrong(base::StrCat(
-        "one key stands on two partitions, in the records ", Named(row.place), " and ",
-        Named(row.other),
-        ": which is the newer can't be known; take it away on both and write it again on one"));
+  if (auto one = rows_.FindTwice(); one != rows_.rows().end()) {
+    auto other = std::next(one);
+    return Wrong(base::StrCat("one key has a row on two partitions, in the records ",
+                              Named({one->first.second, one->second.offset}), " and ",
+                              Named({other->first.second, other->second.offset}),
+                              ": which is the newer can't be known; write a tombstone for the key "
+                              "to the partition of the one that is to go"));
   }
   return absl::OkStatus();
 }
@@ -185,12 +173,11 @@ absl::StatusOr<RowsPtr> TopicSource::Read() {
   SLUICE_ASSIGN_OR_RETURN(auto builder, store_.Begin(schema_));
   enrichment::ColumnsSeen seen(*schema_);
   std::string text;
-  for (const auto& [key, row] : rows_) {
-    if (!row.value) continue;
+  for (const auto& [at, row] : rows_.rows()) {
     // A line break between values is white space.
-    text = *row.value;
+    text = row.value;
     std::replace(text.begin(), text.end(), '\n', ' ');
-    std::string place = base::StrCat("topic ", Named(row.place));
+    std::string place = base::StrCat("topic ", Named({at.second, row.offset}));
     OneRow sink(*builder);
     SLUICE_RETURN_IF_ERROR(enrichment::ReadJsonLinesPart(text, place, sink, seen));
     if (sink.count != 1)

@@ -11,6 +11,7 @@
 #include "common/kafka/admin.h"
 #include "common/kafka/reader.h"
 #include "common/reference/source.h"
+#include "common/reference/topic_rows.h"
 
 namespace sluice::reference {
 
@@ -18,8 +19,8 @@ namespace sluice::reference {
 // made again under its name, or has lost records that were never seen, is read from its beginning,
 // and nothing of the one before is left.
 //
-// Refused, by name: a record without a key, and a key with a value that stands on two partitions:
-// which of the records is the newer can't be known.
+// Refused, by name: a record without a key, and a key that has a row on two partitions: which of
+// the records is the newer can't be known. A tombstone counts on its own partition only.
 class TopicSource final : public Source {
  public:
   // Of all keys and values together; a larger topic is refused.
@@ -45,14 +46,8 @@ class TopicSource final : public Source {
 
  private:
   struct Place {
-    int32_t partition = -1;
+    int32_t partition = 0;
     int64_t offset = 0;
-  };
-  struct Row {
-    Place place;
-    std::optional<std::string> value;  // nullopt: it was taken away
-    Place other;                       // on another partition, where the key stands too
-    bool other_has_value = false;
   };
   struct State {
     std::string id;
@@ -74,9 +69,8 @@ class TopicSource final : public Source {
   std::string admin_id_;                 // of the topic that admin_ knows
   std::string id_;                       // of what was read
   std::map<int32_t, int64_t> next_;      // by partition, the offset that is to be read next
-  std::map<std::string, Row> rows_;      // by key
-  std::optional<Place> keyless_;         // a record without a key
-  size_t bytes_ = 0;
+  TopicRows rows_;
+  std::optional<Place> keyless_;  // a record without a key
 };
 
 }  // namespace sluice::reference

@@ -28,10 +28,10 @@ class TopicSourceKafkaTest : public ::testing::Test {
     ASSERT_TRUE(writer.ok()) << writer.status();
     writer_ = *std::move(writer);
   }
-  void CreateTopic() {
+  void CreateTopic(int partitions = 2) {
     ASSERT_EQ((*kafka::Admin::Create(connection_))
-                  ->CreateTopics(
-                      std::vector<kafka::NewTopic>{{topic_, 2, 1, {{"cleanup.policy", policy_}}}}),
+                  ->CreateTopics(std::vector<kafka::NewTopic>{
+                      {topic_, partitions, 1, {{"cleanup.policy", policy_}}}}),
               absl::OkStatus());
   }
   void Write(std::optional<std::string_view> key, std::optional<std::string_view> value,
@@ -66,6 +66,12 @@ class TopicSourceKafkaTest : public ::testing::Test {
     return base::StrCat(
         "name: 'units' topic {name: '", topic_,
         "'} schema {columns {name: 'unit'} columns {name: 'name'} key {column: 'unit'}}");
+  }
+  static std::string IdOf(std::string_view lines) {
+    return (*enrichment::RowsFromText(
+                "columns {name: 'unit'} columns {name: 'name'} key {column: 'unit'}",
+                base::StrCat("unit,name\n", lines)))
+        ->id();
   }
   size_t Rows(Source& source) {
     auto rows = source.Read();
@@ -126,29 +132,59 @@ TEST_F(TopicSourceKafkaTest, ATopicThatIsMadeAgainIsReadAloneAndFromItsBeginning
   Write("b", R"({"unit":"E","name":"Fifth"})");
   auto again = loader.Look(false);
   ASSERT_TRUE(again.ok() && *again != nullptr) << again.status();
-  auto only =
-      enrichment::RowsFromText("columns {name: 'unit'} columns {name: 'name'} key {column: 'unit'}",
-                               "unit,name\nA,new One\nE,Fifth\n");
-  EXPECT_EQ((*again)->id(), (*only)->id());
+  EXPECT_EQ((*again)->id(), IdOf("A,new One\nE,Fifth\n"));
 }
 
-TEST_F(TopicSourceKafkaTest, AKeyThatStandsOnTwoPartitionsIsRefusedUntilItIsTakenAwayOnBoth) {
+TEST_F(TopicSourceKafkaTest, AKeyWithRowsOnTwoPartitionsIsRefusedUntilOneIsTakenAway) {
   auto source = SourceFromText(Set(), connection_);
   Write("a", R"({"unit":"A","name":"One"})", 0);
   Write("b", R"({"unit":"B","name":"Two"})", 0);
   EXPECT_EQ(Rows(*source), 2u);
-  Write("b", std::nullopt, 1);
+  Write("b", R"({"unit":"B","name":"Due"})", 1);
   EXPECT_THAT(source->Read().status().ToString(),
-              HasSubstr(base::StrCat("one key stands on two partitions, in the records ", topic_,
+              HasSubstr(base::StrCat("one key has a row on two partitions, in the records ", topic_,
                                      "/0/1 and ", topic_, "/1/0")));
   // Also to whoever reads it for the first time.
   EXPECT_FALSE(SourceFromText(Set(), connection_)->Read().ok());
   Write("b", std::nullopt, 0);
-  EXPECT_EQ(Rows(*source), 1u);
-  Write("c", R"({"unit":"C","name":"Three"})", 1);
-  EXPECT_EQ(Rows(*source), 2u);
+  auto repaired = source->Read();
+  ASSERT_TRUE(repaired.ok()) << repaired.status();
+  EXPECT_EQ((*repaired)->id(), IdOf("A,One\nB,Due\n"));
+  auto fresh = SourceFromText(Set(), connection_)->Read();
+  ASSERT_TRUE(fresh.ok()) << fresh.status();
+  EXPECT_EQ((*fresh)->id(), (*repaired)->id());
   Write("a", R"({"unit":"A","name":"Uno"})", 1);
-  EXPECT_THAT(source->Read().status().ToString(), HasSubstr("one key stands on two partitions"));
+  EXPECT_THAT(source->Read().status().ToString(), HasSubstr("one key has a row on two partitions"));
+}
+
+TEST_F(TopicSourceKafkaTest, AKeyThatIsTakenAwayOnBothPartitionsIsWrittenAgainOnOne) {
+  auto source = SourceFromText(Set(), connection_);
+  Write("a", R"({"unit":"A","name":"One"})", 0);
+  Write("a", R"({"unit":"A","name":"Uno"})", 1);
+  EXPECT_FALSE(source->Read().ok());
+  Write("a", std::nullopt, 0);
+  Write("a", std::nullopt, 1);
+  EXPECT_THAT(source->Read().status().ToString(), HasSubstr("there are no rows"));
+  Write("a", R"({"unit":"A","name":"Again"})", 1);
+  auto fresh = SourceFromText(Set(), connection_);
+  for (Source* each : {source.get(), fresh.get()}) {
+    auto rows = each->Read();
+    ASSERT_TRUE(rows.ok()) << rows.status();
+    EXPECT_EQ((*rows)->id(), IdOf("A,Again\n"));
+  }
+}
+
+TEST_F(TopicSourceKafkaTest, TombstonesOnOtherPartitionsLeaveARowAsItIs) {
+  topic_ += ".three";
+  CreateTopic(3);
+  Write("a", R"({"unit":"A","name":"One"})", 0);
+  Write("b", R"({"unit":"B","name":"Two"})", 0);
+  Write("k", std::nullopt, 0);
+  Write("k", R"({"unit":"K","name":"Eleven"})", 1);
+  Write("k", std::nullopt, 2);
+  auto rows = SourceFromText(Set(), connection_)->Read();
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  EXPECT_EQ((*rows)->id(), IdOf("A,One\nB,Two\nK,Eleven\n"));
 }
 
 TEST_F(TopicSourceKafkaTest, ARecordWithoutAKeyIsRefusedByName) {

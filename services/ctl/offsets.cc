@@ -41,6 +41,26 @@ absl::StatusOr<std::map<int32_t, int64_t>> LowerBounds(const Site& site) {
   return bounds;
 }
 
+// A topic that isn't there holds none.
+absl::StatusOr<bool> HasResults(const Site& site, kafka::Admin& admin) {
+  std::vector<std::string> topics = site.clean();
+  topics.push_back(site.quarantine());
+  for (const std::string& topic : topics) {
+    auto ends = admin.LogEnds(topic);
+    if (absl::IsNotFound(ends.status())) continue;
+    SLUICE_RETURN_IF_ERROR(ends.status());
+    if (std::any_of(ends->begin(), ends->end(), [](int64_t end) { return end != 0; })) return true;
+  }
+  return false;
+}
+
+// Nothing is known of any partition: a pipeline before its first start, or one that lost both.
+bool NothingKnown(const GroupView& view) {
+  return view.former_id.empty() &&
+         std::all_of(view.partitions.begin(), view.partitions.end(),
+                     [](const PartitionOffsets& at) { return !at.recorded && at.committed < 0; });
+}
+
 std::string Gone(const PartitionOffsets& at, int64_t to) {
   if (to >= at.log_begin) return "";
   return base::StrCat("; records ", to, " to ", at.log_begin - 1, " are gone from the topic: set ",
@@ -94,19 +114,40 @@ absl::StatusOr<GroupView> LookAtGroup(const Site& site) {
       if (again[static_cast<size_t>(at.partition)] >= recorded->next_offset()) at.problem.clear();
     }
   }
+  std::vector<int64_t> offsets;
+  for (const PartitionOffsets& at : view.partitions) offsets.push_back(at.committed);
+  const std::vector<int32_t> unknown =
+      processor::UnknownPartitions(view.site, reader.recorded(), offsets, ends);
+  if (unknown.empty()) return view;
+  SLUICE_ASSIGN_OR_RETURN(bool results, HasResults(site, *admin));
+  if (!results) return view;
+  for (int32_t partition : unknown) {
+    auto at = std::find_if(view.partitions.begin(), view.partitions.end(),
+                           [&](const PartitionOffsets& p) { return p.partition == partition; });
+    if (at == view.partitions.end()) continue;
+    at->unknown = true;
+    at->problem = base::StrCat(
+        site.raw(), "/", partition, ": nothing is committed in group ", view.site.group,
+        " and nothing is recorded, but there are results: starting at its first record would "
+        "publish events again. `sluicectl offsets recover` finds a lower bound in the results");
+  }
   return view;
 }
 
 absl::StatusOr<std::vector<OffsetChange>> PlanRecovery(const Site& site, const GroupView& view) {
-  std::vector<OffsetChange> changes;
-  const bool nothing_known =
-      view.former_id.empty() &&
-      std::all_of(view.partitions.begin(), view.partitions.end(),
-                  [](const PartitionOffsets& at) { return !at.recorded && at.committed < 0; });
-  std::map<int32_t, int64_t> bounds;
-  if (nothing_known) {
-    SLUICE_ASSIGN_OR_RETURN(bounds, LowerBounds(site));
+  ResultSources sources;
+  for (const config::v1::Stream& stream : site.config.pipeline().streams())
+    sources.streams |= stream.internal();
+  if (NothingKnown(view) || std::any_of(view.partitions.begin(), view.partitions.end(),
+                                        [](const PartitionOffsets& at) { return at.unknown; })) {
+    SLUICE_ASSIGN_OR_RETURN(sources.bounds, LowerBounds(site));
   }
+  return PlanRecovery(view, sources);
+}
+
+std::vector<OffsetChange> PlanRecovery(const GroupView& view, const ResultSources& sources) {
+  std::vector<OffsetChange> changes;
+  const bool nothing_known = NothingKnown(view);
   for (const PartitionOffsets& at : view.partitions) {
     if (at.recorded) {
       const int64_t to = at.recorded->next_offset();
@@ -120,14 +161,18 @@ absl::StatusOr<std::vector<OffsetChange>> PlanRecovery(const Site& site, const G
       if (at.problem.empty()) continue;
       changes.push_back({at.partition, at.committed, at.committed, false,
                          "as the group says; nothing is recorded" + Gone(at, at.committed)});
-    } else if (nothing_known) {
-      auto bound = bounds.find(at.partition);
-      const int64_t to = bound == bounds.end() ? at.log_begin : bound->second;
-      changes.push_back(
-          {at.partition, -1, to, false,
-           (bound == bounds.end() ? std::string("no result names an event of it")
-                                  : std::string("behind the last event that a result names")) +
-               Gone(at, to)});
+    } else if (nothing_known || at.unknown) {
+      auto bound = sources.bounds.find(at.partition);
+      const bool named = bound != sources.bounds.end();
+      const int64_t to = named ? bound->second : at.log_begin;
+      const bool blind = at.unknown && !sources.streams;
+      std::string note = blind ? base::StrCat(
+                                     "no stream is internal, so that no result in one "
+                                     "names its event: all that was published of events ",
+                                     to, " and on is published again")
+                         : named ? std::string("behind the last event that a result names")
+                                 : std::string("no result names an event of it");
+      changes.push_back({at.partition, -1, to, false, note + Gone(at, to), blind});
     }
   }
   return changes;
@@ -168,6 +213,19 @@ absl::StatusOr<std::vector<OffsetChange>> PlanSet(const GroupView& view,
                                    " records are skipped: they "
                                    "never get a result");
     changes.push_back({partition, at->committed, to, true, std::move(note)});
+  }
+  std::vector<int32_t> left;
+  for (const PartitionOffsets& at : view.partitions) {
+    if (at.unknown && std::none_of(changes.begin(), changes.end(), [&](const OffsetChange& change) {
+          return change.partition == at.partition;
+        }))
+      left.push_back(at.partition);
+  }
+  if (!left.empty()) {
+    return absl::InvalidArgumentError(base::StrCat(
+        "nothing is known of ", processor::PartitionsText(left),
+        " either, and there are results: set what you know of every one, or let `sluicectl offsets "
+        "recover` find a lower bound for all"));
   }
   return changes;
 }

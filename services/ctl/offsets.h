@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct PartitionOffsets {
   int64_t committed = -1;  // -1: nothing
   std::string metadata;    // the pipeline that committed it
   std::optional<positions::v1::Position> recorded;
+  // Nobody can say how far it was read, and there are results.
+  bool unknown = false;
   // Why a worker would not read on from there; empty: it would.
   std::string problem;
 };
@@ -38,15 +41,24 @@ struct OffsetChange {
   int32_t partition = 0;
   int64_t from = -1;  // committed until now; -1: nothing
   int64_t to = 0;
-  bool exact = true;  // false: a lower bound; results of later records may be there already
-  std::string note;   // where `to` comes from, and what it means
+  bool exact = true;   // false: a lower bound; results of later records may be there already
+  std::string note;    // where `to` comes from, and what it means
+  bool blind = false;  // no result could have named an event behind `to`
+};
+
+// What the results name in the clear.
+struct ResultSources {
+  bool streams = false;               // a stream is internal: its results name their events
+  std::map<int32_t, int64_t> bounds;  // by partition, behind the last record that a result names
 };
 
 // What each partition's results say, for those where group and record don't agree. Where nothing is
 // recorded and nothing committed, reads the internal streams and the quarantine for a lower bound.
 absl::StatusOr<std::vector<OffsetChange>> PlanRecovery(const Site& site, const GroupView& view);
+std::vector<OffsetChange> PlanRecovery(const GroupView& view, const ResultSources& sources);
 
-// `PARTITION=OFFSET`, with a number, `begin` or `end`; kInvalidArgument names what is wrong.
+// `PARTITION=OFFSET`, with a number, `begin` or `end`; kInvalidArgument names what is wrong, such
+// as a partition that would stay unknown.
 absl::StatusOr<std::vector<OffsetChange>> PlanSet(const GroupView& view,
                                                   const std::vector<std::string>& texts);
 

@@ -7,6 +7,7 @@
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/visible.h"
 #include "services/ctl/acts.h"
 #include "services/ctl/json.h"
 #include "services/ctl/offsets.h"
@@ -18,7 +19,7 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> offsets;
-  bool yes = false;
+  bool yes = false, from_the_beginning = false;
   SetOffsetsOptions set;
   TlsOptions tls;
 };
@@ -93,7 +94,7 @@ absl::StatusOr<ExitCode> List(const Options& options, Output& output) {
 
 absl::StatusOr<ExitCode> Change(const Options& options, bool recover, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
-  if (options.yes && options.set.reason.empty()) {
+  if (options.yes && privacy::IsBlank(options.set.reason)) {
     return absl::InvalidArgumentError(
         "--reason: say why, for the audit log; it names no person and holds nothing of an event");
   }
@@ -109,6 +110,14 @@ absl::StatusOr<ExitCode> Change(const Options& options, bool recover, Output& ou
                           recover ? PlanRecovery(site, view) : PlanSet(view, options.offsets));
   const bool exact = std::all_of(changes.begin(), changes.end(),
                                  [](const OffsetChange& change) { return change.exact; });
+  const bool blind = std::any_of(changes.begin(), changes.end(),
+                                 [](const OffsetChange& change) { return change.blind; });
+  if (options.yes && blind && !options.from_the_beginning) {
+    return absl::InvalidArgumentError(
+        "no stream is internal, so that the results don't name their events: everything that was "
+        "published would be published again. Set what you know with `offsets set`, or add "
+        "--from-the-beginning if that is what you want; nothing was changed");
+  }
   const bool execute = options.yes && !changes.empty();
   if (execute) SLUICE_RETURN_IF_ERROR(SetOffsets(site, view, changes, set));
   if (output.json()) {
@@ -145,13 +154,16 @@ absl::StatusOr<ExitCode> Change(const Options& options, bool recover, Output& ou
         "be published again: suppressed ones leave none, and retention and compaction remove "
         "them.\n");
   }
-  if (!execute) output.err() << "Nothing was changed. Add --yes --reason TEXT to do it.\n";
+  if (!execute) {
+    output.err() << "Nothing was changed. Add --yes " << (blind ? "--from-the-beginning " : "")
+                 << "--reason TEXT to do it.\n";
+  }
   return ExitCode::kOk;
 }
 
 absl::StatusOr<ExitCode> Forget(const Options& options, Output& output) {
   SLUICE_ASSIGN_OR_RETURN(Site site, LoadSite(options.config));
-  if (options.yes && options.set.reason.empty()) {
+  if (options.yes && privacy::IsBlank(options.set.reason)) {
     return absl::InvalidArgumentError(
         "--reason: say why, for the audit log; it names no person and holds nothing of an event");
   }
@@ -256,6 +268,11 @@ void AddOffsetsCommand(Program& program) {
                         "Why, for the audit log; names no person and holds nothing of an event");
     command->add_option("--trail", options->set.trail, kTrailHelp);
     if (options == forget) continue;
+    if (options == recover) {
+      command->add_flag("--from-the-beginning", options->from_the_beginning,
+                        "Also where no result names its event, so that everything that was "
+                        "published is published again");
+    }
     command->add_option("--take-over", options->set.take_over,
                         "The former name of this pipeline, if the group's offsets carry it");
     command

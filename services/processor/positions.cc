@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "common/base/status.h"
 #include "common/base/strings.h"
@@ -21,6 +22,7 @@ using telemetry::Severity;
 
 // No topic's id: those have 22 characters.
 constexpr std::string_view kKeysPart = "/keys/";
+constexpr int64_t kBegun = std::numeric_limits<int64_t>::max();
 constexpr int kAnswerMaxMs = 5'000;
 constexpr std::chrono::milliseconds kRetry(500);
 // How soon the key service is asked again which epochs it has. It records each answer.
@@ -63,6 +65,10 @@ bool IsPipelineName(std::string_view name) {
 std::string PositionKeyText(std::string_view pipeline, std::string_view topic_id,
                             int32_t partition) {
   return base::StrCat(pipeline, "/", topic_id, "/", partition);
+}
+
+std::string BegunKeyText(std::string_view pipeline, std::string_view topic_id) {
+  return base::StrCat(PositionKeyText(pipeline, topic_id, 0), "/", kBegun);
 }
 
 std::string EpochKeyText(std::string_view pipeline, std::string_view domain, uint32_t epoch) {
@@ -111,6 +117,14 @@ absl::Status RecordedPositions::Add(std::string_view key, std::optional<std::str
   if (begins) {
     positions::v1::VersionBegin begin;
     if (value && !begin.ParseFromString(bytes)) return damaged();
+    if (offset == kBegun) {
+      if (value) {
+        begun_.insert(at.topic_id);
+      } else {
+        begun_.erase(at.topic_id);
+      }
+      return absl::OkStatus();
+    }
     if (value) {
       versions_[at][offset] = begin.version();
     } else {
@@ -223,6 +237,33 @@ absl::Status ComparePosition(const PositionSite& site, const CommittedPosition& 
         "again. `sluicectl offsets recover` records what can be known"));
   }
   return absl::OkStatus();
+}
+
+std::vector<int32_t> UnknownPartitions(const PositionSite& site, const RecordedPositions& recorded,
+                                       std::span<const int64_t> committed,
+                                       std::span<const int64_t> ends) {
+  if (recorded.Begun(site.topic_id)) return {};
+  for (const auto& [key, position] : recorded.all()) {
+    if (position.topic() == site.topic && key.topic_id != site.topic_id) return {};
+  }
+  std::vector<int32_t> without, unknown;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    const auto partition = static_cast<int32_t>(i);
+    if (recorded.Find(site.topic_id, partition) != nullptr) continue;
+    if (i < committed.size() && committed[i] >= 0) continue;
+    without.push_back(partition);
+    if (ends[i] != 0) unknown.push_back(partition);
+  }
+  return without.size() == ends.size() ? without : unknown;
+}
+
+std::string PartitionsText(std::span<const int32_t> partitions) {
+  constexpr size_t kNamed = 20;
+  std::string text = partitions.size() == 1 ? "partition" : "partitions";
+  for (size_t i = 0; i < std::min(partitions.size(), kNamed); ++i)
+    base::StrAppend(text, i == 0 ? " " : ", ", partitions[i]);
+  if (partitions.size() > kNamed) base::StrAppend(text, ", ... (", partitions.size(), " in all)");
+  return text;
 }
 
 PositionRecorder::At* PositionRecorder::Find(int32_t partition) {
@@ -419,38 +460,51 @@ absl::Status PositionGuard::CheckAtStart() {
           &position));
     }
   }
-  if (any_recorded) return absl::OkStatus();
-  if (!committed.empty()) {
-    // From before positions were recorded, or set by a person before the first start.
-    bool named = std::any_of(committed.begin(), committed.end(),
-                             [](const auto& at) { return !at.second.metadata.empty(); });
-    if (!named) {
-      Log(Severity::kWarning, "positions_adopted",
-          {{"group", SafeText(site.group)},
-           {"partitions", static_cast<int64_t>(committed.size())}});
-    }
-    return absl::OkStatus();
+  if (recorded.Begun(site.topic_id)) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> raw_ends, admin_->LogEnds(site.topic));
+  std::vector<int64_t> offsets(raw_ends.size(), -1);
+  for (const auto& [partition, at] : committed) {
+    if (static_cast<size_t>(partition) < offsets.size())
+      offsets[static_cast<size_t>(partition)] = at.offset;
   }
-  if (!recorded.Versions(site.topic_id, 0).empty()) return absl::OkStatus();  // it had begun
-  for (const std::string& topic : options_.outputs) {
-    SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> ends, admin_->LogEnds(topic));
-    if (std::all_of(ends.begin(), ends.end(), [](int64_t end) { return end == 0; })) continue;
-    return Refused(base::StrCat(
-        "topic ", topic, " holds results, but group ", site.group,
-        " has committed nothing and nothing is recorded of pipeline '", site.pipeline,
-        "': starting at the first record would publish events again. `sluicectl offsets recover` "
-        "finds a lower bound in the results; `sluicectl offsets set` sets the positions"));
+  const std::vector<int32_t> unknown = UnknownPartitions(site, recorded, offsets, raw_ends);
+  if (!unknown.empty()) {
+    for (const std::string& topic : options_.outputs) {
+      SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> ends, admin_->LogEnds(topic));
+      if (std::all_of(ends.begin(), ends.end(), [](int64_t end) { return end == 0; })) continue;
+      // Another replica may have begun meanwhile, and recorded that before any result.
+      SLUICE_RETURN_IF_ERROR(reader_.ReadOn(*admin_));
+      if (reader_.recorded().Begun(site.topic_id)) return absl::OkStatus();
+      return Refused(base::StrCat(
+          "topic ", topic, " holds results, but of ", PartitionsText(unknown), " of ", site.topic,
+          " group ", site.group, " has committed nothing and nothing is recorded of pipeline '",
+          site.pipeline,
+          "': starting at the first record would publish events again. `sluicectl offsets recover` "
+          "finds a lower bound in the results; `sluicectl offsets set` sets the positions"));
+    }
+  }
+  // From before positions were recorded, or set by a person before the first start.
+  if (!any_recorded && !committed.empty() &&
+      std::all_of(committed.begin(), committed.end(),
+                  [](const auto& at) { return at.second.metadata.empty(); })) {
+    Log(Severity::kWarning, "positions_adopted",
+        {{"group", SafeText(site.group)}, {"partitions", static_cast<int64_t>(committed.size())}});
+  }
+  // What is committed alone is recorded with the next results of it. If the group is lost before,
+  // only the results can say that it was read.
+  for (const auto& [partition, at] : committed) {
+    if (recorded.Find(site.topic_id, partition) == nullptr) return absl::OkStatus();
   }
   return RecordBegin();
 }
 
 // Before anything else is written: the records of a transaction that is aborted stay in the
-// outputs' logs, and would look like results at the next start.
+// outputs' logs, and would look like results at the next start. And before the topic is given more
+// partitions, which are read from their beginning.
 absl::Status PositionGuard::RecordBegin() const {
   positions::v1::VersionBegin begin;
   begin.set_version("none");
-  const std::string key =
-      base::StrCat(PositionKeyText(options_.site.pipeline, options_.site.topic_id, 0), "/0");
+  const std::string key = BegunKeyText(options_.site.pipeline, options_.site.topic_id);
   const std::string value = begin.SerializeAsString();
   SLUICE_ASSIGN_OR_RETURN(auto writer, kafka::TopicWriter::Create({options_.connection}));
   SLUICE_RETURN_IF_ERROR(writer->Write({options_.positions_topic, 0, key, value, {}, {}}));

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,6 +45,8 @@ struct PositionKey {
 };
 std::string PositionKeyText(std::string_view pipeline, std::string_view topic_id,
                             int32_t partition);
+// What says RecordedPositions::Begun: as if a version had begun where no record can be.
+std::string BegunKeyText(std::string_view pipeline, std::string_view topic_id);
 std::string EpochKeyText(std::string_view pipeline, std::string_view domain, uint32_t epoch);
 
 // What the topic says of one pipeline.
@@ -63,11 +66,15 @@ class RecordedPositions {
   std::map<int64_t, std::string> Versions(std::string_view topic_id, int32_t partition) const;
   // An id under which this topic was read before, if it has been created again since; empty: none.
   std::string FormerId(std::string_view topic, std::string_view topic_id) const;
+  // Whether it was once certain that every partition of the topic with this id that had been read
+  // was recorded.
+  bool Begun(std::string_view topic_id) const { return begun_.contains(std::string(topic_id)); }
 
  private:
   std::string pipeline_;
   std::map<PositionKey, positions::v1::Position> positions_;
   std::map<PositionKey, std::map<int64_t, std::string>> versions_;
+  std::set<std::string> begun_;  // by topic id
   KeyIdentities keys_;
 };
 
@@ -105,6 +112,17 @@ struct PositionSite {
 // recorded.
 absl::Status ComparePosition(const PositionSite& site, const kafka::CommittedPosition& committed,
                              const positions::v1::Position* recorded);
+
+// The partitions that nobody can say of how far they were read: neither recorded nor committed.
+// `committed` and `ends`, of the log, are by partition; -1: nothing is committed. A partition that
+// never held a record was read by nobody, if anything is known of others. None where `recorded`
+// says Begun, or has another topic of the same name, which was created again since: what has no
+// record then was never read, such as a partition that was added.
+std::vector<int32_t> UnknownPartitions(const PositionSite& site, const RecordedPositions& recorded,
+                                       std::span<const int64_t> committed,
+                                       std::span<const int64_t> ends);
+// `partition 3`, `partitions 0, 2, 5`; not all of very many.
+std::string PartitionsText(std::span<const int32_t> partitions);
 
 // Of one worker: writes where it is into its transactions. Single-threaded, like the worker.
 class PositionRecorder {

@@ -52,6 +52,41 @@ TEST(PositionsTest, OnlyWhatAgreesIsReadOnFrom) {
       << "what another program wrote isn't repeated";
 }
 
+TEST(PositionsTest, WhatNobodyKnowsIsNamedUntilEveryPartitionIsRecorded) {
+  const std::string id = kSite.topic_id;
+  RecordedPositions recorded("stops");
+  auto add = [&](std::string_view of, int32_t partition) {
+    ASSERT_TRUE(
+        recorded.Add(PositionKeyText("stops", of, partition), Recorded(20).SerializeAsString())
+            .ok());
+  };
+  auto unknown = [&](std::vector<int64_t> committed, std::vector<int64_t> ends) {
+    return UnknownPartitions(kSite, recorded, committed, ends);
+  };
+  using Partitions = std::vector<int32_t>;
+  EXPECT_EQ(unknown({-1, -1}, {30, 0}), (Partitions{0, 1})) << "nothing at all is known";
+  EXPECT_EQ(unknown({20, -1, -1}, {30, 30, 0}), Partitions{1}) << "the group knows one";
+  EXPECT_EQ(unknown({20, 7}, {30, 30}), Partitions{});
+  add(id, 0);  // a person set this one alone
+  EXPECT_EQ(unknown({20, -1, -1}, {30, 30, 0}), Partitions{1});
+  // A worker that recorded which version began doesn't make the others known.
+  ASSERT_TRUE(recorded.Add(PositionKeyText("stops", id, 0) + "/0", "").ok());
+  EXPECT_EQ(unknown({20, -1}, {30, 30}), Partitions{1});
+  ASSERT_TRUE(recorded.Add(BegunKeyText("stops", id), "").ok());
+  EXPECT_EQ(recorded.Versions(id, 0).size(), 1u) << "no version begins there";
+  EXPECT_EQ(unknown({20, -1}, {30, 30}), Partitions{}) << "partition 1 was added since";
+  ASSERT_TRUE(recorded.Add(BegunKeyText("stops", id), std::nullopt).ok());
+  EXPECT_EQ(unknown({20, -1}, {30, 30}), Partitions{1});
+  add("FormerFormerFormerForm", 1);
+  EXPECT_EQ(unknown({20, -1}, {30, 30}), Partitions{}) << "of the new topic nothing was read";
+}
+
+TEST(PositionsTest, VeryManyPartitionsAreNotAllNamed) {
+  EXPECT_EQ(PartitionsText(std::vector<int32_t>{3}), "partition 3");
+  EXPECT_EQ(PartitionsText(std::vector<int32_t>{0, 2}), "partitions 0, 2");
+  EXPECT_THAT(PartitionsText(std::vector<int32_t>(500, 1)), HasSubstr("(500 in all)"));
+}
+
 class Written final : public stream::Output {
  public:
   absl::Status Produce(const stream::OutputRecord& record) override {

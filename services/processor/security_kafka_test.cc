@@ -302,7 +302,7 @@ TEST_F(SecurityKafkaTest, EachPermissionThatIsTakenAwayIsNamedAndGivenBackTheFlo
     positions::v1::VersionBegin begin;
     begin.set_version("none");
     const std::string key =
-        PositionKeyText(PipelineName(setup_->config.pipeline()), *admin->TopicId(raw()), 0) + "/0";
+        BegunKeyText(PipelineName(setup_->config.pipeline()), *admin->TopicId(raw()));
     const std::string value = begin.SerializeAsString();
     auto writer = kafka::TopicWriter::Create({Direct()});
     ASSERT_TRUE((*writer)->Write({positions(), 0, key, value, {}, {}}).ok());

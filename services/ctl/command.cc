@@ -7,6 +7,7 @@
 
 #include "common/base/strings.h"
 #include "common/config/nearest.h"
+#include "common/privacy/visible.h"
 
 namespace sluice::ctl {
 namespace {
@@ -34,6 +35,25 @@ const CLI::App& Deepest(const CLI::App& app) {
   const CLI::App* at = &app;
   while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
   return *at;
+}
+
+// What is given but says nothing: no option takes an empty text, nor a reason of blanks. Its error;
+// empty: there is none.
+std::string GivenEmpty(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_type_size_max() == 0) continue;  // a flag
+    const std::string name = option->get_name();
+    const bool reason = name == "--reason" || name == "--purpose" || name == "--because";
+    for (const std::string& text : option->results()) {
+      if (text.empty()) return base::StrCat(name, ": is given an empty text");
+      if (reason && privacy::IsBlank(text))
+        return base::StrCat(name, ": say why; a text of blanks says nothing");
+    }
+  }
+  for (const CLI::App* command : app.get_subcommands()) {
+    if (std::string error = GivenEmpty(*command); !error.empty()) return error;
+  }
+  return "";
 }
 
 // `keys init`.
@@ -147,6 +167,10 @@ int Program::Run(std::vector<std::string> arguments) {
     return static_cast<int>(ExitCode::kOk);
   } catch (const CLI::Error& error) {
     err_ << Explain(error);
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  if (std::string error = GivenEmpty(app_); !error.empty()) {
+    err_ << "sluicectl " << chosen_name_ << ": " << error << "\n";
     return static_cast<int>(ExitCode::kUsage);
   }
   const char* no_colour = std::getenv("NO_COLOR");

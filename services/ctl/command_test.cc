@@ -62,6 +62,27 @@ TEST(Program, AMistypedCallEndsWithTwoAndSaysWhatWasMeant) {
   EXPECT_EQ(RunCtl({"completion", "bash", "--output", "xml"}).code, 2);
 }
 
+TEST(Program, WhatIsGivenEmptyIsNamed) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> calls = {
+      {{"explain", "pipeline.yaml", "event.json", "--contracts", ""}, "--contracts"},
+      {{"explain", "pipeline.yaml", "event.json", "--reference", "units=:code"},
+       "--reference units=:code"},
+      {{"status", ""}, "addresses"},
+      {{"trail", "verify", ""}, "file"},
+      {{"run", "pipeline.yaml", "--out", "x", "--in", ""}, "--in"},
+      {{"offsets", "list", "--config", ""}, "--config"},
+      {{"offsets", "set", "0=20", "--config", "x", "--reason", " \t "}, "--reason"},
+      {{"keys", "rotate", "--keyring", "a", "--key-encryption-key", "b", "--domain", "d",
+        "--reason", "\u00A0"},
+       "--reason"},
+  };
+  for (const auto& [call, name] : calls) {
+    Ended ended = RunCtl(call);
+    EXPECT_EQ(ended.code, 2) << call[0] << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr(name + ":")) << call[0];
+  }
+}
+
 TEST(Program, AFailureIsPrintedWithItsCommandAndItsCode) {
   auto run = [](absl::Status status) {
     std::istringstream in;

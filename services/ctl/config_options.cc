@@ -28,7 +28,8 @@ absl::StatusOr<processor::PipelineSurroundings> SurroundingOptions::Parse() cons
     const size_t short_form = whole.rfind(kNotPersonal);
     const std::string text = whole.substr(0, short_form);
     size_t equals = text.find('='), colon = text.rfind(':');
-    if (equals == std::string::npos || colon == std::string::npos || colon < equals) {
+    if (equals == std::string::npos || colon == std::string::npos || equals == 0 ||
+        colon <= equals + 1 || colon + 1 == text.size()) {
       return absl::InvalidArgumentError(
           base::StrCat("--reference ", whole,
                        ": write name=file.csv:key:not_personal=column,..., such as "

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/strings.h"
+#include "common/privacy/visible.h"
 #include "common/rpc/status.h"
 #include "common/rpc/tls.h"
 #include "common/telemetry/log.h"
@@ -29,9 +30,9 @@ grpc::Status CheckRequest(const v1::SetOffsetsRequest& request) {
   };
   if (request.partitions().empty() || request.partitions_size() > kPartitionsMax)
     return wrong("partitions: 1 to 10,000");
-  if (request.reason().empty() || request.reason().size() > kTextBytesMax)
+  if (privacy::IsBlank(request.reason()) || request.reason().size() > kTextBytesMax)
     return wrong("reason: say why, in at most 1,000 bytes");
-  if (request.set_by().empty() || request.set_by().size() > kTextBytesMax)
+  if (privacy::IsBlank(request.set_by()) || request.set_by().size() > kTextBytesMax)
     return wrong("set_by: say who, in at most 1,000 bytes");
   std::set<int32_t> seen;
   for (const v1::SetOffsetsRequest::Partition& at : request.partitions()) {

@@ -209,6 +209,8 @@ TEST_F(ServiceTest, OffsetsAreSetOnlyByAWholeRequest) {
   v1::SetOffsetsRequest request = SetOffsetsOf({{0, 5}});
   request.clear_reason();
   EXPECT_THAT(ask(request), HasSubstr("reason"));
+  request.set_reason(" \t ");
+  EXPECT_THAT(ask(request), HasSubstr("reason")) << "blanks say nothing";
   request = SetOffsetsOf({{0, 5}});
   request.set_set_by(std::string(2000, 'x'));
   EXPECT_THAT(ask(request), HasSubstr("set_by"));

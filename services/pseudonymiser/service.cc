@@ -7,6 +7,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "common/base/status.h"
 #include "common/base/strings.h"
+#include "common/privacy/visible.h"
 #include "common/rpc/status.h"
 #include "common/rpc/tls.h"
 #include "common/telemetry/log.h"
@@ -212,7 +213,8 @@ absl::Status Service::Justify(Visit& visit, const v1::Justification& justificati
           "justification: each text is one line of at most ", kJustificationBytesMax, " bytes"));
     }
   }
-  if (justification.purpose().empty() && (always || rule == PseudonymiserPolicy::required))
+  if (privacy::IsBlank(justification.purpose()) &&
+      (always || rule == PseudonymiserPolicy::required))
     return absl::InvalidArgumentError("justification.purpose: say why; it is recorded");
   visit.entry.purpose = justification.purpose();
   visit.entry.justification = justification.legal_basis();

@@ -537,6 +537,7 @@ TEST_F(ScrubTest, FindsValuesBesideSignsAndInOtherSpellings) {
            {"addr:fe80::1", "addr:<IP_ADDRESS fe80::1>"},
            {"src:2001:db8::1 dst:2001:db8::2",
             "src:<IP_ADDRESS 2001:db8::1> dst:<IP_ADDRESS 2001:db8::2>"},
+           {"\uFF1A2001:db8::1, :fe80::2", "\uFF1A<IP_ADDRESS 2001:db8::1>, :<IP_ADDRESS fe80::2>"},
            {"a::b, ab::cd", "a::b, ab::cd"},
            {"Vehicle #AB12CDE", "Vehicle #<VRM AB12CDE>"},
            {"#AB12 CDE", "#<VRM AB12CDE>"},

@@ -259,7 +259,8 @@ std::optional<size_t> Scrubber::IpV6(size_t begin) {
   // Not from the middle of one, or of other hexadecimal. "From:" and "src:" are before it.
   if (begin > 0 && text_[begin - 1] == ':') {
     size_t at = begin - 1;
-    bool label = false;
+    // A colon apart is none of it either.
+    bool label = at == 0 || (ClassOf(text_[at - 1]) == kOther && text_[at - 1] != ':');
     while (at > 0 && begin - at < 7 && ClassOf(text_[at - 1]) != kOther && !label)
       label = !IsHex(text_[--at]) || begin - at > 5;
     if (!label) return std::nullopt;

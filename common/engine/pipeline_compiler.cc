@@ -1125,12 +1125,12 @@ class PipelineCompiler {
       if (node.node == 0 || (node.op != Op::kKeep && node.op != Op::kMask)) continue;
       if (node.op == Op::kMask && base::Planted(base::PlantedFault::kMaskedEventId)) continue;
       const Node& field = plan_.node(node.node);
-      const bool classified = field.classification.identifier == contract::v1::EVENT_ID;
-      if (classified && node.op == Op::kKeep) continue;  // refused where it was kept
-      if (field.id == plan_.id_node() || classified) {
+      if (field.id == plan_.id_node() ||
+          field.classification.identifier == contract::v1::EVENT_ID) {
         Refuse(field,
                base::StrCat("can't be ", node.op == Op::kKeep ? "kept" : "masked",
                             ": the stream isn't internal, and an event's id links audiences"));
+        continue;  // refused once
       }
       if (node.op != Op::kKeep) continue;
       // A time is one whatever class it has; a date of birth is no time of the event.

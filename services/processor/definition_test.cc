@@ -39,7 +39,7 @@ TEST_F(LoadDefinitionTest, APipelineAloneNeedsNeitherKeysNorKafka) {
   EXPECT_TRUE(definition->pipeline_only);
   EXPECT_EQ(definition->pipeline->streams().size(), 2u);
   EXPECT_THAT(definition->Where("pipeline.streams[1].domain"),
-              HasSubstr("incidents-pipeline.yaml:31"));
+              HasSubstr("incidents-pipeline.yaml:34"));
 }
 
 TEST_F(LoadDefinitionTest, ReportsMistakesOfAllKindsAtOnce) {

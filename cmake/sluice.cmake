@@ -80,7 +80,7 @@ function(sluice_tests name)
     target_link_libraries(${name}_kafka_test PRIVATE ${arg_DEPS} sluice_test_support sluice_flags
                           GTest::gmock GTest::gtest_main)
     add_test(NAME ${name}_kafka_test COMMAND ${name}_kafka_test)
-    set_tests_properties(${name}_kafka_test PROPERTIES LABELS kafka TIMEOUT 900
+    set_tests_properties(${name}_kafka_test PROPERTIES LABELS kafka TIMEOUT 1800
                          RESOURCE_LOCK kafka ENVIRONMENT "${environment}")
   endif()
 endfunction()

@@ -186,53 +186,6 @@ TEST_F(OffsetsKafkaTest, AHaltedProcessorIsSetRightWithoutBeingStopped) {
   EXPECT_EQ(ReadAll("desk." + name_).size(), 25u) << "nothing is published twice";
 }
 
-TEST_F(OffsetsKafkaTest, AProcessorTakesAResumeAfterItsTopicWasCreatedAgain) {
-  Produce(20, "abc");
-  auto process = StartProcessor();
-  ASSERT_TRUE(WaitForRecords("desk." + name_, 20)) << LogTail();
-  const std::string address = Address(*process);
-  const std::string before = *admin_->TopicId(site_.raw());
-  ASSERT_TRUE(admin_->DeleteTopics({site_.raw()}).ok());
-  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(15), [&] {
-    std::vector<kafka::NewTopic> again = {{site_.raw(), 2, 1, {}}};
-    (void)admin_->CreateTopics(again);  // the old one may be there still, or this one already
-    auto id = admin_->TopicId(site_.raw());
-    return id.ok() && !id->empty() && *id != before;
-  }));
-  // As many as before, so that offsets alone would say that all is done.
-  Produce(20, "abc");
-  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(40), [&] {
-    return RunCtl({"status", address}, "", {}).out.find("halted") != std::string::npos;
-  })) << LogTail();
-  // Without having been told where to begin it doesn't.
-  ASSERT_EQ(RunCtl({"resume", address}, "", {}).code, 0);
-  ASSERT_TRUE(test_support::WaitUntil(
-      std::chrono::seconds(20),
-      [&] {
-        return RunCtl({"status", address}, "", {}).out.find("offsets recover") != std::string::npos;
-      }))
-      << RunCtl({"status", address}, "", {}).out << LogTail();
-  EXPECT_EQ(ReadAll("desk." + name_).size(), 20u);
-  std::vector<std::string> more = Yes();
-  more.insert(more.end(), {"--processor", address});
-  // Its partitions come back with the topic.
-  Ended done;
-  ASSERT_TRUE(test_support::WaitUntil(std::chrono::seconds(30),
-                                      [&] {
-                                        done = Recover(more);
-                                        return done.code == 0;
-                                      }))
-      << done.err << LogTail();
-  ASSERT_EQ(RunCtl({"resume", address}, "", {}).code, 0);
-  ASSERT_TRUE(WaitForRecords("desk." + name_, 40))
-      << RunCtl({"status", address}, "", {}).out << LogTail();
-  EXPECT_EQ(Ctl({"offsets", "list"}).code, 0) << Ctl({"offsets", "list"}).out;
-  Stop(*process);
-  // The next one takes it as it is.
-  Produce(5, "abc");
-  Process(45);
-}
-
 TEST_F(OffsetsKafkaTest, AnotherKeyringIsRefusedAtAStartUntilAPersonForgetsTheOneBefore) {
   Produce(5, "abc");
   Process(5);

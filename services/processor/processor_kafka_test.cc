@@ -91,6 +91,7 @@ TEST_F(ProcessorKafkaTest, AStartEndsTheTransactionThatItsKilledPredecessorLeftO
     ASSERT_TRUE(ended.ok()) << point << ": " << ended.status();
     ASSERT_EQ(ended->signal, SIGKILL) << point;
     const auto killed = std::chrono::steady_clock::now();
+    std::filesystem::remove(log());  // it names the port
     auto successor = Start();
     // What the successor has committed, not what can be read: that waits for all that is open.
     EXPECT_TRUE(test_support::WaitUntil(
